@@ -1,0 +1,47 @@
+# BIN is the virtual environment that holds the tools: make check BIN=path/to/venv/bin
+BIN ?= .venv/bin
+OLDEST ?= .venv-oldest
+OLDEST_PYTHON ?= python3.10
+
+.PHONY: check lint types imports docs coverage test slow format test-oldest
+
+# What a contributor runs before a commit. .ci/run does the same and adds the slow tests.
+check: lint types imports docs coverage
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types:
+	$(BIN)/mypy
+
+imports:
+	$(BIN)/lint-imports
+
+docs:
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# The fast tests and the doctests, with at least 95% of the package's lines run.
+coverage:
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=95
+
+test:
+	$(BIN)/python -m pytest
+
+slow:
+	$(BIN)/python -m pytest -m slow
+
+format:
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The suite on the lowest Python and the lowest torch promised, in an environment of its own. That torch comes as a CUDA
+# build; --no-deps leaves out what it can be imported without (see constraints-oldest.txt).
+test-oldest: $(OLDEST)/installed
+	$(OLDEST)/bin/python -m pytest
+
+$(OLDEST)/installed: constraints-oldest.txt pyproject.toml
+	$(OLDEST_PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --no-deps -r constraints-oldest.txt
+	$(OLDEST)/bin/python -m pip install --no-deps -e .
+	touch $@

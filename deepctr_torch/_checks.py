@@ -1,0 +1,49 @@
+"""The only place that words an argument error: what was expected, then what came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from .registry import suggest
+
+__all__ = ["check_at_least", "check_choice", "check_fraction", "check_non_negative", "check_positive_units", "check_type"]
+
+
+def check_at_least(name: str, value: Any, least: int) -> None:
+    """`value` is an integer not below `least`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+
+
+def check_non_negative(name: str, value: Any) -> None:
+    """`value` is a finite number >= 0."""
+    if not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        raise ValueError(f"{name} must be a number >= 0, got {value!r}")
+
+
+def check_fraction(name: str, value: Any) -> None:
+    """`value` lies in [0, 1)."""
+    if not isinstance(value, (int, float)) or not 0 <= value < 1:
+        raise ValueError(f"{name} must be in [0, 1), got {value!r}")
+
+
+def check_choice(name: str, value: Any, known: Iterable[str]) -> None:
+    """`value` is one of the strings `known`."""
+    names = list(known)
+    if value not in names:
+        raise ValueError(f"unknown {name} {value!r}: {suggest(str(value), names)}")
+
+
+def check_type(name: str, value: Any, types: type | tuple[type, ...], expected: str) -> None:
+    """`value` is an instance of `types`; `expected` says in words what is."""
+    if not isinstance(value, types):
+        raise TypeError(f"{name} must be {expected}, got {type(value).__name__}")
+
+
+def check_positive_units(name: str, units: Sequence[int]) -> None:
+    """`units` is a list or tuple of layer sizes, each an integer of at least 1 (empty: no layer)."""
+    if not isinstance(units, (list, tuple)):
+        raise TypeError(f"{name} must be a list or tuple of layer sizes, got {type(units).__name__}")
+    for i, size in enumerate(units):
+        check_at_least(f"{name}[{i}]", size, 1)

@@ -1,0 +1,1 @@
+"""From what users hold in memory or stream to batches."""

@@ -1,0 +1,219 @@
+"""Sources: whatever holds the samples, as a stream of `Example`s for the trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ..features import Batch, FeatureSchema
+from .convert import Arrays, class_weights, column_of, is_table, to_arrays, to_labels, to_numpy, to_weights
+
+__all__ = ["ArraySource", "Example", "Labels", "Source", "StreamSource", "is_stream", "make_source"]
+
+Array = npt.NDArray[Any]
+
+
+class Example(NamedTuple):
+    """A batch with what training needs besides the inputs.
+
+    Attributes:
+        batch: the inputs.
+        y: float32 [B, T], or None when predicting.
+        weight: float32 [B], or None.
+        groups: column name -> [B] values, for metrics by group.
+    """
+
+    batch: Batch
+    y: Tensor | None
+    weight: Tensor | None
+    groups: dict[str, Array]
+
+
+class Labels(NamedTuple):
+    """What a source must know to check labels and carry groups: tasks (name, type), classes, group columns."""
+
+    tasks: Sequence[tuple[str, str]]
+    num_classes: int | None = None
+    group_columns: Sequence[str] = ()
+    class_weight: Mapping[Any, float] | None = None
+
+
+class Source(Protocol):
+    """Yields examples. `rows` and `steps` are None where nobody can know before the end."""
+
+    rows: int | None
+
+    def steps(self, batch_size: int) -> int | None: ...
+
+    def examples(self, batch_size: int, seed: Sequence[int] | None = None) -> Iterator[Example]: ...
+
+
+class ArraySource:
+    """Samples in memory: a batch is a slice of two arrays, never a row-by-row collation.
+
+    Args:
+        schema: layout of the batch.
+        arrays: checked inputs.
+        y: float32 [N, T] or None.
+        weight: float32 [N] or None.
+        groups: column name -> [N] values.
+    """
+
+    def __init__(
+        self, schema: FeatureSchema, arrays: Arrays, y: Array | None = None, weight: Array | None = None, groups: Mapping[str, Array] | None = None
+    ) -> None:
+        self.schema = schema
+        self.rows: int | None = len(arrays.ids)
+        self.ids, self.dense = torch.from_numpy(arrays.ids), torch.from_numpy(arrays.dense)
+        self.used = torch.from_numpy(arrays.used)
+        self.y = None if y is None else torch.from_numpy(y)
+        self.weight = None if weight is None else torch.from_numpy(weight)
+        self.groups = dict(groups or {})
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def steps(self, batch_size: int) -> int:
+        return -(-len(self) // batch_size)
+
+    def examples(self, batch_size: int, seed: Sequence[int] | None = None) -> Iterator[Example]:
+        """Batches in order, or shuffled by a generator of `seed` that nothing else draws from."""
+        order = None if seed is None else torch.from_numpy(np.random.default_rng(list(seed)).permutation(len(self)))
+        for start in range(0, len(self), batch_size):
+            yield self._take(slice(start, start + batch_size) if order is None else order[start : start + batch_size])
+
+    def _take(self, rows: slice | Tensor) -> Example:
+        ids, dense = self.ids[rows], self.dense[rows]
+        ids, widths = self._trim(ids, self.used[rows])
+        return Example(
+            Batch(ids, dense, widths),
+            None if self.y is None else self.y[rows],
+            None if self.weight is None else self.weight[rows],
+            {name: values[rows if isinstance(rows, slice) else rows.numpy()] for name, values in self.groups.items()},
+        )
+
+    def _trim(self, ids: Tensor, used: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """Cut every sequence to the longest of the batch (at least one element)."""
+        full = self.schema.widths
+        if not full:
+            return ids, full
+        widths = tuple(max(1, int(w)) for w in used.amax(dim=0))
+        if widths == full:
+            return ids, full
+        at = len(self.schema.ids)
+        pieces = [ids[:, :at]]
+        for width, whole in zip(widths, full, strict=True):
+            pieces.append(ids[:, at : at + width])
+            at += whole
+        return torch.cat([*pieces, ids[:, at:]], dim=1), widths
+
+    def split(self, fraction: float) -> tuple[ArraySource, ArraySource]:
+        """The first `1 - fraction` of the rows, and the rest, as upstream cuts them: `int(N * (1 - fraction))`."""
+        at = int(len(self) * (1.0 - fraction))
+        if not 0 < at < len(self):
+            raise ValueError(f"validation_split={fraction} of {len(self)} rows leaves {at} to train on and {len(self) - at} to validate on")
+        return self._part(slice(0, at)), self._part(slice(at, None))
+
+    def _part(self, rows: slice) -> ArraySource:
+        arrays = Arrays(self.ids[rows].numpy(), self.dense[rows].numpy(), self.used[rows].numpy())
+        return ArraySource(
+            self.schema,
+            arrays,
+            None if self.y is None else self.y[rows].numpy(),
+            None if self.weight is None else self.weight[rows].numpy(),
+            {n: v[rows] for n, v in self.groups.items()},
+        )
+
+
+class StreamSource:
+    """Batches from any iterable (a generator, a `DataLoader`, ...), each checked before the step that uses it.
+
+    Each item is `(x, y)` or `(x, y, sample_weight)`, or `x` alone when predicting; `x` is anything that `to_arrays` accepts. The items' own size is the batch size.
+    """
+
+    def __init__(self, schema: FeatureSchema, batches: Iterable[Any], labels: Labels | None) -> None:
+        self.schema, self.batches, self.labels = schema, batches, labels
+        self.rows: int | None = None
+        self.once = iter(batches) is batches
+
+    def steps(self, batch_size: int) -> int | None:
+        try:
+            return len(self.batches)  # type: ignore[arg-type]
+        except TypeError:
+            return None
+
+    def examples(self, batch_size: int, seed: Sequence[int] | None = None) -> Iterator[Example]:
+        offset = 0
+        for number, item in enumerate(self.batches):
+            try:
+                source = self._source(item, offset)
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"batch {number} of the stream: {error}") from error
+            offset += len(source)
+            yield from source.examples(len(source))
+
+    def _source(self, item: Any, offset: int) -> ArraySource:
+        x, y, weight = item, None, None
+        if self.labels is not None:
+            if not isinstance(item, (tuple, list)) or len(item) not in (2, 3):
+                raise ValueError(f"an item of the stream must be (x, y) or (x, y, sample_weight), got {type(item).__name__}")
+            x, y, weight = (*item, None)[:3]
+        elif isinstance(item, (tuple, list)) and len(item) in (2, 3) and (isinstance(item[0], Mapping) or np.ndim(item[0]) == 2):
+            x = item[0]  # a labelled stream given to predict
+        return _array_source(self.schema, x, y, self.labels, weight, {}, offset)
+
+
+def _group_values(x: Any, name: str, groups: Any, schema: FeatureSchema) -> Array:
+    values = groups.get(name) if isinstance(groups, Mapping) else (groups if name == "groups" else None)
+    if values is None:
+        values = column_of(x, name)
+    if values is None and not isinstance(x, Mapping) and not is_table(x) and name in schema.feature_index:
+        matrix = to_numpy(x) if not isinstance(x, (list, tuple)) else None
+        values = x[list(schema.feature_index).index(name)] if matrix is None else matrix[:, schema.feature_index[name][0]]
+    if values is None:
+        hint = "pass fit(groups=...)" if name == "groups" else f"give x a column {name!r}, or pass groups={{{name!r}: array}}"
+        raise ValueError(f"a metric needs the group {name!r}: {hint}")
+    return to_numpy(values).reshape(-1)
+
+
+def _array_source(schema: FeatureSchema, x: Any, y: Any, labels: Labels | None, weight: Any, groups: Any, offset: int = 0) -> ArraySource:
+    arrays = to_arrays(x, schema, offset)
+    rows = len(arrays.ids)
+    if labels is None:
+        return ArraySource(schema, arrays)
+    checked = to_labels(y, labels.tasks, rows, labels.num_classes, offset)
+    weights = None if weight is None else to_weights(weight, rows, offset)
+    if labels.class_weight:
+        by_class = class_weights(checked, labels.class_weight)
+        weights = by_class if weights is None else weights * by_class
+    found = {name: _group_values(x, name, groups, schema) for name in labels.group_columns}
+    for name, values in found.items():
+        if len(values) != rows:
+            raise ValueError(f"the group {name!r} must have one value for each of {rows} rows, got {len(values)}")
+    return ArraySource(schema, arrays, checked, weights, found)
+
+
+def is_stream(x: Any) -> bool:
+    """Whether `x` yields batches, rather than being the samples themselves."""
+    known = isinstance(x, (Mapping, list, tuple, np.ndarray, Tensor, str)) or is_table(x)
+    return not known and isinstance(x, Iterable)
+
+
+def make_source(schema: FeatureSchema, x: Any, y: Any = None, labels: Labels | None = None, weight: Any = None, groups: Any = None) -> Source:
+    """The source for whatever the user passed; `labels=None` when only inputs are needed.
+
+    Raises:
+        ValueError, TypeError: bad input, worded for the user.
+    """
+    if is_stream(x):
+        if y is not None or weight is not None:
+            raise ValueError("a stream of batches carries its own labels and weights: pass y=None and sample_weight=None")
+        return StreamSource(schema, x, labels)
+    if labels is not None and y is None:
+        raise ValueError("labels are missing: pass y (only a stream of batches carries its own)")
+    return _array_source(schema, x, y, labels, weight, groups)

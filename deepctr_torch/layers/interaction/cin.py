@@ -1,0 +1,96 @@
+"""CIN: the compressed interaction network of xDeepFM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..._checks import check_at_least, check_positive_units
+from ..activation import Dice, activation_layer
+from ._arguments import refuse
+from ._fields import as_fields
+
+__all__ = ["CIN"]
+
+
+def _check_layer_size(layer_size: Sequence[int], split_half: bool) -> None:
+    check_positive_units("layer_size", layer_size)
+    if not layer_size:
+        raise ValueError("layer_size must name at least one layer, got an empty one")
+    for i, size in enumerate(layer_size[:-1]):
+        if split_half and size % 2:
+            raise ValueError(
+                f"layer_size[{i}] must be even with split_half=True (only the last may be odd), got {size}"
+            )
+
+
+def _activation(activation: str | type[nn.Module] | nn.Module) -> nn.Module:
+    """Build the activation, but refuse the name "dice": the width that it works on is not known here."""
+    if activation is Dice or (isinstance(activation, str) and activation.lower() == "dice"):
+        raise ValueError(
+            "activation must not be the name 'dice' in a CIN, whose maps are [B, size, E]: give Dice(E), got 'dice'"
+        )
+    return activation_layer(activation)
+
+
+class CIN(nn.Module):
+    """Compressed interaction network: vector-wise crosses of growing order, `[B, F, E] -> [B, output_dim]`.
+
+    `x^k_h = activation(sum_{i,j} W^k_{hij} (x^{k-1}_i * x^0_j) + b_h)`, each map summed over E (Lian et al.,
+    "xDeepFM", KDD 2018, equations 6 to 8). `output_dim` (also `featuremap_num`) is the number of maps that reach the
+    output.
+
+    Args:
+        field_size: number of fields F.
+        layer_size: feature maps of each layer; all but the last must be even with `split_half`.
+        activation: name, class or instance; one instance serves all layers and sees maps `[B, size, E]`.
+        split_half: one half of a layer's maps goes to the next layer, the other to the output; else all go to both.
+        l2_reg: accepted for compatibility; the penalty is declared by the model.
+        seed: accepted for compatibility; randomness comes from torch's generator.
+        device: where the parameters live.
+
+    >>> layer = CIN(3, layer_size=(4, 2))
+    >>> layer(torch.zeros(5, 3, 8)).shape  # 4 / 2 + 2
+    torch.Size([5, 4])
+    """
+
+    @refuse(filed_size="did you mean 'field_size'?")
+    def __init__(
+        self,
+        field_size: int,
+        layer_size: Sequence[int] = (128, 128),
+        activation: str | type[nn.Module] | nn.Module = "relu",
+        split_half: bool = True,
+        l2_reg: float = 1e-5,
+        seed: int = 1024,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        super().__init__()
+        check_at_least("field_size", field_size, 1)
+        _check_layer_size(layer_size, split_half)
+        *inner, last = layer_size
+        self.passed_on = [size // 2 if split_half else size for size in inner]
+        self.split_half = split_half
+        self.output_dim = self.featuremap_num = sum(self.passed_on) + last
+        maps = [field_size, *self.passed_on]
+        self.conv1ds = nn.ModuleList(
+            nn.Conv1d(maps[i] * field_size, size, kernel_size=1) for i, size in enumerate(layer_size)
+        )
+        self.activation = _activation(activation)
+        self.to(device)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        inputs = as_fields(inputs)
+        hidden, results = inputs, []
+        for i, conv in enumerate(self.conv1ds):
+            products = (hidden.unsqueeze(dim=2) * inputs.unsqueeze(dim=1)).flatten(1, 2)  # [B, H F, E]
+            maps = self.activation(conv(products))  # [B, size, E]
+            is_last = i == len(self.conv1ds) - 1
+            results.append(maps if is_last or not self.split_half else maps[:, self.passed_on[i] :])
+            hidden = maps if is_last else maps[:, : self.passed_on[i]]
+        return torch.cat(results, dim=1).sum(dim=2)
+
+    def extra_repr(self) -> str:
+        return f"output_dim={self.output_dim}, split_half={self.split_half}"

@@ -1,0 +1,99 @@
+"""Attention of a candidate over a user's history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..core import LocalActivationUnit
+from ..utils import sequence_mask
+
+__all__ = ["AttentionSequencePoolingLayer"]
+
+
+class AttentionSequencePoolingLayer(nn.Module):
+    """History weighted by its relevance for the candidate: `[B, 1, E], [B, T, E], [B, 1] -> [B, 1, E]`.
+
+    The weights come from a `LocalActivationUnit` and, as in the paper, need not sum to one (Zhou et al., Deep Interest
+    Network, 2018, section 4.3). An empty history gives zeros.
+
+    Args:
+        att_hidden_units: layer sizes of the attention net.
+        att_activation: of the attention net; whatever `activation_layer` takes.
+        weight_normalization: softmax of the weights over the valid positions.
+        return_score: return the weights [B, 1, T] instead of the weighted history.
+        supports_masking: a mask must be given to `forward`.
+        embedding_dim: E.
+        dropout_rate: of the attention net.
+        use_bn: batch normalisation in the attention net.
+        init_std: standard deviation of the attention net's initial kernels.
+        device: where the parameters live.
+
+    >>> attention = AttentionSequencePoolingLayer(embedding_dim=2)
+    >>> attention(torch.rand(3, 1, 2), torch.rand(3, 4, 2), torch.tensor([[4], [1], [0]])).shape
+    torch.Size([3, 1, 2])
+    """
+
+    def __init__(
+        self,
+        att_hidden_units: Sequence[int] = (80, 40),
+        att_activation: str | nn.Module | type[nn.Module] | None = "sigmoid",
+        weight_normalization: bool = False,
+        return_score: bool = False,
+        supports_masking: bool = False,
+        embedding_dim: int = 4,
+        *,
+        dropout_rate: float = 0,
+        use_bn: bool = False,
+        init_std: float = 0.0001,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        super().__init__()
+        self.weight_normalization = weight_normalization
+        self.return_score = return_score
+        self.supports_masking = supports_masking
+        self.local_att = LocalActivationUnit(
+            att_hidden_units, embedding_dim, att_activation, dropout_rate, use_bn=use_bn, init_std=init_std
+        )
+        self.to(device)
+
+    def forward(
+        self, query: Tensor, keys: Tensor, keys_length: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """Pool the history.
+
+        Args:
+            query: the candidate, [B, 1, E].
+            keys: the history, [B, T, E].
+            keys_length: valid positions of each history, [B, 1] or [B]; not needed with a mask.
+            mask: [B, T], True at valid positions; goes before `keys_length`.
+        """
+        valid = self._valid(keys, keys_length, mask)  # [B, T]
+        score = self.local_att(query, keys, valid).transpose(1, 2)  # [B, 1, T]
+        score = _masked_softmax(score, valid) if self.weight_normalization else _keep(score, valid)
+        if self.return_score:
+            return score
+        return torch.matmul(score, keys)  # [B, 1, E]
+
+    def _valid(self, keys: Tensor, keys_length: Tensor | None, mask: Tensor | None) -> Tensor:
+        if mask is not None:
+            return mask.bool().reshape(keys.shape[0], keys.shape[1])
+        if self.supports_masking:
+            raise ValueError("mask must be given when supports_masking is True, got None")
+        if keys_length is None:
+            raise ValueError("keys_length or mask must be given, got None for both")
+        return sequence_mask(keys_length, keys.shape[1])
+
+
+def _keep(score: Tensor, valid: Tensor) -> Tensor:
+    """Zero the score of invalid positions."""
+    return score.masked_fill(~valid.unsqueeze(1), 0.0)  # [B, 1, T]
+
+
+def _masked_softmax(score: Tensor, valid: Tensor) -> Tensor:
+    """Softmax over the valid positions: `[B, 1, T], [B, T] -> [B, 1, T]`."""
+    lowest = score.masked_fill(~valid.unsqueeze(1), torch.finfo(score.dtype).min)
+    # NOTE[DIFF] W9: an empty history weighs zero; upstream averages its padding.
+    return _keep(torch.softmax(lowest, dim=-1), valid)

@@ -1,0 +1,73 @@
+"""Pooling of variable-length sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..._checks import check_choice
+from ..utils import sequence_mask
+
+__all__ = ["SequencePoolingLayer", "pool"]
+
+_MODES = ("sum", "mean", "max")
+
+
+def pool(embeddings: Tensor, mask: Tensor, mode: str, weights: Tensor | None = None) -> Tensor:
+    """Pool the valid positions of each sequence; none valid gives zeros: `[B, T, E], [B, T] -> [B, E]`.
+
+    Args:
+        embeddings: [B, T, E].
+        mask: bool [B, T], True at valid positions.
+        mode: "sum", "mean" or "max".
+        weights: [B, T], not negative: the sum becomes a weighted sum, the mean is divided by the sum of the weights,
+            and the maximum is that of the weighted values. None for equal weights.
+
+    >>> values, mask = torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([[True, True, False]])
+    >>> [pool(values, mask, mode).item() for mode in ("sum", "mean", "max")]
+    [4.0, 2.0, 3.0]
+    >>> pool(values, mask, "mean", weights=torch.tensor([[3.0, 1.0, 5.0]]))
+    tensor([[1.5000]])
+    """
+    check_choice("mode", mode, _MODES)
+    valid = mask.unsqueeze(-1)  # [B, T, 1]
+    values = embeddings if weights is None else embeddings * weights.unsqueeze(-1).to(embeddings.dtype)  # [B, T, E]
+    if mode == "max":
+        largest = values.masked_fill(~valid, float("-inf")).amax(dim=1)
+        # NOTE[DIFF] W8: zeros for an empty sequence; upstream gives -1e9.
+        return largest.masked_fill(~valid.any(dim=1), 0.0)
+    total = values.masked_fill(~valid, 0.0).sum(dim=1)  # [B, E]
+    if mode == "sum":
+        return total
+    if weights is None:
+        return (total / (valid.sum(dim=1).float() + 1e-8)).to(total.dtype)
+    mass = weights.masked_fill(~mask, 0.0).sum(dim=1, keepdim=True)  # [B, 1]
+    return (total / torch.where(mass > 0, mass, 1.0)).to(total.dtype)
+
+
+class SequencePoolingLayer(nn.Module):
+    """Sum, mean or maximum over the valid positions of a sequence: `[B, T, E], [B, 1] or [B, T] -> [B, 1, E]`.
+
+    Args:
+        mode: "sum", "mean" or "max".
+        supports_masking: the second input is a mask [B, T] instead of lengths [B, 1].
+        device: accepted for compatibility; the layer holds no tensor.
+
+    >>> values, length = torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([[2]])
+    >>> SequencePoolingLayer("max")([values, length])
+    tensor([[[3.]]])
+    """
+
+    def __init__(self, mode: str = "mean", supports_masking: bool = False, device: str | torch.device = "cpu") -> None:
+        super().__init__()
+        check_choice("mode", mode, _MODES)
+        self.mode = mode
+        self.supports_masking = supports_masking
+
+    def forward(self, seq_value_len_list: Sequence[Tensor]) -> Tensor:
+        embeddings, marks = seq_value_len_list
+        # NOTE[DIFF] C4: the mask is bool throughout, so "max" works with lengths too.
+        mask = marks.bool() if self.supports_masking else sequence_mask(marks, embeddings.shape[1])  # [B, T]
+        return pool(embeddings, mask, self.mode).unsqueeze(1)

@@ -1,0 +1,3 @@
+from .deepfm import DeepFM
+
+__all__ = ["DeepFM"]

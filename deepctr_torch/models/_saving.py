@@ -1,0 +1,256 @@
+"""A model as plain data: class name, constructor arguments, weights, and how it was compiled and trained."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import inspect
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ..callbacks import History
+from ..features import DenseFeat, SparseFeat, VarLenSparseFeat
+
+if TYPE_CHECKING:
+    from .basemodel import BaseModel
+
+__all__ = ["deepcopy", "load_model", "rebuild_model", "reduce", "save"]
+
+FORMAT = 1
+COLUMNS = {"sparse": SparseFeat, "varlen": VarLenSparseFeat, "dense": DenseFeat}
+PACKAGE = __name__.split(".", maxsplit=1)[0]
+
+
+class NotPlain(TypeError):
+    """A value that cannot be written as plain data."""
+
+
+def encode(value: Any, where: str) -> Any:
+    """An argument as JSON: columns and tuples are tagged, everything else is itself.
+
+    Raises:
+        NotPlain: a function, module or other object.
+    """
+    if isinstance(value, tuple(COLUMNS.values())):
+        tag = next(t for t, c in COLUMNS.items() if isinstance(value, c))
+        return {tag: [encode(v, where) for v in value]}
+    if isinstance(value, (str, bool, int, float)) or value is None:
+        return value
+    if isinstance(value, torch.device):
+        return str(value)
+    if hasattr(value, "item") and not isinstance(value, Tensor) and getattr(value, "ndim", 1) == 0:
+        return value.item()
+    if isinstance(value, tuple):
+        return {"tuple": [encode(v, where) for v in value]}
+    if isinstance(value, list):
+        return [encode(v, where) for v in value]
+    if isinstance(value, Mapping):
+        return {"dict": [[encode(k, where), encode(v, where)] for k, v in value.items()]}
+    if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__.startswith("torch.nn."):
+        return {"module": value.__name__}
+    raise NotPlain(f"{where}={value!r} is not plain data and cannot be saved; give it by name where that is possible")
+
+
+def decode(value: Any) -> Any:
+    """The inverse of `encode`."""
+    if isinstance(value, list):
+        return [decode(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    ((tag, content),) = value.items()
+    if tag == "tuple":
+        return tuple(decode(v) for v in content)
+    if tag == "dict":
+        return {decode(k): decode(v) for k, v in content}
+    if tag == "module":
+        return getattr(nn, content)
+    return COLUMNS[tag](*[decode(v) for v in content])
+
+
+def config(model: BaseModel) -> dict[str, Any]:
+    """Class and constructor arguments of a model, as JSON.
+
+    Raises:
+        NotPlain: an argument is an object; the message names it.
+    """
+    arguments = model._arguments
+    star = [p.name for p in inspect.signature(type(model).__init__).parameters.values() if p.kind is p.VAR_KEYWORD]
+    flat = {k: v for k, v in arguments.items() if k not in star}
+    for name in star:
+        flat.update(arguments.get(name, {}))
+    return {
+        "format": FORMAT,
+        "class": type(model).__name__,
+        "module": type(model).__module__,
+        "arguments": {name: encode(value, name) for name, value in flat.items()},
+    }
+
+
+def build(description: Mapping[str, Any], custom_objects: Mapping[str, type] | None = None, device: Any = None) -> BaseModel:
+    """A fresh model from what `config` wrote."""
+    name, module = description["class"], description["module"]
+    cls: Any = (custom_objects or {}).get(name)
+    if cls is None:
+        if not module.startswith(PACKAGE + "."):
+            raise ValueError(f"{name} is a class of your own: pass custom_objects={{{name!r}: {name}}}")
+        cls = getattr(importlib.import_module(module), name)
+    arguments = {k: decode(v) for k, v in description["arguments"].items()}
+    if device is not None:
+        arguments["device"] = device
+    elif "cuda" in str(arguments.get("device")) and not torch.cuda.is_available():
+        arguments["device"] = "cpu"
+    if "cuda" not in str(arguments.get("device")):
+        arguments.pop("gpus", None)
+    model: BaseModel = cls(**arguments)
+    return model
+
+
+def _optimizer_state(model: BaseModel) -> dict[str, Any] | None:
+    """How the model was compiled, and the state of its optimizer; None where that is not plain data."""
+    given = model._compile_arguments
+    if given is None or model._update is None:
+        return None
+    given = dict(given)
+    optimizer = given["optimizer"]
+    if isinstance(optimizer, Optimizer):
+        if len(optimizer.param_groups) != 1 or not type(optimizer).__module__.startswith("torch.optim"):
+            return None
+        given["optimizer"] = {"torch": type(optimizer).__name__}
+    try:
+        plain = {k: v if k == "optimizer" and isinstance(v, dict) else encode(v, k) for k, v in given.items()}
+    except NotPlain:
+        return None
+    return {"compile": plain, "mode": model._update.mode, "state": model._update.optimizer.state_dict()}
+
+
+def _restore(model: BaseModel, saved: Mapping[str, Any] | None) -> None:
+    if saved is None:
+        return
+    plain = dict(saved["compile"])
+    optimizer = plain.pop("optimizer")
+    arguments = {k: decode(v) for k, v in plain.items()}
+    if isinstance(optimizer, dict):
+        made = getattr(torch.optim, optimizer["torch"])(model.parameters(), lr=0.001)
+        model.compile(made, **arguments)
+    else:
+        arguments["embedding_update"] = saved["mode"]
+        model.compile(optimizer, **arguments)
+    if model._update is not None:
+        model._update.optimizer.load_state_dict(saved["state"])
+
+
+def extras(model: BaseModel) -> dict[str, Any]:
+    """What comes back beside the weights, as plain data: compilation, history, counters, frozen tables."""
+    return {
+        "training": _optimizer_state(model),
+        "history": {"epoch": list(model.history.epoch), "history": {k: list(v) for k, v in model.history.history.items()}},
+        "epochs_trained": model.epochs_trained,
+        "frozen": {name: sorted(tables.frozen) for name, tables in model.named_tables()},
+        "fixed": [name for name, p in model.named_parameters() if not p.requires_grad],
+    }
+
+
+def _put_extras(model: BaseModel, saved: Mapping[str, Any]) -> None:
+    for name, frozen in saved["frozen"].items():
+        for table in frozen:
+            dict(model.named_tables())[name].view(table).requires_grad_(False)
+    for name in saved["fixed"]:
+        model.get_parameter(name).requires_grad_(False)
+    _restore(model, saved["training"])
+    history = History()
+    history.epoch, history.history = list(saved["history"]["epoch"]), dict(saved["history"]["history"])
+    model.history = history
+    model.epochs_trained = saved["epochs_trained"]
+
+
+def rebuild_model(description: str, state: dict[str, Tensor], saved: dict[str, Any], training: bool) -> BaseModel:
+    """The one function a pickled model calls when it is loaded; allow-listed for `torch.load`'s safe mode."""
+    model = build(json.loads(description))
+    model.load_state_dict(_fitting(model, state))
+    _put_extras(model, saved)
+    return model.train(training)
+
+
+def _fitting(model: BaseModel, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    if "task_log_variances" in state:
+        model.task_log_variances = nn.Parameter(torch.zeros_like(state["task_log_variances"]))
+    return state
+
+
+def reduce(model: BaseModel) -> Any:
+    """The pickle of a model of this package: one call with plain data; None where ordinary pickle has to do."""
+    if not type(model).__module__.startswith(PACKAGE + "."):
+        return None
+    try:
+        description = json.dumps(config(model))
+    except NotPlain:
+        return None
+    return rebuild_model, (description, dict(model.state_dict()), extras(model), model.training)
+
+
+def deepcopy(model: BaseModel, memo: dict[int, Any]) -> Any:
+    """A copy of everything, the optimizer and its state included."""
+    new = type(model).__new__(type(model))
+    memo[id(model)] = new
+    object.__setattr__(new, "__dict__", copy.deepcopy({k: v for k, v in model.__dict__.items() if k not in ("reg_loss", "aux_loss")}, memo))
+    device = next((p.device for p in new.parameters()), torch.device("cpu"))
+    new.reg_loss, new.aux_loss = torch.zeros((1,), device=device), torch.zeros((1,), device=device)
+    return new
+
+
+def save(model: BaseModel, directory: Any) -> None:
+    """Write `config.json`, `weights.safetensors` and `training.json` into `directory`."""
+    from safetensors.torch import save_file
+
+    target = Path(directory)
+    description = config(model)
+    target.mkdir(parents=True, exist_ok=True)
+    state = {k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
+    save_file(state, str(target / "weights.safetensors"))
+    (target / "config.json").write_text(json.dumps(description, indent=1))
+    saved = extras(model)
+    training = saved.pop("training")
+    if training is not None:
+        saved["compile"], saved["mode"] = training["compile"], training["mode"]
+    (target / "training.json").write_text(json.dumps(saved, indent=1))
+
+
+def load_model(directory: Any, device: Any = None, custom_objects: Mapping[str, type] | None = None) -> BaseModel:
+    """The model that `model.save(directory)` wrote, in evaluation mode; compiled as it was, with a fresh optimizer state.
+
+    Args:
+        directory: where it was saved.
+        device: None for the device it was saved on (the CPU where that is a GPU that is not there).
+        custom_objects: class name -> class, for models of your own.
+
+    Raises:
+        FileNotFoundError: `directory` holds no model.
+    """
+    from safetensors.torch import load_file
+
+    source = Path(directory)
+    missing = [n for n in ("config.json", "weights.safetensors") if not (source / n).is_file()]
+    if missing:
+        raise FileNotFoundError(f"{source} must hold a saved model, but lacks {', '.join(missing)}")
+    description = json.loads((source / "config.json").read_text())
+    if description.get("format") != FORMAT:
+        raise ValueError(f"{source} must be of format {FORMAT}, got {description.get('format')!r}: it was saved by another version")
+    model = build(description, custom_objects, device)
+    model.load_state_dict(_fitting(model, load_file(str(source / "weights.safetensors"))))
+    if (source / "training.json").is_file():
+        saved = json.loads((source / "training.json").read_text())
+        plain, mode = saved.pop("compile", None), saved.pop("mode", None)
+        _put_extras(model, {**saved, "training": None})
+        if plain is not None and not isinstance(plain["optimizer"], dict):
+            arguments = {k: decode(v) for k, v in plain.items()}
+            model.compile(**{**arguments, "embedding_update": mode})
+    return model.eval()
+
+
+torch.serialization.add_safe_globals([rebuild_model])

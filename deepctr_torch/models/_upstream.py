@@ -1,0 +1,206 @@
+"""What exists only for user code written against the original: `forward(X)` on one packed matrix, and its helpers."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from ..features import Batch, DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
+from ..layers.sequence import pool
+
+if TYPE_CHECKING:
+    from .basemodel import BaseModel
+
+__all__ = [
+    "check_gpus",
+    "combined_dnn_input",
+    "compute_input_dim",
+    "create_embedding_matrix",
+    "embedding_lookup",
+    "get_dense_input",
+    "get_varlen_pooling_list",
+    "input_from_feature_columns",
+    "maxlen_lookup",
+    "packed_objective",
+    "varlen_embedding_lookup",
+]
+
+Index = Mapping[str, tuple[int, int]]
+
+
+def check_gpus(gpus: Sequence[Any] | None, device: Any) -> Sequence[Any] | None:
+    """None or one GPU that is `device`."""
+    if not gpus:
+        return gpus
+    if len(gpus) > 1:
+        raise ValueError(f"gpus must name one device, got {list(gpus)}: to train on several, start one process each with torchrun")
+    if str(gpus[0]) not in str(device):
+        raise ValueError(f"gpus[0] must be the device of the model, {device!r}, got {gpus[0]!r}")
+    return gpus
+
+
+def packed_objective(model: BaseModel, batch: Batch) -> tuple[Tensor, Tensor | None]:
+    """Predictions and auxiliary loss of a model that overrides `forward(X)`."""
+    model.aux_loss = torch.zeros((1,), device=batch.ids.device)
+    prediction = model(model.schema.pack(batch))
+    prediction = prediction[:, None] if prediction.dim() == 1 else prediction
+    auxiliary = model.aux_loss if model.aux_loss.requires_grad else None
+    return prediction, auxiliary
+
+
+def _sparse(columns: Iterable[FeatureColumn]) -> list[SparseFeat]:
+    return [c for c in columns if isinstance(c, SparseFeat)]
+
+
+def _varlen(columns: Iterable[FeatureColumn]) -> list[VarLenSparseFeat]:
+    return [c for c in columns if isinstance(c, VarLenSparseFeat)]
+
+
+def compute_input_dim(columns: Iterable[FeatureColumn], include_sparse: bool, include_dense: bool, feature_group: bool) -> int:
+    total = 0
+    for column in columns:
+        if isinstance(column, DenseFeat):
+            total += column.dimension if include_dense else 0
+        elif include_sparse:
+            total += 1 if feature_group else column.embedding_dim
+    return total
+
+
+def input_from_feature_columns(
+    model: BaseModel, X: Tensor, columns: Iterable[FeatureColumn], embedding_dict: Any, support_dense: bool
+) -> tuple[list[Tensor], list[Tensor]]:
+    columns = list(columns)
+    dense = get_dense_input(X, model.feature_index, columns)
+    if dense and not support_dense:
+        raise ValueError("dense features are not supported here (support_dense=False), got DenseFeat columns")
+    vectors = [embedding_dict[c.embedding_name](_ids(X, model.feature_index, c)) for c in _sparse(columns)]
+    sequences = varlen_embedding_lookup(X, embedding_dict, model.feature_index, _varlen(columns))
+    return vectors + get_varlen_pooling_list(sequences, X, model.feature_index, _varlen(columns), model.device), dense
+
+
+def _ids(X: Tensor, index: Index, column: SparseFeat | VarLenSparseFeat) -> Tensor:
+    ids = X[:, slice(*index[column.name])].long()
+    if not column.use_hash:
+        return ids
+    from ..hashing import hash_rows
+
+    padded = isinstance(column, VarLenSparseFeat)
+    return torch.from_numpy(hash_rows(ids.cpu().numpy(), column.vocabulary_size, padded=padded)).to(ids.device)
+
+
+def get_dense_input(X: Tensor, features: Index, feature_columns: Iterable[FeatureColumn]) -> list[Tensor]:
+    """The numbers of a packed matrix, float32 [B, d] each."""
+    return [X[:, slice(*features[c.name])].float() for c in feature_columns if isinstance(c, DenseFeat)]
+
+
+def create_embedding_matrix(
+    feature_columns: Iterable[FeatureColumn],
+    init_std: float = 0.0001,
+    linear: bool = False,
+    sparse: bool = False,
+    device: Any = "cpu",
+) -> nn.ModuleDict:
+    """One `nn.Embedding` an `embedding_name`; vectors of length 1 with `linear`."""
+    made: OrderedDict[str, nn.Module] = OrderedDict()
+    columns = list(feature_columns)
+    for column in chain(_sparse(columns), _varlen(columns)):
+        table = nn.Embedding(column.vocabulary_size, 1 if linear else column.embedding_dim, sparse=sparse)
+        nn.init.normal_(table.weight, mean=0.0, std=init_std)
+        made[column.embedding_name] = table
+    return nn.ModuleDict(made).to(device)
+
+
+def embedding_lookup(
+    X: Tensor,
+    sparse_embedding_dict: Any,
+    sparse_input_dict: Index,
+    sparse_feature_columns: Iterable[SparseFeat],
+    return_feat_list: Sequence[str] = (),
+    mask_feat_list: Sequence[str] = (),
+    to_list: bool = False,
+) -> Any:
+    """Vectors [B, 1, E] of single ids, by group name, or as one list.
+
+    Args:
+        return_feat_list: only these features (empty: all).
+        mask_feat_list: features whose id 0 stands for "none" and gets a zero vector.
+    """
+    groups: defaultdict[str, list[Tensor]] = defaultdict(list)
+    for column in sparse_feature_columns:
+        if return_feat_list and column.name not in return_feat_list:
+            continue
+        ids = _ids(X, sparse_input_dict, column)
+        vectors = sparse_embedding_dict[column.embedding_name](ids)
+        if column.name in mask_feat_list:  # NOTE[DIFF] W21: the original ignores this argument
+            vectors = vectors * (ids != 0).unsqueeze(-1)
+        groups[column.group_name].append(vectors)
+    return list(chain.from_iterable(groups.values())) if to_list else groups
+
+
+def varlen_embedding_lookup(
+    X: Tensor, embedding_dict: Any, sequence_input_dict: Index, varlen_sparse_feature_columns: Iterable[VarLenSparseFeat]
+) -> dict[str, Tensor]:
+    """Vectors [B, T, E] of each sequence, by feature name."""
+    return {c.name: embedding_dict[c.embedding_name](_ids(X, sequence_input_dict, c)) for c in varlen_sparse_feature_columns}
+
+
+def get_varlen_pooling_list(
+    embedding_dict: Mapping[str, Tensor],
+    features: Tensor,
+    feature_index: Index,
+    varlen_sparse_feature_columns: Iterable[VarLenSparseFeat],
+    device: Any,
+) -> list[Tensor]:
+    """Pooled vectors [B, 1, E] of looked-up sequences.
+
+    Args:
+        embedding_dict: what `varlen_embedding_lookup` returned.
+        features: the packed matrix [B, W].
+        feature_index: its layout.
+        device: where the result goes.
+    """
+    pooled = []
+    for column in varlen_sparse_feature_columns:
+        vectors = embedding_dict[column.name]
+        weights = None
+        if column.length_name is None:
+            mask = _ids(features, feature_index, column) != 0
+        else:
+            length = features[:, slice(*feature_index[column.length_name])].long()
+            mask = torch.arange(column.maxlen, device=features.device) < length
+        if column.weight_name is not None:
+            weights = features[:, slice(*feature_index[column.weight_name])].float()
+        pooled.append(pool(vectors, mask, column.combiner, weights).unsqueeze(1).to(device))
+    return pooled
+
+
+def maxlen_lookup(X: Tensor, sparse_input_dict: Index, maxlen_column: Sequence[str]) -> Tensor:
+    """Lengths [B, 1] of the first of the named length columns.
+
+    Raises:
+        ValueError: no name is given.
+    """
+    if not maxlen_column:
+        raise ValueError("a VarLenSparseFeat needs a length_name for its lengths to be looked up, got none")
+    return X[:, slice(*sparse_input_dict[maxlen_column[0]])].long()
+
+
+def combined_dnn_input(sparse_embedding_list: Sequence[Tensor], dense_value_list: Sequence[Tensor]) -> Tensor:
+    """Vectors ([B, 1, E] each) and numbers ([B, d] each) -> [B, W], vectors first.
+
+    Raises:
+        NotImplementedError: both lists are empty.
+    """
+    parts = []
+    if sparse_embedding_list:
+        parts.append(torch.flatten(torch.cat(list(sparse_embedding_list), dim=-1), start_dim=1))
+    if dense_value_list:
+        parts.append(torch.flatten(torch.cat(list(dense_value_list), dim=-1), start_dim=1))
+    if not parts:
+        raise NotImplementedError("combined_dnn_input needs at least one vector or number, got two empty lists")
+    return torch.cat(parts, dim=-1)

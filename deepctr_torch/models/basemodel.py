@@ -1,0 +1,284 @@
+"""`BaseModel`: what all models share. A model adds its parts in `__init__` and its formula in `logits(fields)`."""
+
+from __future__ import annotations
+
+import inspect
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from .._checks import check_at_least, check_choice, check_type
+from ..callbacks import History
+from ..data.convert import to_numpy
+from ..features import Batch, DenseFeat, FeatureColumn, FeatureSchema, SparseFeat, VarLenSparseFeat
+from ..layers.core import PredictionLayer
+from ..layers.embedding import Embeddings, EmbeddingTables, Part, tables_of
+from ..registry import suggest
+from . import _saving, _upstream
+from .fields import Fields
+from .linear import Linear
+from .training import TrainableModel
+
+__all__ = ["BaseModel", "Linear"]
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class ModelMeta(type):
+    """Builds a model: the global random generator is left as it was, and the constructor's arguments are remembered."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        # NOTE[DIFF] W24: the original reseeds the global generator whenever a model is built.
+        with torch.random.fork_rng(devices=[]):
+            model = super().__call__(*args, **kwargs)
+        bound = inspect.signature(cls.__init__).bind(model, *args, **kwargs)  # type: ignore[misc]
+        object.__setattr__(model, "_arguments", dict(list(bound.arguments.items())[1:]))
+        return model
+
+
+class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
+    """A CTR model: embedding tables, a linear side, a head, and the training loop.
+
+    All models share these arguments:
+
+    Args:
+        linear_feature_columns: list of columns of the linear side.
+        dnn_feature_columns: list of columns of the deep side.
+        l2_reg_linear: L2 penalty of the linear side: `l2 * sum(w ** 2)` is added to the loss of every step.
+        l2_reg_embedding: L2 penalty of the embedding tables.
+        init_std: standard deviation of the initial tables and linear weights.
+        seed: seed of the initial weights, of dropout and of shuffling; the global generator is not touched.
+        task: "binary", "regression" or "multiclass".
+        device: device of the model, such as "cpu" or "cuda:0".
+        gpus: None, or one device that is `device`.
+        num_classes: number of classes of a multiclass task.
+
+    A subclass overrides `logits`:
+
+    >>> class LogisticRegression(BaseModel):
+    ...     def logits(self, fields):
+    ...         return fields.linear
+    >>> model = LogisticRegression([SparseFeat("user", 3)], [])
+    >>> model(torch.tensor([[0], [2]])).shape
+    torch.Size([2, 1])
+    """
+
+    reads_deep_tables: ClassVar[bool] = True  # False: the model has no `embedding_dict` of its own
+    obsolete_keys: ClassVar[tuple[str, ...]] = ()  # prefixes in old checkpoints of parts that were never used
+    feature_index: OrderedDict[str, tuple[int, int]]
+
+    def __init__(
+        self,
+        linear_feature_columns: Sequence[FeatureColumn],
+        dnn_feature_columns: Sequence[FeatureColumn],
+        l2_reg_linear: float = 1e-5,
+        l2_reg_embedding: float = 1e-5,
+        init_std: float = 0.0001,
+        seed: int = 1024,
+        task: str = "binary",
+        device: str | torch.device = "cpu",
+        gpus: Sequence[Any] | None = None,
+        num_classes: int | None = None,
+    ) -> None:
+        super().__init__()
+        check_choice("task", task, ["binary", "regression", "multiclass"])
+        if task == "multiclass":
+            check_at_least("num_classes of a multiclass task", num_classes, 2)
+        elif num_classes is not None:
+            raise ValueError(f"num_classes belongs to task='multiclass', got task={task!r}")
+        torch.manual_seed(seed)
+        self.seed, self.task, self.num_classes, self.init_std = seed, task, num_classes, init_std
+        self.device, self.gpus = device, _upstream.check_gpus(gpus, device)
+        self.regularization_weight: list[tuple[list[nn.Parameter], float, float]] = []
+        self.linear_feature_columns, self.dnn_feature_columns = list(linear_feature_columns), list(dnn_feature_columns)
+        if self.reads_deep_tables:
+            self.embedding_dict = EmbeddingTables(tables_of(self.dnn_feature_columns, init_std))
+            self.add_regularization_weight(self.embedding_dict.parameters(), l2=l2_reg_embedding)
+        # NOTE[DIFF] W13: the original starts the linear side at 1e-4 whatever init_std says.
+        self.linear_model = Linear(self.linear_feature_columns, None, init_std, outputs=num_classes or 1)
+        self.add_regularization_weight(self.linear_model.parameters(), l2=l2_reg_linear)
+        self.out: nn.Module = PredictionLayer(task, num_classes=num_classes)
+        self.tasks: tuple[tuple[str, str], ...] = (("", task),)
+        self.plan([*self.linear_feature_columns, *self.dnn_feature_columns], {})
+        self.reg_loss = torch.zeros((1,), device=device)
+        self.aux_loss = torch.zeros((1,), device=device)
+        self._is_graph_network, self._ckpt_saved_epoch = True, False  # read by callbacks written for the original
+        self.history = History()
+        self.stop_training = False
+        self.epochs_trained = 0
+        self.to(device)
+
+    def plan(self, columns: Sequence[FeatureColumn], parts: Mapping[str, Part]) -> None:
+        """Lay out the inputs and the lookup: `columns` are all that the model reads, `parts` come on top of its deep and linear side."""
+        self.schema = FeatureSchema(columns)
+        self.feature_index = self.schema.feature_index
+        self.linear_model.feature_index = self.feature_index
+        self.linear_model.relocate()
+        own: dict[str, Part] = {}
+        if self.reads_deep_tables:
+            sparse = [c for c in self.dnn_feature_columns if isinstance(c, SparseFeat)]
+            sequences = [c for c in self.dnn_feature_columns if isinstance(c, VarLenSparseFeat)]
+            own["deep"] = Part((*dict.fromkeys(sparse), *dict.fromkeys(sequences)), self.embedding_dict)
+        if self.linear_feature_columns:
+            own["linear"] = self.linear_model.part
+        self.embedding = Embeddings(self.schema, {**own, **parts})
+
+    # ------------------------------------------------------------------ forward
+
+    def fields(self, batch: Batch, rows: list[Tensor]) -> Fields:
+        """The inputs by name."""
+        linear = self.linear_model if "linear" in self.embedding.parts else None
+        return Fields(self.embedding, self.dnn_feature_columns, batch, rows, linear)
+
+    def logits(self, fields: Fields) -> Tensor:
+        """[B, 1] (or one column a task or class): the model's formula. Subclasses override it.
+
+        Raises:
+            NotImplementedError: the subclass overrides neither this nor `forward`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define logits(fields) or forward(X)")
+
+    def head(self, logits: Tensor) -> Tensor:
+        """Logits -> predictions, with the model's biases; always in float32."""
+        if isinstance(self.out, nn.ModuleList):
+            return torch.cat([out(logits[:, t : t + 1]) for t, out in enumerate(self.out)], dim=1)
+        prediction: Tensor = self.out(logits)
+        return prediction
+
+    def outcome(self, fields: Fields) -> tuple[Tensor, Tensor | None]:
+        """Predictions [B, T], and an auxiliary loss a sample [B] (or None)."""
+        return self.head(self.logits(fields)), None
+
+    def score(self, batch: Batch, rows: list[Tensor]) -> tuple[Tensor, Tensor | None]:
+        """All that comes after the lookup: the part that is compiled and exported."""
+        return self.outcome(self.fields(batch, rows))
+
+    def objective(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Predictions [B, T] and the auxiliary loss a sample (or None) of one batch."""
+        if type(self).forward is not BaseModel.forward:
+            return _upstream.packed_objective(self, batch)
+        return self.score(batch, self.embedding.lookup(batch))
+
+    def forward(self, X: Tensor | Batch) -> Tensor:  # noqa: N803 - upstream's name
+        """Predictions [B, T] for a packed matrix [B, W] laid out by `feature_index`, or for a `Batch`."""
+        batch = X if isinstance(X, Batch) else self.schema.unpack(X)
+        return self.score(batch, self.embedding.lookup(batch))[0]
+
+    # ------------------------------------------------------------------ building
+
+    @property
+    def embedding_size(self) -> int:
+        """The one embedding dimension of the deep side.
+
+        Raises:
+            ValueError: the columns have several.
+            IndexError: there is no sparse column.
+        """
+        dims = {c.name: c.embedding_dim for c in self.dnn_feature_columns if not isinstance(c, DenseFeat)}
+        if len(set(dims.values())) > 1:
+            raise ValueError(f"{type(self).__name__} needs one embedding_dim for all columns, got {dims}")
+        if not dims:
+            raise IndexError(f"{type(self).__name__} has no sparse column, hence no embedding_size")
+        return next(iter(dims.values()))
+
+    @property
+    def outputs(self) -> int:
+        """Logits of a single-task model: the number of classes, else 1."""
+        return self.num_classes or 1
+
+    def penalized(self, module: M, l2: float, l1: float = 0.0) -> M:
+        """Declare the penalty of a part where it is built: on its weights, the parameters of two or more dimensions."""
+        weights = getattr(module, "penalty_weights", None)
+        chosen = weights() if callable(weights) else [p for p in module.parameters() if p.dim() > 1]
+        # NOTE[DIFF] W12: the original also penalises the slopes of PReLU, and leaves out parts not named "weight".
+        self.add_regularization_weight(chosen, l1=l1, l2=l2)
+        return module
+
+    def add_regularization_weight(self, weight_list: Any, l1: float = 0.0, l2: float = 0.0) -> None:
+        """Add `l1 * sum(|w|) + l2 * sum(w ** 2)` to the loss.
+
+        Args:
+            weight_list: a parameter, or an iterable of parameters or of (name, parameter) pairs.
+            l1, l2: strength of the penalty.
+        """
+        many = [weight_list] if isinstance(weight_list, nn.Parameter) else list(weight_list)
+        self.regularization_weight.append(([p[1] if isinstance(p, tuple) else p for p in many], l1, l2))
+
+    def get_regularization_loss(self) -> Tensor:
+        """[1]: the penalty of the current weights, with gradients."""
+        total = torch.zeros((1,), device=next(self.parameters()).device)
+        for weights, l1, l2 in self.regularization_weight:
+            for w in weights:
+                total = total + (l2 * w.square().sum() if l2 else 0.0) + (l1 * w.abs().sum() if l1 else 0.0)
+        return total
+
+    def set_embedding(self, feature: str, array: npt.ArrayLike | Tensor, trainable: bool = True) -> None:
+        """Give the table of a feature pretrained vectors.
+
+        Args:
+            feature: name of a feature of the deep side, or of its table.
+            array: vectors [vocabulary_size, embedding_dim].
+            trainable: keep training them, or freeze them.
+
+        Raises:
+            ValueError: an unknown feature, or another shape.
+        """
+        names = {c.name: c.embedding_name for c in self.dnn_feature_columns if not isinstance(c, DenseFeat)}
+        tables = self.embedding_dict if self.reads_deep_tables else {}
+        table = names.get(feature, feature)
+        if table not in tables:
+            raise ValueError(f"no embedding of {feature!r}: {suggest(feature, {*names, *tables})}")
+        values = torch.as_tensor(np.ascontiguousarray(to_numpy(array)), dtype=torch.float32)
+        self.embedding_dict.assign(table, values, trainable)
+
+    # ------------------------------------------------------------------ upstream's helpers for user subclasses
+
+    def compute_input_dim(
+        self, feature_columns: Iterable[FeatureColumn], include_sparse: bool = True, include_dense: bool = True, feature_group: bool = False
+    ) -> int:
+        """Width of the deep input made of `feature_columns`; with `feature_group` each sparse feature counts 1."""
+        return _upstream.compute_input_dim(feature_columns, include_sparse, include_dense, feature_group)
+
+    def input_from_feature_columns(
+        self, X: Tensor, feature_columns: Iterable[FeatureColumn], embedding_dict: Any, support_dense: bool = True  # noqa: N803
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Vectors ([B, 1, E] each) and numbers ([B, d] each) of a packed matrix."""
+        return _upstream.input_from_feature_columns(self, X, feature_columns, embedding_dict, support_dense)
+
+    def add_auxiliary_loss(self, aux_loss: Tensor, alpha: float) -> None:
+        """From a `forward(X)` of one's own: add `alpha * aux_loss` to the loss of this step."""
+        self.aux_loss = aux_loss * alpha
+
+    # ------------------------------------------------------------------ saving
+
+    def upgrade_state(self, state: dict[str, Any], prefix: str) -> None:
+        """Rename, add or drop entries of an older state_dict, in place. Models with a history override it."""
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        for key in [k for k in state_dict if k.startswith(tuple(prefix + p for p in self.obsolete_keys))]:
+            del state_dict[key]
+        self.upgrade_state(state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def save(self, directory: Any) -> None:
+        """Write the model without pickle: `config.json`, `weights.safetensors`, `training.json`; read by `deepctr_torch.load_model`."""
+        _saving.save(self, directory)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _saving.reduce(self) or super().__reduce_ex__(protocol)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return _saving.deepcopy(self, memo)
+
+    def named_tables(self) -> Iterator[tuple[str, EmbeddingTables]]:
+        """All tables of the model, with the names of their modules."""
+        for name, module in self.named_modules():
+            if isinstance(module, EmbeddingTables):
+                yield name, module
+
+

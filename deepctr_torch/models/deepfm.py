@@ -1,0 +1,85 @@
+"""Guo H, Tang R, Ye Y, Li Z, He X. DeepFM: A Factorization-Machine based Neural Network for CTR Prediction. IJCAI 2017."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..features import FeatureColumn
+from ..layers.core import DNN
+from ..layers.interaction import FM, BiInteractionPooling
+from .basemodel import BaseModel
+from .fields import Fields
+
+__all__ = ["DeepFM"]
+
+
+class DeepFM(BaseModel):
+    """Linear part, factorization machine and DNN over the same embeddings (equation 1).
+
+    Args:
+        use_fm: add the factorization machine; the sparse columns then need one embedding_dim.
+        dnn_hidden_units: layer sizes of the DNN; empty for none.
+        l2_reg_dnn: L2 penalty of the DNN.
+        dnn_dropout: share of units set to zero in training.
+        dnn_activation: activation of the DNN.
+        dnn_use_bn: batch normalisation in the DNN.
+    """
+
+    def __init__(
+        self,
+        linear_feature_columns: Sequence[FeatureColumn],
+        dnn_feature_columns: Sequence[FeatureColumn],
+        use_fm: bool = True,
+        dnn_hidden_units: Sequence[int] = (256, 128),
+        l2_reg_linear: float = 1e-5,
+        l2_reg_embedding: float = 1e-5,
+        l2_reg_dnn: float = 0,
+        init_std: float = 0.0001,
+        seed: int = 1024,
+        dnn_dropout: float = 0,
+        dnn_activation: Any = "relu",
+        dnn_use_bn: bool = False,
+        task: str = "binary",
+        device: str | torch.device = "cpu",
+        gpus: Sequence[Any] | None = None,
+        num_classes: int | None = None,
+    ) -> None:
+        super().__init__(
+            linear_feature_columns, dnn_feature_columns, l2_reg_linear, l2_reg_embedding, init_std, seed, task, device, gpus, num_classes
+        )
+        self.use_fm = use_fm and len(self.embedding_dict) > 0
+        self.use_dnn = len(dnn_feature_columns) > 0 and len(dnn_hidden_units) > 0
+        if self.use_fm:
+            self.fm = FM() if num_classes is None else ClassFM(self.embedding_size, num_classes)
+        if self.use_dnn:
+            width = self.compute_input_dim(dnn_feature_columns)
+            self.dnn = self.penalized(
+                DNN(width, dnn_hidden_units, dnn_activation, dropout_rate=dnn_dropout, use_bn=dnn_use_bn, init_std=init_std), l2_reg_dnn
+            )
+            self.dnn_linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
+        self.to(device)
+
+    def logits(self, fields: Fields) -> Tensor:  # [B, 1]
+        logit = fields.linear
+        if self.use_fm:
+            logit = logit + self.fm(fields.stacked)
+        if self.use_dnn:
+            logit = logit + self.dnn_linear(self.dnn(fields.flat))
+        return logit
+
+
+class ClassFM(nn.Module):
+    """A factorization machine with a logit a class: the pooled interactions, projected. [B, F, E] -> [B, C]"""
+
+    def __init__(self, embedding_size: int, num_classes: int) -> None:
+        super().__init__()
+        self.pooling = BiInteractionPooling()
+        self.projection = nn.Linear(embedding_size, num_classes, bias=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        logits: Tensor = self.projection(self.pooling(inputs).squeeze(1))
+        return logits

@@ -1,0 +1,175 @@
+"""`Fields`: a batch and its rows, seen by feature name. All that a model's `logits` sees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..features import Batch, DenseFeat, FeatureColumn, FeatureSchema, SparseFeat, VarLenSparseFeat
+from ..layers.embedding import Embeddings
+from ..layers.sequence import pool
+
+if TYPE_CHECKING:
+    from .linear import Linear
+
+__all__ = ["Fields"]
+
+
+class Fields:
+    """The inputs of one batch after lookup.
+
+    Letters: B samples, F fields of the deep side, E embedding, T time, D dense numbers of the deep side, W = width of `flat`.
+
+    Args:
+        embedding: how the rows were looked up.
+        columns: columns of the deep side, in the user's order.
+        batch: ids, numbers and sequence widths.
+        rows: what `embedding.lookup(batch)` returned.
+        linear: module of the linear side, if the model has one.
+    """
+
+    def __init__(self, embedding: Embeddings, columns: list[FeatureColumn], batch: Batch, rows: list[Tensor], linear: Linear | None) -> None:
+        self._embedding, self._columns, self._batch, self._rows, self._linear = embedding, columns, batch, rows, linear
+        self._vectors: dict[tuple[str, str], Tensor] = {}
+        self._masks: dict[str, Tensor] = {}
+
+    @property
+    def schema(self) -> FeatureSchema:
+        return self._embedding.schema
+
+    def _span(self, part: str, name: str) -> tuple[int, int, int]:
+        """Index of the group that holds `name`, and where its rows lie in it."""
+        number = self._embedding.group_of[part, name]
+        group = self._embedding.groups[number]
+        if name in group.singles:
+            at = group.singles.index(name)
+            return number, at, at + 1
+        start = len(group.singles)
+        for other in group.sequences:
+            width = self._batch.widths[self.schema.sequence_position[other]]
+            if other == name:
+                return number, start, start + width
+            start += width
+        raise KeyError(name)
+
+    def sequence(self, name: str, part: str = "deep") -> Tensor:
+        """[B, T, E]: the vectors of a sequence, padding included."""
+        number, start, stop = self._span(part, name)
+        return self._rows[number][:, start:stop]
+
+    def mask(self, name: str) -> Tensor:
+        """bool [B, T]: which elements of a sequence are valid: below its length, or, without a length column, not id 0."""
+        if name not in self._masks:
+            widths = self._batch.widths
+            column = self.schema.sequences[self.schema.sequence_position[name]]
+            start, stop = self.schema.sequence_slice(name, widths)
+            if column.length_name is None:
+                self._masks[name] = self._batch.ids[:, start:stop] != 0
+            else:
+                at = self.schema.length_position(column.length_name, widths)
+                steps = torch.arange(stop - start, device=self._batch.ids.device)
+                self._masks[name] = steps < self._batch.ids[:, at : at + 1]
+        return self._masks[name]
+
+    def vector(self, name: str, part: str = "deep") -> Tensor:
+        """[B, E]: the vector of a feature; a sequence is pooled by its combiner."""
+        if (part, name) not in self._vectors:
+            self._vectors[part, name] = self._vector(name, part)
+        return self._vectors[part, name]
+
+    def _vector(self, name: str, part: str) -> Tensor:
+        if name in self.schema.id_position:
+            number, at, _ = self._span(part, name)
+            return self._rows[number][:, at]
+        column = next(c for c in self._embedding.parts[part].sequences if c.name == name)
+        weights = None
+        if column.weight_name is not None:
+            start, _ = self.schema.dense_slice[column.weight_name]
+            width = self._batch.widths[self.schema.sequence_position[name]]
+            weights = self._batch.dense[:, start : start + width]
+        return pool(self.sequence(name, part), self.mask(name), column.combiner, weights)
+
+    def vectors(self, part: str = "deep") -> list[Tensor]:
+        """[B, E] each: single ids in column order, then sequences, pooled, in column order."""
+        plan = self._embedding.parts[part]
+        return [self.vector(c.name, part) for c in (*plan.singles, *plan.sequences)]
+
+    def stack(self, part: str = "deep") -> Tensor:
+        """[B, F, E]: the vectors of one part, which all have one width; [B, 0, 0] without any."""
+        plan = self._embedding.parts[part]
+        if not plan.columns:
+            return self._batch.dense.new_zeros(self._batch.dense.shape[0], 0, 0)
+        rows = self._rows[self._embedding.group_of[part, plan.columns[0].name]]
+        if not plan.sequences:
+            return rows
+        pooled = [self.vector(c.name, part).unsqueeze(1) for c in plan.sequences]
+        return torch.cat([rows[:, : len(plan.singles)], *pooled], dim=1)
+
+    def numbers(self, columns: list[FeatureColumn]) -> Tensor:
+        """[B, D]: the dense features among `columns`, in their order."""
+        spans = [self.schema.dense_slice[c.name] for c in columns if isinstance(c, DenseFeat)]
+        if not spans:
+            return self._batch.dense[:, :0]
+        if all(a[1] == b[0] for a, b in zip(spans, spans[1:], strict=False)):
+            return self._batch.dense[:, spans[0][0] : spans[-1][1]]
+        return torch.cat([self._batch.dense[:, a:b] for a, b in spans], dim=1)
+
+    @property
+    def stacked(self) -> Tensor:
+        """[B, F, E]: the vectors of the deep side."""
+        return self.stack()
+
+    @property
+    def dense(self) -> Tensor:
+        """[B, D]: the numbers of the deep side."""
+        return self.numbers(self._columns)
+
+    @property
+    def flat(self) -> Tensor:
+        """[B, W]: all of the deep side in a row: single ids, pooled sequences, numbers."""
+        return torch.cat([self.flat_vectors, self.dense], dim=1)
+
+    @property
+    def flat_vectors(self) -> Tensor:
+        """[B, sum of E]: the vectors of the deep side in a row."""
+        plan = self._embedding.parts["deep"]
+        if not plan.columns:
+            return self._batch.dense[:, :0]
+        if len({self._embedding.group_of["deep", c.name] for c in plan.columns}) == 1:
+            return self.stack().flatten(1)
+        return torch.cat(self.vectors(), dim=1)
+
+    def pick(self, names: list[str]) -> Tensor:
+        """[B, sum of E]: the vectors of some features of the deep side in a row."""
+        if not names:
+            return self._batch.dense[:, :0]
+        return torch.cat([self.vector(n) for n in names], dim=1)
+
+    @property
+    def linear(self) -> Tensor:
+        """[B, 1] (classes: [B, C]): logit of the linear side; zero without one."""
+        if self._linear is None:
+            return self._batch.dense.new_zeros(self._batch.dense.shape[0], 1)
+        return self._linear.logit(self)
+
+    def linear_weighted(self, weights: Tensor) -> Tensor:
+        """[B, 1]: the linear logit with a weight for every sparse feature of it.
+
+        Args:
+            weights: [B, F].
+        """
+        if self._linear is None:
+            return self._batch.dense.new_zeros(self._batch.dense.shape[0], 1)
+        return self._linear.logit(self, weights)
+
+
+def sparse_names(columns: list[FeatureColumn]) -> list[str]:
+    """Names of the single-id columns."""
+    return [c.name for c in columns if isinstance(c, SparseFeat)]
+
+
+def sequence_names(columns: list[FeatureColumn]) -> list[str]:
+    """Names of the sequence columns."""
+    return [c.name for c in columns if isinstance(c, VarLenSparseFeat)]

@@ -1,0 +1,190 @@
+"""What `compile` was asked for, resolved: losses and metrics of each task, and the options of the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .._checks import check_choice, check_non_negative
+from ..registry import suggest
+from .losses import Loss, get_loss, weighted_loss
+from .metrics import Metric, get_metric
+
+__all__ = ["Compiled", "Tasks", "compile_losses", "compile_metrics"]
+
+Tasks = Sequence[tuple[str, str]]
+Array = npt.NDArray[Any]
+FOR_REGRESSION = ("mse", "mae", "rmse", "calibration")  # the named metrics that a regression task takes
+
+
+@dataclass
+class Compiled:
+    """Losses, metrics and options of a compiled model.
+
+    Attributes:
+        tasks: (name, type) of each task.
+        losses: one a task.
+        metrics: one list a task.
+        metrics_names: "loss", then the metrics as the user wrote them.
+        reduction: "sum" or "mean": how the loss of a batch is made of those of its rows.
+        task_weights: one number a task; None where they are learned.
+        precision: "fp32" or "bf16".
+        clip_norm: largest norm of the whole gradient, or None.
+    """
+
+    tasks: Tasks
+    losses: list[Loss]
+    metrics: list[list[Metric]]
+    metrics_names: list[str]
+    reduction: str = "sum"
+    task_weights: list[float] | None = field(default_factory=list)
+    precision: str = "fp32"
+    clip_norm: float | None = None
+    torch_compile: bool = False
+    lr_schedule: Any = None
+    embedding_update: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_choice("loss_reduction", self.reduction, ["sum", "mean"])
+        check_choice("precision", self.precision, ["fp32", "bf16"])
+        check_choice("embedding_update", self.embedding_update, ["auto", "dense", "sparse"])
+        if self.clip_norm is not None:
+            check_non_negative("clip_norm", self.clip_norm)
+
+    @property
+    def group_columns(self) -> list[str]:
+        """Columns by which metrics group; "groups" stands for fit's argument."""
+        needed = [m for per_task in self.metrics for m in per_task if m.needs_groups]
+        return list(dict.fromkeys(m.group or "groups" for m in needed))
+
+    def task_loss(self, t: int, prediction: Tensor, y: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+        """Loss of one task over a batch; rows without a label of the task (NaN) count nothing."""
+        pred, target = (prediction, y[:, :1]) if len(self.tasks) == 1 else (prediction[:, t : t + 1], y[:, t : t + 1])
+        if len(self.tasks) > 1:
+            seen = ~torch.isnan(target[:, 0])
+            if not bool(seen.all()):
+                weight = seen.float() if weight is None else weight * seen
+                target = torch.nan_to_num(target)
+        return weighted_loss(self.losses[t], pred, target, weight, reduction)
+
+    def data_loss(
+        self, prediction: Tensor, y: Tensor, weight: Tensor | None, log_variances: Tensor | None = None
+    ) -> Tensor:
+        """Loss of a batch over all tasks, reduced.
+
+        Args:
+            prediction: [B, T].
+            y: [B, T]; NaN: not observed.
+            weight: [B] or None.
+            log_variances: [T] where task weights are learned: each task counts exp(-s) * loss + s / 2 a row (Kendall et al., 2018).
+        """
+        total = prediction.new_zeros(())
+        for t in range(len(self.tasks)):
+            loss = self.task_loss(t, prediction, y, weight, self.reduction)
+            if log_variances is None:
+                total = total + loss * (self.task_weights[t] if self.task_weights else 1.0)
+            else:
+                rows = float(len(y)) if self.reduction == "sum" else 1.0
+                total = total + torch.exp(-log_variances[t]) * loss + 0.5 * rows * log_variances[t]
+        return total
+
+    def evaluate(
+        self, y: Array, prediction: Array, weight: Array | None, groups: Mapping[str, Array]
+    ) -> dict[str, float]:
+        """Every metric over whole columns; several tasks: `<task>_<metric>`, and `<metric>` for the mean over the tasks that have it."""
+        values: dict[str, list[float]] = {}
+        out: dict[str, float] = {}
+        for t, (task, _) in enumerate(self.tasks):
+            pred = prediction if len(self.tasks) == 1 else prediction[:, t]
+            seen = ~np.isnan(y[:, t])
+            rows = slice(None) if seen.all() else seen
+            for metric in self.metrics[t]:
+                group = groups[metric.group or "groups"][rows] if metric.needs_groups else None
+                target, scores = y[rows, t], pred[rows]
+                scores = scores[:, 0] if scores.ndim == 2 and scores.shape[1] == 1 else scores
+                value = (
+                    metric(target, scores, None if weight is None else weight[rows], group)
+                    if len(target)
+                    else float("nan")
+                )
+                values.setdefault(metric.name, []).append(value)
+                if len(self.tasks) > 1:
+                    out[f"{task}_{metric.name}"] = value
+        for name, each in values.items():
+            known = [v for v in each if not np.isnan(v)]
+            out[name] = float(np.mean(known)) if known else float("nan")
+        return out
+
+
+def compile_losses(loss: Any, tasks: Tasks) -> tuple[Any, list[Loss]]:
+    """The loss argument of `compile` -> (what `model.loss_func` shows, one loss a task).
+
+    Args:
+        loss: a name or callable for all tasks, a list of one a task, or a dict by task name.
+    """
+    if loss is None:
+        raise ValueError("compile needs a loss, such as 'binary_crossentropy', got None")
+    many = _per_task("loss", loss, tasks)
+    for (name, kind), one in zip(tasks, many, strict=True):
+        if kind == "regression" and one in ("binary_crossentropy", "focal", "cross_entropy"):
+            raise ValueError(f"the regression task {name!r} needs a loss such as 'mse' or 'mae', got {one!r}")
+        if kind == "multiclass" and one == "binary_crossentropy":
+            raise ValueError("a multiclass task needs the loss 'cross_entropy', got 'binary_crossentropy'")
+    losses = [get_loss(one) for one in many]
+    return (losses if isinstance(loss, (list, tuple, Mapping)) else losses[0]), losses
+
+
+def _per_task(what: str, value: Any, tasks: Tasks) -> list[Any]:
+    """One item a task of an argument given for all, as a list, or by name."""
+    names = [n for n, _ in tasks]
+    if isinstance(value, Mapping):
+        unknown = [n for n in value if n not in names]
+        if unknown:
+            raise ValueError(f"{what} names an unknown task {unknown[0]!r}: {suggest(str(unknown[0]), names)}")
+        missing = [n for n in names if n not in value]
+        if missing and what == "loss":
+            raise ValueError(f"loss lacks the task(s) {missing}")
+        return [value.get(n) for n in names]
+    if isinstance(value, (list, tuple)):
+        if len(value) != len(tasks):
+            raise ValueError(f"{what} must have one item for each of {len(tasks)} task(s), got {len(value)}")
+        return list(value)
+    return [value] * len(tasks)
+
+
+def compile_metrics(
+    metrics: Any, tasks: Tasks
+) -> tuple[list[str], dict[str, Callable[..., float]], list[list[Metric]]]:
+    """The metrics argument of `compile` -> (names as written, name -> metric, one list a task).
+
+    A list goes to every task that can have the metric: regression tasks take only mse, mae, rmse and calibration of the named ones.
+    """
+    if isinstance(metrics, Mapping):
+        per_task = [_listed(m) for m in _per_task("metrics", metrics, tasks)]
+    else:
+        per_task = [[m for m in _listed(metrics) if _suits(m, kind)] for _, kind in tasks]
+        for metric in _listed(metrics):
+            get_metric(metric)
+            if not any(_suits(metric, kind) for _, kind in tasks):
+                raise ValueError(
+                    f"metric {metric!r} suits none of the tasks {list(tasks)}: a regression takes {', '.join(FOR_REGRESSION)}"
+                )
+    resolved = [[get_metric(m) for m in each] for each in per_task]
+    flat = {m.name: m for each in resolved for m in each}
+    return ["loss", *flat], dict(flat), resolved
+
+
+def _listed(metrics: Any) -> list[Any]:
+    if metrics is None:
+        return []
+    return list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
+
+
+def _suits(metric: Any, kind: str) -> bool:
+    return kind != "regression" or not isinstance(metric, str) or metric in FOR_REGRESSION

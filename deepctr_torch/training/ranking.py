@@ -1,0 +1,134 @@
+"""Measures of order on plain float64 arrays: AUC per group, average precision, NDCG per group; ties and weights exact.
+
+Every function takes labels `y` [N], scores `p` [N], weights `w` [N]; `codes` [N] are group numbers 0 .. G-1.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Floats", "Ints", "average_precision", "group_codes", "grouped_auc", "grouped_ndcg"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
+
+
+class _Ties(NamedTuple):
+    """Rows sorted by group, then score; a block is a run of rows equal in both."""
+
+    order: Ints  # [N]
+    starts: Ints  # [blocks] first row of each block, in sorted order
+    group: Ints  # [blocks]
+
+
+def group_codes(groups: Any) -> tuple[Ints, int]:
+    """Group labels of any kind as numbers 0 .. G-1, and G.
+
+    >>> group_codes(["b", "a", "b"])
+    (array([1, 0, 1]), 2)
+    """
+    labels = np.asarray(groups).reshape(-1)
+    if labels.dtype == object:  # hashing takes None and mixed types, and is faster than sorting Python objects
+        seen: dict[Any, int] = {}
+        codes = np.fromiter((seen.setdefault(label, len(seen)) for label in labels), dtype=np.intp, count=len(labels))
+        return codes, len(seen)
+    known, codes = np.unique(labels, return_inverse=True)
+    return codes.reshape(-1), len(known)
+
+
+def _ties(scores: Floats, codes: Ints | None) -> _Ties:
+    order = np.argsort(scores) if codes is None else np.lexsort((scores, codes))
+    ranked = scores[order]
+    new = np.ones(len(order), dtype=bool)
+    np.not_equal(ranked[1:], ranked[:-1], out=new[1:])
+    if codes is None:
+        starts = np.flatnonzero(new)
+        return _Ties(order, starts, np.zeros(len(starts), dtype=np.intp))
+    group = codes[order]
+    new[1:] |= group[1:] != group[:-1]
+    starts = np.flatnonzero(new)
+    return _Ties(order, starts, group[starts])
+
+
+def _below(amounts: Floats, group: Ints) -> Floats:
+    """What lies before each block within its own group. [blocks] -> [blocks]"""
+    before = np.cumsum(amounts) - amounts
+    first = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
+    return before - np.repeat(before[first], np.diff(np.r_[first, len(group)]))
+
+
+def _sum_by(group: Ints, amounts: Floats, count: int) -> Floats:
+    return np.asarray(np.bincount(group, amounts, count), dtype=np.float64)
+
+
+def grouped_auc(y: Floats, p: Floats, w: Floats, codes: Ints | None = None, count: int = 1) -> tuple[Floats, Floats]:
+    """AUC of each group and the weight of its rows; nan for a group of one class. `[N] x 3 -> [G], [G]`
+
+    The Mann-Whitney statistic: the share of (positive, negative) pairs in the right order, a tie counting one half.
+    A label between 0 and 1 counts `w * y` as positive and `w * (1 - y)` as negative.
+
+    >>> grouped_auc(np.array([0., 1., 1.]), np.array([.2, .2, .9]), np.ones(3))
+    (array([0.75]), array([3.]))
+    """
+    if not len(y):
+        return np.full(count, np.nan), np.zeros(count)
+    ties = _ties(p, codes)
+    labels, weights = y[ties.order], w[ties.order]
+    positive = np.add.reduceat(weights * labels, ties.starts)
+    negative = np.add.reduceat(weights * (1.0 - labels), ties.starts)
+    area = positive * (_below(negative, ties.group) + 0.5 * negative)
+    positives = _sum_by(ties.group, positive, count)
+    negatives = _sum_by(ties.group, negative, count)
+    pairs = positives * negatives
+    auc: Floats = np.full(count, np.nan)
+    np.divide(_sum_by(ties.group, area, count), pairs, out=auc, where=pairs > 0)
+    return auc, positives + negatives
+
+
+def average_precision(y: Floats, p: Floats, w: Floats) -> float:
+    """Sum over distinct scores, from the highest, of precision times the step in recall; nan without a positive.
+
+    >>> round(average_precision(np.array([0., 1., 1.]), np.array([.2, .2, .9]), np.ones(3)), 4)
+    0.8333
+    """
+    if not len(y):
+        return float("nan")
+    ties = _ties(-p, None)
+    weights = w[ties.order]
+    positive = np.add.reduceat(weights * y[ties.order], ties.starts)
+    found, seen = np.cumsum(positive), np.cumsum(np.add.reduceat(weights, ties.starts))
+    precision = np.zeros_like(found)
+    np.divide(found, seen, out=precision, where=seen > 0)
+    return float((positive * precision).sum() / found[-1]) if found[-1] > 0 else float("nan")
+
+
+def _discounted(gain: Floats, by: Floats, codes: Ints, count: int, k: int) -> Floats:
+    """DCG@k of each group, ranked by falling `by`; rows that tie share the mean of their gains. `-> [G]`"""
+    ties = _ties(-by, codes)
+    sizes = np.diff(np.r_[ties.starts, len(gain)])
+    rank = _below(sizes.astype(np.float64), ties.group).astype(np.intp)  # rows of the group ahead of the block
+    reach = min(k, len(gain))
+    discount = np.r_[0.0, np.cumsum(1.0 / np.log2(np.arange(reach) + 2.0))]  # [reach + 1] total of the first ranks
+    share = discount[np.minimum(rank + sizes, reach)] - discount[np.minimum(rank, reach)]
+    mean_gain = np.add.reduceat(gain[ties.order], ties.starts) / sizes
+    return _sum_by(ties.group, mean_gain * share, count)
+
+
+def grouped_ndcg(y: Floats, p: Floats, codes: Ints, count: int, k: int) -> Floats:
+    """NDCG@k of each group with gains `2^y - 1`; nan for a group without gain. `[N] x 2 -> [G]`
+
+    Tied scores count the expectation over their orders (McSherry and Najork 2008).
+
+    >>> grouped_ndcg(np.array([1., 0.]), np.array([.5, .5]), np.zeros(2, dtype=int), 1, 1)
+    array([0.5])
+    """
+    gain = np.exp2(y) - 1.0
+    if not len(y):
+        return np.full(count, np.nan)
+    ideal = _discounted(gain, gain, codes, count, k)
+    ndcg = np.full(count, np.nan)
+    np.divide(_discounted(gain, p, codes, count, k), ideal, out=ndcg, where=ideal > 0)
+    return ndcg
