@@ -122,7 +122,7 @@ class ReduceLROnPlateau(MonitorCallback):
             return
         after = max(before * self.factor, self.min_lr)
         set_lr(self.model, after)
-        self.cooldown_counter = self.cooldown
+        self.cooldown_counter, self.wait = self.cooldown, 0
         if self.verbose:
             write(f"Epoch {epoch + 1:05d}: {type(self).__name__} reducing learning rate to {after:.6g}")
 

@@ -1,3 +1,5 @@
 from .deepfm import DeepFM
+from .din import DIN
+from .multitask.mmoe import MMOE
 
-__all__ = ["DeepFM"]
+__all__ = ["DIN", "MMOE", "DeepFM"]

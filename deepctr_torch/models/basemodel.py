@@ -192,11 +192,10 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
         return self.num_classes or 1
 
     def penalized(self, module: M, l2: float, l1: float = 0.0) -> M:
-        """Declare the penalty of a part where it is built: on its weights, the parameters of two or more dimensions."""
-        weights = getattr(module, "penalty_weights", None)
-        chosen = weights() if callable(weights) else [p for p in module.parameters() if p.dim() > 1]
+        """Declare the penalty of a part where it is built: on its weights, not on biases, slopes or normalisations."""
         # NOTE[DIFF] W12: the original also penalises the slopes of PReLU, and leaves out parts not named "weight".
-        self.add_regularization_weight(chosen, l1=l1, l2=l2)
+        weights = [p for n, p in module.named_parameters() if p.dim() > 1 and "bias" not in n and not n.endswith("alpha")]
+        self.add_regularization_weight(weights, l1=l1, l2=l2)
         return module
 
     def add_regularization_weight(self, weight_list: Any, l1: float = 0.0, l2: float = 0.0) -> None:

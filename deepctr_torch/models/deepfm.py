@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ..features import FeatureColumn
 from ..layers.core import DNN
-from ..layers.interaction import FM, BiInteractionPooling
+from ..layers.interaction import FM
+from ._classes import ClassFM
 from .basemodel import BaseModel
 from .fields import Fields
 
@@ -70,16 +71,3 @@ class DeepFM(BaseModel):
         if self.use_dnn:
             logit = logit + self.dnn_linear(self.dnn(fields.flat))
         return logit
-
-
-class ClassFM(nn.Module):
-    """A factorization machine with a logit a class: the pooled interactions, projected. [B, F, E] -> [B, C]"""
-
-    def __init__(self, embedding_size: int, num_classes: int) -> None:
-        super().__init__()
-        self.pooling = BiInteractionPooling()
-        self.projection = nn.Linear(embedding_size, num_classes, bias=False)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        logits: Tensor = self.projection(self.pooling(inputs).squeeze(1))
-        return logits

@@ -101,7 +101,7 @@ class Cosine(Schedule):
 
     def after_warmup(self, step: int, warmup: int, total_steps: int | None, steps_per_epoch: int | None) -> float:
         way = _known("the schedule 'cosine'", total_steps) - warmup
-        done = min(1.0, step / way) if way > 0 else 1.0
+        done = min(1.0, step / way) if way > 0 else float(step > 0)
         return self.final + (1.0 - self.final) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 

@@ -185,3 +185,14 @@ def test_mask_has_no_effect_in_evaluation() -> None:
 def test_batch_norm_refuses() -> None:
     with pytest.raises(ValueError, match="num_features must be an integer of at least 1, got 0"):
         BatchNorm(0)
+
+
+def test_masked_training_is_exported() -> None:
+    dice = Dice(3, dim=3)
+    x, mask = torch.randn(4, 5, 3), torch.rand(4, 5) < 0.6
+    batch = torch.export.Dim("batch", min=2, max=64)
+    exported = torch.export.export(dice, (x, mask), dynamic_shapes=({0: batch}, {0: batch})).module()
+    x, mask = torch.randn(7, 5, 3), torch.rand(7, 5) < 0.6
+    for marks in (mask, mask & False):
+        assert_close(exported(x, marks), dice(x, marks))
+    assert_close(dict(exported.named_buffers())["bn.running_var"], dice.bn.running_var)

@@ -1,4 +1,4 @@
-"""LogTransformLayer against AFN's equation 6: products of powers."""
+"""LogTransformLayer against AFN's layer: products of powers."""
 
 from __future__ import annotations
 

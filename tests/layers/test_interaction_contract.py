@@ -237,3 +237,8 @@ def test_wrong_form_of_fields(name: str) -> None:
         layer(torch.zeros(2, 4))
     with pytest.raises(ValueError, match="at least one tensor"):
         layer([])
+
+
+def test_says_what_it_is(case: Case) -> None:
+    layer = case.build()
+    assert repr(layer).startswith(type(layer).__name__)

@@ -84,9 +84,8 @@ def test_equal_to_separate_networks(activation: object, shared: bool, use_bn: bo
             assert_close(found[f"{name}.{key}"], parameter.grad, rtol=1e-4, atol=1e-4)
         for key, buffer in dnn.named_buffers():
             assert_close(state[f"{name}.{key}"], buffer)
-    assert_close(
-        parallel.eval()(x), torch.stack([d.eval()(x if shared else x[:, k]) for k, d in enumerate(separate)], 1)
-    )
+    outputs = [dnn.eval()(x if shared else x[:, k]) for k, dnn in enumerate(separate)]
+    assert_close(parallel.eval()(x), torch.stack(outputs, dim=1))
 
 
 def test_dnn_exact_numbers() -> None:

@@ -20,6 +20,9 @@ NAN = float("nan")
 FEW_SCORES = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.5000001, 0.75, 0.9, 1.0])  # many ties
 
 
+CLICKS = st.integers(0, 1)
+
+
 @st.composite
 def binary(draw: st.DrawFn, soft: bool = False) -> tuple[Any, Any, Any]:
     """Labels of both classes, float32 scores with ties, positive weights or None."""
@@ -33,9 +36,9 @@ def binary(draw: st.DrawFn, soft: bool = False) -> tuple[Any, Any, Any]:
 
 
 @st.composite
-def grouped(draw: st.DrawFn, labels: st.SearchStrategy[int] | None = None) -> tuple[Any, Any, Any]:
+def grouped(draw: st.DrawFn, labels: st.SearchStrategy[int] = CLICKS) -> tuple[Any, Any, Any]:
     n = draw(st.integers(1, 40))
-    y = np.array(draw(st.lists(labels or st.integers(0, 1), min_size=n, max_size=n)))
+    y = np.array(draw(st.lists(labels, min_size=n, max_size=n)))
     p = np.array(draw(st.lists(FEW_SCORES, min_size=n, max_size=n)))
     g = np.array(draw(st.lists(st.sampled_from(["b", "a", "zz", "c"]), min_size=n, max_size=n)))
     return y, p, g
@@ -162,14 +165,14 @@ def test_one_class(labels: list[int]) -> None:
     close(get_metric("ndcg@2")(labels, p, groups=[1, 1, 2]), 1.0 if labels[0] else NAN)
 
 
-@pytest.mark.parametrize("name", sorted(set(METRICS) - {"ndcg@k"}) + ["ndcg@3"])
+@pytest.mark.parametrize("name", [*sorted(set(METRICS) - {"ndcg@k"}), "ndcg@3"])
 def test_nothing_to_average_is_nan(name: str) -> None:
     metric = get_metric(name)
     assert math.isnan(metric([], [], groups=[]))
     assert math.isnan(metric([0, 1], [0.2, 0.7], [0.0, 0.0], groups=[1, 1]))
 
 
-@pytest.mark.parametrize("name", sorted(set(METRICS) - {"ndcg@k"}) + ["ndcg@3"])
+@pytest.mark.parametrize("name", [*sorted(set(METRICS) - {"ndcg@k"}), "ndcg@3"])
 @pytest.mark.parametrize("of", ["labels", "predictions"])
 def test_nan_gives_nan(name: str, of: str) -> None:
     y, p = np.array([0.0, 1.0, 1.0, 0.0]), np.array([0.1, 0.7, 0.6, 0.8])
@@ -298,8 +301,10 @@ def test_names() -> None:
         True,
         True,
     )
-    assert get_metric("gauc").group is None and get_metric("gauc").needs_groups
-    assert get_metric("ndcg@10:user").name == "ndcg@10:user" and get_metric("ndcg@10:user").group == "user"
+    assert get_metric("gauc").group is None
+    assert get_metric("gauc").needs_groups
+    assert get_metric("ndcg@10:user").name == "ndcg@10:user"
+    assert get_metric("ndcg@10:user").group == "user"
     assert not get_metric("auc").needs_groups
     assert get_metric("calibration").higher_is_better is None
     assert get_metric("logloss").higher_is_better is False
@@ -311,7 +316,7 @@ def test_names() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("acu", "unknown metric 'acu': did you mean 'acc'"),
+        ("acu", "unknown metric 'acu': did you mean 'auc'"),
         ("AUC", "unknown metric 'AUC': did you mean 'auc'"),
         ("log_loss", "did you mean 'logloss'"),
         ("ndcg", "did you mean 'ndcg@k'"),
@@ -370,7 +375,9 @@ def bias(y_true: Any, y_pred: Any) -> float:
 
 def test_function_of_two_arguments() -> None:
     metric = get_metric(bias)
-    assert metric.name == "bias" and metric.higher_is_better is None and not metric.takes_weights
+    assert metric.name == "bias"
+    assert metric.higher_is_better is None
+    assert not metric.takes_weights
     assert metric(np.array([[0], [1]]), np.array([[0.5], [1.0]], dtype=np.float32)) == 0.25
     with pytest.raises(ValueError, match="metric 'bias' must have a parameter sample_weight when rows are weighted"):
         metric([0, 1], [0.5, 1.0], [1, 2])
@@ -392,7 +399,8 @@ def test_other_callables() -> None:
             return np.float32(y_pred.mean())
 
     metric = get_metric(Share())
-    assert metric.name == "Share" and isinstance(metric([0, 1], [0.25, 0.75]), float)
+    assert metric.name == "Share"
+    assert isinstance(metric([0, 1], [0.25, 0.75]), float)
     assert get_metric(functools.partial(bias)).name == "bias"
     assert get_metric(lambda y, p: 1).name == "<lambda>"
     y, p, w = [0, 1, 1], [0.1, 0.2, 0.1], [1.0, 2.0, 3.0]

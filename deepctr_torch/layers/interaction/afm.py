@@ -16,9 +16,9 @@ __all__ = ["AFMLayer"]
 class AFMLayer(nn.Module):
     """Attentional sum of the pairwise products, without bias and linear term, `[B, F, E] -> [B, outputs]`.
 
-    Xiao et al., "Attentional Factorization Machines", IJCAI 2017, equations 5 to 7. After a forward
-    `normalized_att_score` `[B, P, 1]` holds the weight of each pair, detached; pairs come in the order (0, 1), (0,
-    2), ..., (1, 2), .... A single field has no pair and gives zeros.
+    Xiao et al., "Attentional Factorization Machines", IJCAI 2017, the attention-based pooling layer. After a forward
+    `normalized_att_score` `[B, P, 1]` holds the weight of each pair, detached; pairs come in the order
+    (0, 1), (0, 2), ..., (1, 2), .... A single field has no pair and gives zeros.
 
     Args:
         in_features: width E of a field.

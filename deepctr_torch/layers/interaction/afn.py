@@ -17,9 +17,9 @@ _SMALLEST = 1e-7  # what the logarithm sees of a zero
 class LogTransformLayer(nn.Module):
     """Logarithmic transformation: N products of fields raised to learned powers, `[B, F, E] -> [B, N * E]`.
 
-    `y_j = exp(sum_i w_ij ln |v_i| + b_j)` (Cheng, Shen and Huang, "Adaptive Factorization Network", AAAI 2020,
-    equation 6), with batch normalisation of the logarithms and of the result. The output of a sample is ordered by
-    embedding dimension, then neuron.
+    `y_j = exp(sum_i w_ij ln |v_i| + b_j)` (Cheng, Shen and Huang, "Adaptive Factorization Network", AAAI 2020, the
+    logarithmic transformation layer), with batch normalisation of the logarithms and of the result. The output of a
+    sample is ordered by embedding dimension, then neuron.
 
     Args:
         field_size: number of fields F.

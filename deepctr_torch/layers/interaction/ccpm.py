@@ -15,7 +15,7 @@ __all__ = ["ConvLayer"]
 
 
 def _kept(field_size: int, layer: int, layers: int) -> int:
-    """Values that the pooling after convolution `layer` (from 1) of `layers` keeps: equation 5 of the paper."""
+    """Values kept after convolution `layer` (from 1) of `layers`: the rule of flexible p-max pooling."""
     if layer == layers:
         return 3
     return max(1, int((1 - (layer / layers) ** (layers - layer)) * field_size))

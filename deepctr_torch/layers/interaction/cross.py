@@ -86,8 +86,8 @@ class CrossNetMix(nn.Module):
     """Mixture of low-rank cross experts of DCN-V2, `[B, D] -> [B, D]`.
 
     `x_{l+1} = sum_k G_k(x_l) E_k(x_l) + x_l` with `E_k(x) = x_0 * (U_k tanh(C_k tanh(V_k^T x)) + b_l)` and the gates
-    a softmax over experts (Wang et al., "DCN V2", WWW 2021, equations 3 and 4). As the gates sum to one and the bias
-    is shared, the experts are summed in their low-rank space and leave it by one matrix product.
+    a softmax over experts (Wang et al., "DCN V2", WWW 2021, the mixture of low-rank DCN). As the gates sum to one and
+    the bias is shared, the experts are summed in their low-rank space and leave it by one matrix product.
 
     Args:
         in_features: width D of the input.

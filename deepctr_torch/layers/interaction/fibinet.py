@@ -18,7 +18,7 @@ class SENETLayer(nn.Module):
     """Reweights each field by its learned importance, `[B, F, E] -> [B, F, E]`.
 
     Squeeze to the mean of each field, excite by two bias-free layers with ReLU, multiply (Huang, Zhang and Zhang,
-    "FiBiNET", RecSys 2019, equations 2 to 5).
+    "FiBiNET", RecSys 2019, the SENET layer).
 
     Args:
         filed_size: number of fields F; the spelling is the original's.
@@ -51,8 +51,8 @@ class SENETLayer(nn.Module):
 class BilinearInteraction(nn.Module):
     """Bilinear product `(W v_i) * v_j` of each pair of fields, `[B, F, E] -> [B, P, E]` with `P = F (F - 1) / 2`.
 
-    Huang, Zhang and Zhang, "FiBiNET", RecSys 2019, equations 6 to 8. A single field has no pair: the result is
-    `[B, 0, E]` and the layer has no parameter.
+    Huang, Zhang and Zhang, "FiBiNET", RecSys 2019, the bilinear-interaction layer. A single field has no pair: the
+    result is `[B, 0, E]` and the layer has no parameter.
 
     Args:
         filed_size: number of fields F; the spelling is the original's.

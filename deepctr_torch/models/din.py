@@ -1,0 +1,80 @@
+"""Zhou G, et al. Deep Interest Network for Click-Through Rate Prediction. KDD 2018."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..features import FeatureColumn, SparseFeat
+from ..layers.core import DNN
+from ..layers.sequence import AttentionSequencePoolingLayer
+from ._history import HistoryPairs
+from .basemodel import BaseModel
+from .fields import Fields
+
+__all__ = ["DIN"]
+
+
+class DIN(BaseModel):
+    """DNN over the features and an interest: the history, weighted by how much each step has to do with the target (equation 3).
+
+    Args:
+        history_feature_list: names of the target features; the history of `item` is the VarLenSparseFeat `hist_item`. To share a table
+            with its target, a history names it in `embedding_name`.
+        dnn_use_bn: batch normalisation in the DNN.
+        dnn_hidden_units: layer sizes of the DNN; empty for the output layer alone.
+        dnn_activation: activation of the DNN.
+        att_hidden_size: layer sizes of the local activation unit.
+        att_activation: its activation.
+        att_weight_normalization: softmax over the valid steps; the paper keeps the raw scores, to preserve the strength of an interest.
+        l2_reg_dnn: L2 penalty of the DNN.
+        dnn_dropout: share of units set to zero in training.
+    """
+
+    def __init__(
+        self,
+        dnn_feature_columns: Sequence[FeatureColumn],
+        history_feature_list: Sequence[str],
+        dnn_use_bn: bool = False,
+        dnn_hidden_units: Sequence[int] = (256, 128),
+        dnn_activation: Any = "relu",
+        att_hidden_size: Sequence[int] = (64, 16),
+        att_activation: Any = "Dice",
+        att_weight_normalization: bool = False,
+        l2_reg_dnn: float = 0.0,
+        l2_reg_embedding: float = 1e-6,
+        dnn_dropout: float = 0,
+        init_std: float = 0.0001,
+        seed: int = 1024,
+        task: str = "binary",
+        device: str | torch.device = "cpu",
+        gpus: Sequence[Any] | None = None,
+        num_classes: int | None = None,
+    ) -> None:
+        super().__init__([], dnn_feature_columns, 0, l2_reg_embedding, init_std, seed, task, device, gpus, num_classes)
+        self.pairs = HistoryPairs(self.dnn_feature_columns, history_feature_list)
+        self.features = [c.name for c in self.dnn_feature_columns if isinstance(c, SparseFeat)] + self.pairs.others
+        self.attention = AttentionSequencePoolingLayer(
+            att_hidden_units=att_hidden_size,
+            att_activation=att_activation,
+            weight_normalization=att_weight_normalization,
+            supports_masking=True,
+            embedding_dim=self.pairs.width,
+        )
+        width = self.compute_input_dim(self.dnn_feature_columns)
+        # NOTE[DIFF] W13: the original ignores init_std here.
+        self.dnn = self.penalized(
+            DNN(width, dnn_hidden_units, dnn_activation, dropout_rate=dnn_dropout, use_bn=dnn_use_bn, init_std=init_std), l2_reg_dnn
+        )
+        self.dnn_linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
+        self.to(device)
+
+    def logits(self, fields: Fields) -> Tensor:  # [B, 1]
+        keys, mask = self.pairs.keys(fields)
+        interest = self.attention(self.pairs.query(fields), keys, None, mask).squeeze(1)
+        inputs = torch.cat([fields.pick(self.features), interest, fields.dense], dim=-1)
+        logits: Tensor = self.dnn_linear(self.dnn(inputs))
+        return logits

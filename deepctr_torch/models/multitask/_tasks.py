@@ -1,0 +1,34 @@
+"""What all multi-task models share: names and types of the tasks, and a head for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from ..._checks import check_choice
+from ...layers.core import PredictionLayer
+
+if TYPE_CHECKING:
+    from ..basemodel import BaseModel
+
+__all__ = ["set_tasks"]
+
+
+def set_tasks(model: BaseModel, task_types: Sequence[str], task_names: Sequence[str]) -> None:
+    """Give `model` its tasks, and a head with a bias of its own for each.
+
+    Raises:
+        ValueError: fewer than two tasks, as many names as types are not given, or an unknown type.
+    """
+    if len(task_names) < 2:
+        raise ValueError(f"a multi-task model needs at least two task_names, got {list(task_names)}")
+    if len(set(task_names)) != len(task_names):
+        raise ValueError(f"task_names must differ, got {list(task_names)}")
+    if len(task_types) != len(task_names):
+        raise ValueError(f"task_types and task_names must be of one length, got {len(task_types)} and {len(task_names)}")
+    for kind in task_types:
+        check_choice("task type", kind, ["binary", "regression"])
+    model.tasks = tuple(zip(task_names, task_types, strict=True))
+    model.out = nn.ModuleList([PredictionLayer(kind) for kind in task_types])

@@ -1,0 +1,344 @@
+"""Optimizers by name, and the row-sparse ones against torch's dense ones."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from deepctr_torch.training.optim import (
+    LEARNING_RATES,
+    OPTIMIZERS,
+    ROW_OPTIMIZERS,
+    RowAdagrad,
+    RowAdam,
+    RowAdamW,
+    RowOptimizer,
+    RowRMSprop,
+    RowSGD,
+    default_lr,
+    make_optimizer,
+    make_row_optimizer,
+    sum_rows,
+)
+
+NAMES = ("adagrad", "adam", "adamw", "rmsprop", "sgd")
+CLASSES = {
+    "adagrad": torch.optim.Adagrad,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
+    "sgd": torch.optim.SGD,
+}
+ROWS = {"adagrad": RowAdagrad, "adam": RowAdam, "adamw": RowAdamW, "rmsprop": RowRMSprop, "sgd": RowSGD}
+
+
+def table(rows: int = 6, width: int = 3, dtype: torch.dtype = torch.float64) -> nn.Parameter:
+    generator = torch.Generator().manual_seed(0)
+    return nn.Parameter(torch.randn(rows, width, generator=generator, dtype=dtype))
+
+
+def gradients(steps: int, rows: int = 6, width: int = 3, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(steps, rows, width, generator=torch.Generator().manual_seed(1), dtype=dtype)
+
+
+# ------------------------------------------------------------------------------------------ by name
+
+
+def test_names_and_learning_rates() -> None:
+    assert tuple(OPTIMIZERS) == tuple(ROW_OPTIMIZERS) == tuple(sorted(LEARNING_RATES)) == NAMES
+    assert LEARNING_RATES == {"adagrad": 0.01, "adam": 0.001, "adamw": 0.001, "rmsprop": 0.01, "sgd": 0.01}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_named_optimizers(name: str) -> None:
+    made = make_optimizer(name.upper(), [table()])
+    assert type(made) is CLASSES[name]
+    assert made.param_groups[0]["lr"] == default_lr(name) == LEARNING_RATES[name]
+    assert made.param_groups[0]["weight_decay"] == 0
+    assert make_optimizer(name, [table()], lr=0.25).param_groups[0]["lr"] == 0.25
+    row = make_row_optimizer(name.title(), [table()])
+    assert type(row) is ROWS[name]
+    assert row.param_groups[0]["lr"] == LEARNING_RATES[name]
+    assert make_row_optimizer(name, [table()], lr=0.25).param_groups[0]["lr"] == 0.25
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_steps_are_those_of_torchs_plain_implementation(name: str) -> None:
+    fused, reference = table(), table()
+    extra = {"weight_decay": 0.0} if name == "adamw" else {}
+    ours = make_optimizer(name, [fused])
+    theirs = CLASSES[name]([reference], lr=LEARNING_RATES[name], foreach=False, **extra)
+    for grad in gradients(4):
+        fused.grad, reference.grad = grad.clone(), grad.clone()
+        ours.step()
+        theirs.step()
+    torch.testing.assert_close(fused, reference)
+
+
+@pytest.mark.parametrize("name", ["adagrad", "adam", "adamw"])
+def test_one_kernel_where_torch_has_one(name: str) -> None:
+    assert make_optimizer(name, [table()]).defaults["fused"]
+    meta = nn.Parameter(torch.zeros(2, device="meta"))
+    assert not make_optimizer(name, [meta]).defaults["fused"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_groups_and_generators(name: str) -> None:
+    a, b = table(), table()
+    groups = make_optimizer(name, [{"params": (p for p in [a]), "lr": 0.5}, {"params": b}]).param_groups
+    assert [group["lr"] for group in groups] == [0.5, LEARNING_RATES[name]]
+    assert groups[0]["params"][0] is a
+    assert groups[1]["params"][0] is b
+    assert len(make_optimizer(name, (p for p in [a, b])).param_groups[0]["params"]) == 2
+
+
+def test_instances_classes_and_functions() -> None:
+    weight = table()
+    instance = torch.optim.Adam([weight], lr=0.3)
+    assert make_optimizer(instance, [weight]) is instance
+    assert make_optimizer(torch.optim.Adam, [weight]).param_groups[0]["lr"] == 0.001
+    assert make_optimizer(torch.optim.SGD, [weight], lr=0.2).param_groups[0]["lr"] == 0.2
+    momentum = make_optimizer(functools.partial(torch.optim.SGD, momentum=0.9), [weight], lr=0.2)
+    assert momentum.param_groups[0]["momentum"] == 0.9
+
+
+def test_wrong_arguments() -> None:
+    weight = table()
+    with pytest.raises(ValueError, match="unknown optimizer 'adamm': did you mean 'adam'"):
+        make_optimizer("Adamm", [weight])
+    with pytest.raises(ValueError, match="unknown row-sparse optimizer 'lamb'"):
+        make_row_optimizer("lamb", [weight])
+    with pytest.raises(ValueError, match="unknown optimizer 'lamb'"):
+        default_lr("lamb")
+    with pytest.raises(ValueError, match=r"learning_rate must be None beside an optimizer instance.* got 0.1"):
+        make_optimizer(torch.optim.Adam([weight]), [weight], lr=0.1)
+    with pytest.raises(TypeError, match="optimizer must be a name, an optimizer or its class, got NoneType"):
+        make_optimizer(None, [weight])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="optimizer must build a torch optimizer, got list"):
+        make_optimizer(lambda params: list(params), [weight])  # type: ignore[arg-type,return-value]
+    with pytest.raises(ValueError, match="lr must be a number >= 0, got -1"):
+        RowSGD([weight], lr=-1)
+    with pytest.raises(ValueError, match=r"weight must be one the optimizer was made with, got one of shape \(2, 3\)"):
+        RowSGD([weight]).update(table(2), torch.tensor([0]), torch.ones(1, 3))
+
+
+# ------------------------------------------------------------------------------------------ rows
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.1])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", NAMES)
+def test_with_all_rows_the_steps_are_those_of_the_dense_optimizer(name: str, dtype: torch.dtype, l2: float) -> None:
+    sparse, dense = table(dtype=dtype), table(dtype=dtype)
+    rows = torch.tensor([3, 0, 5, 1, 2, 4])
+    ours, theirs = make_row_optimizer(name, [sparse]), make_optimizer(name, [dense])
+    for grad in gradients(6, dtype=dtype):
+        ours.update(sparse, rows, grad[rows], l2=l2)
+        dense.grad = grad + 2 * l2 * dense.detach()
+        theirs.step()
+    torch.testing.assert_close(sparse, dense)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_outside_the_batch_keep_weight_and_state_bit_for_bit(name: str) -> None:
+    weight = table()
+    optimizer = make_row_optimizer(name, [weight])
+    optimizer.update(weight, torch.arange(6), gradients(1)[0])
+    before, state = weight.detach().clone(), copy.deepcopy(optimizer.state_dict()["state"][0])
+    rows, rest = torch.tensor([1, 4]), torch.tensor([0, 2, 3, 5])
+    grad = gradients(2)[1][rows]
+    given_grad = grad.clone()
+    optimizer.update(weight, rows, grad, l2=0.5)
+    assert torch.equal(weight[rest], before[rest])
+    assert (weight[rows] != before[rows]).all()
+    assert torch.equal(grad, given_grad)
+    now = optimizer.state_dict()["state"][0]
+    assert now["step"] == state["step"] + 1 == 2
+    for key in optimizer.state_names:
+        assert torch.equal(now[key][rest], state[key][rest])
+        assert (now[key][rows] != state[key][rows]).all()
+
+
+@pytest.mark.parametrize("name", ["adagrad", "sgd"])
+def test_without_memory_of_absence_a_row_takes_the_dense_steps_of_its_own_batches(name: str) -> None:
+    """Adagrad and SGD do nothing on a zero gradient: lazy and dense are one for any pattern of rows."""
+    sparse, dense = table(), table()
+    ours, theirs = make_row_optimizer(name, [sparse]), make_optimizer(name, [dense])
+    for step, grad in enumerate(gradients(5)):
+        rows = torch.tensor([[0, 1], [1, 3], [5, 2], [0, 5], [1, 2]][step])
+        ours.update(sparse, rows, grad[rows])
+        dense.grad = torch.zeros_like(dense).index_copy(0, rows, grad[rows])
+        theirs.step()
+    torch.testing.assert_close(sparse, dense)
+
+
+def test_adam_corrects_by_all_updates_of_the_table() -> None:
+    weight = nn.Parameter(torch.zeros(2, 1, dtype=torch.float64))
+    optimizer = RowAdam([weight], lr=1.0, betas=(0.5, 0.75), eps=0.0)
+    optimizer.update(weight, torch.tensor([0]), torch.tensor([[3.0]]))
+    torch.testing.assert_close(weight.detach(), torch.tensor([[-1.0], [0.0]], dtype=torch.float64))
+    optimizer.update(weight, torch.tensor([1]), torch.tensor([[2.0]]))  # first gradient of the row, second update
+    mean, square = 0.5 * 2 / (1 - 0.5**2), 0.25 * 4 / (1 - 0.75**2)
+    torch.testing.assert_close(weight[1].item(), -mean / square**0.5)
+
+
+def test_penalty_by_hand_and_learning_rates() -> None:
+    weight = nn.Parameter(torch.tensor([[1.0], [2.0]]))
+    optimizer = RowSGD([weight], lr=0.5)
+    optimizer.update(weight, torch.tensor([1]), torch.tensor([[1.0]]), l2=0.25)
+    torch.testing.assert_close(weight.detach(), torch.tensor([[1.0], [1.0]]))  # 2 - 0.5 * (1 + 2 * 0.25 * 2)
+    optimizer.param_groups[0]["lr"] = 0.25  # as callbacks set it
+    optimizer.update(weight, torch.tensor([1]), torch.tensor([[2.0]]))
+    torch.testing.assert_close(weight.detach(), torch.tensor([[1.0], [0.5]]))
+    optimizer.update(weight, torch.tensor([0]), torch.tensor([[2.0]]), lr=1.0)
+    torch.testing.assert_close(weight.detach(), torch.tensor([[-1.0], [0.5]]))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_rows_and_other_gradient_types(name: str) -> None:
+    weight = table(dtype=torch.float32)
+    optimizer = make_row_optimizer(name, [weight])
+    before = weight.detach().clone()
+    optimizer.update(weight, torch.empty(0, dtype=torch.int64), torch.empty(0, 3))
+    assert torch.equal(weight, before)
+    optimizer.update(weight, torch.tensor([2]), torch.ones(1, 3, dtype=torch.bfloat16))
+    assert weight.dtype == torch.float32
+    assert (weight[2] != before[2]).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_resuming_goes_on_as_if_nothing_had_happened(name: str) -> None:
+    wide, narrow = table(), table(width=1)
+    whole = make_row_optimizer(name, [wide, narrow])
+    rows = torch.tensor([0, 2, 5])
+
+    def step(optimizer: RowOptimizer, a: nn.Parameter, b: nn.Parameter, grad: Tensor) -> None:
+        optimizer.update(a, rows, grad[rows])
+        optimizer.update(b, rows[:2], grad[:2, :1])
+
+    for grad in gradients(2):
+        step(whole, wide, narrow, grad)
+    whole.param_groups[0]["lr"] = 0.125
+    file = io.BytesIO()
+    torch.save(whole.state_dict(), file)
+    file.seek(0)
+    again = [nn.Parameter(wide.detach().clone()), nn.Parameter(narrow.detach().clone())]
+    resumed = make_row_optimizer(name, again)
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    assert resumed.param_groups[0]["lr"] == 0.125
+    assert resumed.param_groups[0]["params"][0] is again[0]
+    for grad in gradients(4)[2:]:
+        step(whole, wide, narrow, grad)
+        step(resumed, again[0], again[1], grad)
+    assert torch.equal(wide, again[0])
+    assert torch.equal(narrow, again[1])
+
+
+def test_state_that_does_not_fit() -> None:
+    weight = table()
+    optimizer = RowAdagrad([weight])
+    optimizer.update(weight, torch.tensor([0]), torch.ones(1, 3))
+    state = optimizer.state_dict()
+    with pytest.raises(ValueError, match="state must be of 2 weights, got 1"):
+        RowAdagrad([weight, table()]).load_state_dict(state)
+    with pytest.raises(ValueError, match=r"state 'sum' must have the weight's shape \(2, 3\), got \(6, 3\)"):
+        RowAdagrad([table(2)]).load_state_dict(state)
+    with pytest.raises(ValueError, match=r"state 'exp_avg' must have the weight's shape \(6, 3\), got none"):
+        RowAdam([weight]).load_state_dict(state)
+
+
+def test_loaded_state_is_a_copy_and_copies_of_the_optimizer_work() -> None:
+    weight = table()
+    first = RowAdagrad([weight])
+    first.update(weight, torch.tensor([0]), torch.ones(1, 3))
+    second = RowAdagrad([weight])
+    second.load_state_dict(first.state_dict())
+    second.update(weight, torch.tensor([0]), torch.ones(1, 3))
+    torch.testing.assert_close(first.state[0]["sum"][0, 0].item(), 1.0)
+    torch.testing.assert_close(second.state[0]["sum"][0, 0].item(), 2.0)
+    twin = copy.deepcopy(first)
+    copied = twin.param_groups[0]["params"][0]
+    twin.update(copied, torch.tensor([1]), torch.ones(1, 3))
+    assert first.state[0]["step"] == 1
+
+
+def test_the_base_class_takes_no_step() -> None:
+    weight = table()
+    with pytest.raises(NotImplementedError):
+        RowOptimizer([weight], lr=0.1).update(weight, torch.tensor([0]), torch.ones(1, 3))
+
+
+# ------------------------------------------------------------------------------------------ sum_rows
+
+
+def naive_sum(index: list[int], grad: Tensor) -> tuple[list[int], Tensor]:
+    sums: dict[int, Tensor] = {}
+    for i, g in zip(index, grad, strict=True):
+        sums[i] = sums.get(i, torch.zeros_like(g)) + g
+    return sorted(sums), torch.stack([sums[i] for i in sorted(sums)])
+
+
+IDS = st.one_of(st.integers(0, 5), st.integers(0, 2**40), st.sampled_from([2**31 - 1, 2**31, 2**62, 2**63 - 1]))
+
+
+@given(st.lists(IDS, min_size=1, max_size=40), st.integers(1, 4))
+def test_sum_rows_is_the_loop(index: list[int], width: int) -> None:
+    grad = torch.from_numpy(np.random.default_rng(len(index)).standard_normal((len(index), width)))
+    rows, sums = sum_rows(torch.tensor(index), grad)
+    expected_rows, expected = naive_sum(index, grad)
+    assert rows.tolist() == expected_rows
+    torch.testing.assert_close(sums, expected)
+
+
+@pytest.mark.parametrize("shift", [0, 2**62])
+def test_sum_rows_adds_in_the_order_of_the_batch(shift: int) -> None:
+    """Small ids take the packed sort, large ones torch's: both keep the order, so every run sums alike."""
+    index = torch.from_numpy(np.random.default_rng(0).integers(0, 20, 500)) + shift
+    grad = torch.randn(500, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 1e4, 1e-4])
+    rows, sums = sum_rows(index, grad)
+    assert rows.tolist() == [i + shift for i in range(20)]
+    for row, total in zip(rows, sums, strict=True):
+        expected = torch.zeros(3)
+        for g in grad[index == row]:
+            expected = expected + g
+        torch.testing.assert_close(total, expected, rtol=1e-5, atol=1e-6)
+    again = sum_rows(index.clone(), grad.clone())
+    assert torch.equal(sums, again[1])
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_sum_rows_keeps_types(dtype: torch.dtype) -> None:
+    rows, sums = sum_rows(torch.tensor([4, 1, 4], dtype=dtype), torch.ones(3, 2, requires_grad=True))
+    assert rows.dtype == dtype
+    assert sums.tolist() == [[1, 1], [2, 2]]
+    assert not sums.requires_grad
+    rows, sums = sum_rows(torch.empty(0, dtype=dtype), torch.empty(0, 2))
+    assert rows.dtype == dtype
+    assert rows.shape == (0,)
+    assert sums.shape == (0, 2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lookup_to_update_is_the_dense_training_of_a_table(name: str) -> None:
+    """Every row is in every batch, some several times: gradients of the lookups, summed, give the dense gradient."""
+    ids: Any = torch.tensor([[0, 1, 2, 3, 4, 5, 5, 0], [5, 5, 5, 4, 3, 2, 1, 0]])
+    sparse, dense = table(), table()
+    ours, theirs = make_row_optimizer(name, [sparse]), make_optimizer(name, [dense])
+    for batch in ids:
+        leaf = sparse.detach()[batch].requires_grad_()
+        leaf.tanh().sum().backward()  # type: ignore[no-untyped-call]
+        assert leaf.grad is not None
+        ours.update(sparse, *sum_rows(batch, leaf.grad))
+        theirs.zero_grad()
+        dense[batch].tanh().sum().backward()  # type: ignore[no-untyped-call]
+        theirs.step()
+    torch.testing.assert_close(sparse, dense)
