@@ -7,7 +7,14 @@ from typing import Any
 
 from .registry import suggest
 
-__all__ = ["check_at_least", "check_choice", "check_fraction", "check_non_negative", "check_positive_units", "check_type"]
+__all__ = [
+    "check_at_least",
+    "check_choice",
+    "check_fraction",
+    "check_non_negative",
+    "check_positive_units",
+    "check_type",
+]
 
 
 def check_at_least(name: str, value: Any, least: int) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "DenseFeat",
     "FeatureColumn",
     "FeatureSchema",
+    "SparseColumn",
     "SparseFeat",
     "VarLenSparseFeat",
     "build_input_features",
@@ -157,7 +158,6 @@ class VarLenSparseFeat(_VarLenSparseFeat):
     def group_name(self) -> str:
         return self.sparsefeat.group_name
 
-
     def __hash__(self) -> int:
         return hash(self.name)
 
@@ -185,7 +185,8 @@ class DenseFeat(_DenseFeat):
         return hash(self.name)
 
 
-FeatureColumn: TypeAlias = SparseFeat | VarLenSparseFeat | DenseFeat
+SparseColumn: TypeAlias = SparseFeat | VarLenSparseFeat
+FeatureColumn: TypeAlias = SparseColumn | DenseFeat
 
 
 class Batch(NamedTuple):
@@ -224,7 +225,12 @@ def build_input_features(feature_columns: Iterable[FeatureColumn]) -> OrderedDic
             start += width
 
     for column in feature_columns:
-        check_type("a feature column", column, (SparseFeat, VarLenSparseFeat, DenseFeat), "SparseFeat, VarLenSparseFeat or DenseFeat")
+        check_type(
+            "a feature column",
+            column,
+            (SparseFeat, VarLenSparseFeat, DenseFeat),
+            "SparseFeat, VarLenSparseFeat or DenseFeat",
+        )
         place(column.name, _input_width(column))
         if isinstance(column, VarLenSparseFeat):
             if column.length_name is not None:
@@ -286,6 +292,11 @@ class FeatureSchema:
             self.dense_slice[name] = (start, start + width)
 
     @property
+    def sparse(self) -> list[SparseColumn]:
+        """All columns of ids, in batch order."""
+        return [*self.ids, *self.sequences]
+
+    @property
     def dense_width(self) -> int:
         return max((stop for _, stop in self.dense_slice.values()), default=0)
 
@@ -296,7 +307,7 @@ class FeatureSchema:
     @property
     def id_dtype(self) -> torch.dtype:
         """int32 where the rows of all tables together can be counted in it, else int64."""
-        rows = sum(c.vocabulary_size for c in [*self.ids, *self.sequences])
+        rows = sum(c.vocabulary_size for c in self.sparse)
         return torch.int32 if rows < 2**31 else torch.int64
 
     def sequence_slice(self, name: str, widths: tuple[int, ...]) -> tuple[int, int]:
@@ -312,11 +323,15 @@ class FeatureSchema:
         for column in self.sequences:
             name = column.length_name
             if name is not None and name in seen and _input_width(seen[name]) != 1:
-                raise ValueError(f"length_name {name!r} of {column.name!r} must be one number a sample, but is {seen[name]}")
+                raise ValueError(
+                    f"length_name {name!r} of {column.name!r} must be one number a sample, but is {seen[name]}"
+                )
             name = column.weight_name
             start, stop = self.feature_index[name] if name is not None else (0, column.maxlen)
             if stop - start != column.maxlen:
-                raise ValueError(f"weight_name {name!r} of {column.name!r} must have width {column.maxlen}, got {stop - start}")
+                raise ValueError(
+                    f"weight_name {name!r} of {column.name!r} must have width {column.maxlen}, got {stop - start}"
+                )
             if name in seen and not isinstance(seen[name], DenseFeat):
                 raise ValueError(f"weight_name {name!r} of {column.name!r} must hold numbers, but is {seen[name]}")
 
@@ -352,9 +367,11 @@ class FeatureSchema:
 
     def check_exact(self, kind: str, limit: int = FLOAT32_EXACT) -> None:
         """Raise if ids of this schema do not fit into floats that are exact up to `limit`."""
-        for column in [*self.ids, *self.sequences]:
+        for column in self.sparse:
             if column.vocabulary_size > limit or column.use_hash:
-                what = "hashes any 64-bit integer" if column.use_hash else f"has a vocabulary of {column.vocabulary_size}"
+                what = (
+                    "hashes any 64-bit integer" if column.use_hash else f"has a vocabulary of {column.vocabulary_size}"
+                )
                 raise ValueError(
                     f"a packed matrix of {kind} rounds ids above {limit}, and {column.name!r} {what}: "
                     "pass float64 or int64, or a dict of arrays"
@@ -363,7 +380,7 @@ class FeatureSchema:
     def pack(self, batch: Batch) -> Tensor:
         """The inverse of `unpack`: [B, W] in float32, or float64 where float32 would round an id."""
         rows = batch.ids.shape[0]
-        big = any(c.vocabulary_size > FLOAT32_EXACT for c in [*self.ids, *self.sequences])
+        big = any(c.vocabulary_size > FLOAT32_EXACT for c in self.sparse)
         dtype = torch.float64 if big else torch.float32
         width = max((stop for _, stop in self.feature_index.values()), default=0)
         X = torch.zeros(rows, width, dtype=dtype, device=batch.ids.device)

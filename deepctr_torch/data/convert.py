@@ -65,7 +65,11 @@ def column_of(x: Any, name: str) -> Any:
         names = getattr(x, "column_names", None) or list(x.columns)
         if name not in names:
             return None
-        return x.get_column(name) if hasattr(x, "get_column") else (x.column(name) if hasattr(x, "column_names") else x[name])
+        return (
+            x.get_column(name)
+            if hasattr(x, "get_column")
+            else (x.column(name) if hasattr(x, "column_names") else x[name])
+        )
     return None
 
 
@@ -93,7 +97,9 @@ def _matrix_columns(x: Any, schema: FeatureSchema) -> dict[str, Any]:
     matrix = to_numpy(x)
     matrix = matrix[:, None] if matrix.ndim == 1 and width == 1 else matrix
     if matrix.ndim != 2 or matrix.shape[1] != width:
-        raise ValueError(f"a packed input must have shape (N, {width}), columns as in feature_index, got {matrix.shape}")
+        raise ValueError(
+            f"a packed input must have shape (N, {width}), columns as in feature_index, got {matrix.shape}"
+        )
     if matrix.dtype == np.float32:
         schema.check_exact("float32")
     return {name: matrix[:, start:stop] for name, (start, stop) in schema.feature_index.items()}
@@ -108,9 +114,13 @@ def _pad(values: Array, width: int, name: str, fill: Any) -> Array:
     sizes = np.array([0 if v is None else len(v) for v in values])
     if sizes.max(initial=0) > width:
         row = int(sizes.argmax())
-        raise ValueError(f"{name!r} holds at most {width} elements, got {sizes[row]} in row {row}: cut the sequences, or raise maxlen")
+        raise ValueError(
+            f"{name!r} holds at most {width} elements, got {sizes[row]} in row {row}: cut the sequences, or raise maxlen"
+        )
     flat = [e for v in values if v is not None for e in v]
-    out = np.full((len(values), width), fill, dtype=object if flat and isinstance(flat[0], str) else np.asarray(flat or [0]).dtype)
+    out = np.full(
+        (len(values), width), fill, dtype=object if flat and isinstance(flat[0], str) else np.asarray(flat or [0]).dtype
+    )
     out[np.arange(width) < sizes[:, None]] = flat
     return out
 
@@ -118,7 +128,12 @@ def _pad(values: Array, width: int, name: str, fill: Any) -> Array:
 def _shaped(raw: Any, name: str, width: int, fill: Any = 0) -> Array:
     """Raw values of one input -> [N, width]."""
     array = to_numpy(raw)
-    if array.ndim == 1 and array.dtype == object and len(array) and any(isinstance(v, (list, tuple, np.ndarray)) for v in array):
+    if (
+        array.ndim == 1
+        and array.dtype == object
+        and len(array)
+        and any(isinstance(v, (list, tuple, np.ndarray)) for v in array)
+    ):
         text = any(isinstance(e, str) for v in array if v is not None for e in v)
         array = _pad(array, width, name, "" if text else fill)
     if array.ndim == 1:
@@ -145,14 +160,21 @@ def _integers(array: Array, name: str, offset: int, allow_text: bool) -> Array:
         return array.astype(np.int64)
     if array.dtype.kind == "O" and not any(isinstance(v, str) or v is None for v in array.flat):
         try:
-            return _integers(array.astype(np.float64) if any(isinstance(v, float) for v in array.flat) else array.astype(np.int64), name, offset, False)
+            return _integers(
+                array.astype(np.float64) if any(isinstance(v, float) for v in array.flat) else array.astype(np.int64),
+                name,
+                offset,
+                False,
+            )
         except (TypeError, ValueError, OverflowError) as error:
             if "must be whole" in str(error):
                 raise
     elif allow_text:
         missing = np.array([v is None for v in array.flat]) if array.dtype.kind == "O" else np.zeros(1, dtype=bool)
         if missing.any():
-            raise ValueError(f"ids of {name!r} must not be missing, got None in row {offset + int(missing.argmax()) // array.shape[1]}")
+            raise ValueError(
+                f"ids of {name!r} must not be missing, got None in row {offset + int(missing.argmax()) // array.shape[1]}"
+            )
         return array
     raise ValueError(
         f"ids of {name!r} must be integers, got {array.flat[0]!r} ({array.dtype}) in row {offset}: encode them, or declare the column with use_hash=True"
@@ -216,7 +238,9 @@ def to_arrays(x: Any, schema: FeatureSchema, offset: int = 0) -> Arrays:
     rows = next(iter(sizes.values()), 0)
     if len(set(sizes.values())) > 1:
         other = next(n for n, s in sizes.items() if s != rows)
-        raise ValueError(f"all inputs must have the same number of rows: {next(iter(sizes))!r} has {rows}, {other!r} has {sizes[other]}")
+        raise ValueError(
+            f"all inputs must have the same number of rows: {next(iter(sizes))!r} has {rows}, {other!r} has {sizes[other]}"
+        )
     if rows == 0:
         raise ValueError("the input is empty: at least one row is needed")
     dtype = np.int32 if schema.id_dtype == torch.int32 else np.int64
@@ -250,7 +274,9 @@ def _used(ids: Array, schema: FeatureSchema) -> Array:
     return used
 
 
-def to_labels(y: Any, tasks: Sequence[tuple[str, str]], rows: int | None, num_classes: int | None = None, offset: int = 0) -> Array:
+def to_labels(
+    y: Any, tasks: Sequence[tuple[str, str]], rows: int | None, num_classes: int | None = None, offset: int = 0
+) -> Array:
     """Labels of any accepted kind -> float32 [N, T], checked against the tasks.
 
     Args:
@@ -282,7 +308,12 @@ def _label_matrix(y: Any, names: list[str]) -> Array:
         y = [y[n] for n in names]
     if is_table(y):
         y = y.to_numpy() if not hasattr(y, "column_names") else [y.column(n) for n in y.column_names]
-    if isinstance(y, (list, tuple)) and len(names) > 1 and len(y) == len(names) and all(np.ndim(to_numpy(v)) >= 1 for v in y):
+    if (
+        isinstance(y, (list, tuple))
+        and len(names) > 1
+        and len(y) == len(names)
+        and all(np.ndim(to_numpy(v)) >= 1 for v in y)
+    ):
         parts = [to_numpy(v).reshape(-1) for v in y]
         if len({len(p) for p in parts}) == 1 and (len(parts[0]) != len(names) or not isinstance(y[0], (list, tuple))):
             return np.stack(parts, axis=1)

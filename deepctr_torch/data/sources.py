@@ -65,7 +65,12 @@ class ArraySource:
     """
 
     def __init__(
-        self, schema: FeatureSchema, arrays: Arrays, y: Array | None = None, weight: Array | None = None, groups: Mapping[str, Array] | None = None
+        self,
+        schema: FeatureSchema,
+        arrays: Arrays,
+        y: Array | None = None,
+        weight: Array | None = None,
+        groups: Mapping[str, Array] | None = None,
     ) -> None:
         self.schema = schema
         self.rows: int | None = len(arrays.ids)
@@ -116,7 +121,9 @@ class ArraySource:
         """The first `1 - fraction` of the rows, and the rest, as upstream cuts them: `int(N * (1 - fraction))`."""
         at = int(len(self) * (1.0 - fraction))
         if not 0 < at < len(self):
-            raise ValueError(f"validation_split={fraction} of {len(self)} rows leaves {at} to train on and {len(self) - at} to validate on")
+            raise ValueError(
+                f"validation_split={fraction} of {len(self)} rows leaves {at} to train on and {len(self) - at} to validate on"
+            )
         return self._part(slice(0, at)), self._part(slice(at, None))
 
     def _part(self, rows: slice) -> ArraySource:
@@ -161,9 +168,15 @@ class StreamSource:
         x, y, weight = item, None, None
         if self.labels is not None:
             if not isinstance(item, (tuple, list)) or len(item) not in (2, 3):
-                raise ValueError(f"an item of the stream must be (x, y) or (x, y, sample_weight), got {type(item).__name__}")
+                raise ValueError(
+                    f"an item of the stream must be (x, y) or (x, y, sample_weight), got {type(item).__name__}"
+                )
             x, y, weight = (*item, None)[:3]
-        elif isinstance(item, (tuple, list)) and len(item) in (2, 3) and (isinstance(item[0], Mapping) or np.ndim(item[0]) == 2):
+        elif (
+            isinstance(item, (tuple, list))
+            and len(item) in (2, 3)
+            and (isinstance(item[0], Mapping) or np.ndim(item[0]) == 2)
+        ):
             x = item[0]  # a labelled stream given to predict
         return _array_source(self.schema, x, y, self.labels, weight, {}, offset)
 
@@ -174,14 +187,22 @@ def _group_values(x: Any, name: str, groups: Any, schema: FeatureSchema) -> Arra
         values = column_of(x, name)
     if values is None and not isinstance(x, Mapping) and not is_table(x) and name in schema.feature_index:
         matrix = to_numpy(x) if not isinstance(x, (list, tuple)) else None
-        values = x[list(schema.feature_index).index(name)] if matrix is None else matrix[:, schema.feature_index[name][0]]
+        values = (
+            x[list(schema.feature_index).index(name)] if matrix is None else matrix[:, schema.feature_index[name][0]]
+        )
     if values is None:
-        hint = "pass fit(groups=...)" if name == "groups" else f"give x a column {name!r}, or pass groups={{{name!r}: array}}"
+        hint = (
+            "pass fit(groups=...)"
+            if name == "groups"
+            else f"give x a column {name!r}, or pass groups={{{name!r}: array}}"
+        )
         raise ValueError(f"a metric needs the group {name!r}: {hint}")
     return to_numpy(values).reshape(-1)
 
 
-def _array_source(schema: FeatureSchema, x: Any, y: Any, labels: Labels | None, weight: Any, groups: Any, offset: int = 0) -> ArraySource:
+def _array_source(
+    schema: FeatureSchema, x: Any, y: Any, labels: Labels | None, weight: Any, groups: Any, offset: int = 0
+) -> ArraySource:
     arrays = to_arrays(x, schema, offset)
     rows = len(arrays.ids)
     if labels is None:
@@ -204,7 +225,9 @@ def is_stream(x: Any) -> bool:
     return not known and isinstance(x, Iterable)
 
 
-def make_source(schema: FeatureSchema, x: Any, y: Any = None, labels: Labels | None = None, weight: Any = None, groups: Any = None) -> Source:
+def make_source(
+    schema: FeatureSchema, x: Any, y: Any = None, labels: Labels | None = None, weight: Any = None, groups: Any = None
+) -> Source:
     """The source for whatever the user passed; `labels=None` when only inputs are needed.
 
     Raises:
@@ -212,7 +235,9 @@ def make_source(schema: FeatureSchema, x: Any, y: Any = None, labels: Labels | N
     """
     if is_stream(x):
         if y is not None or weight is not None:
-            raise ValueError("a stream of batches carries its own labels and weights: pass y=None and sample_weight=None")
+            raise ValueError(
+                "a stream of batches carries its own labels and weights: pass y=None and sample_weight=None"
+            )
         return StreamSource(schema, x, labels)
     if labels is not None and y is None:
         raise ValueError("labels are missing: pass y (only a stream of batches carries its own)")

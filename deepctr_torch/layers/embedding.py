@@ -151,7 +151,9 @@ class EmbeddingTables(nn.Module):
         """Copy `value` [rows, E] into the table; it is trained on, or frozen."""
         rows = self.rows(name)
         if tuple(value.shape) != tuple(rows.shape):
-            raise ValueError(f"the vectors of table {name!r} must have shape {list(rows.shape)}, got {list(value.shape)}")
+            raise ValueError(
+                f"the vectors of table {name!r} must have shape {list(rows.shape)}, got {list(value.shape)}"
+            )
         with torch.no_grad():
             rows.copy_(value)
         self.view(name).requires_grad_(trainable)
@@ -224,7 +226,9 @@ class EmbeddingTables(nn.Module):
                 continue
             mine, value = self.rows(name)[:, start:stop], state_dict[full]
             if tuple(value.shape) != tuple(mine.shape):
-                error_msgs.append(f"size mismatch for {full}: got {list(value.shape)}, the table has {list(mine.shape)}.")
+                error_msgs.append(
+                    f"size mismatch for {full}: got {list(value.shape)}, the table has {list(mine.shape)}."
+                )
                 continue
             with torch.no_grad():
                 mine.copy_(value)
@@ -291,14 +295,20 @@ class Embeddings(nn.Module):
                 self._add_group(name, part, [c for c in part.columns if widths[c.name] == width], width)
 
     def _add_group(self, name: str, part: Part, columns: list[SparseFeat | VarLenSparseFeat], width: int) -> None:
-        ordered = [c for c in columns if isinstance(c, SparseFeat)] + [c for c in columns if isinstance(c, VarLenSparseFeat)]
+        ordered = [c for c in columns if isinstance(c, SparseFeat)] + [
+            c for c in columns if isinstance(c, VarLenSparseFeat)
+        ]
         singles = tuple(c.name for c in ordered if isinstance(c, SparseFeat))
         sequences = tuple(c.name for c in ordered if isinstance(c, VarLenSparseFeat))
         starts = [part.tables.where(c.embedding_name)[1] for c in ordered]
         offsets = [s for c, s in zip(ordered, starts, strict=True) for _ in range(getattr(c, "maxlen", 1))]
         buffer = f"offsets_{len(self.groups)}"
         values = torch.tensor(offsets, dtype=torch.int64)
-        for other_singles, other_sequences, other in self._plans:  # the linear part reads what the deep part reads: one index for both
+        for (
+            other_singles,
+            other_sequences,
+            other,
+        ) in self._plans:  # the linear part reads what the deep part reads: one index for both
             if (singles, sequences) == (other_singles, other_sequences) and torch.equal(values, getattr(self, other)):
                 buffer = other
                 break

@@ -45,9 +45,11 @@ class HistoryPairs:
         for name in names:
             if name not in single:
                 raise ValueError(f"history_feature_list names no SparseFeat {name!r}: {suggest(name, single)}")
-            for other in ([f"hist_{name}"] + ([negative_name(name)] if negatives else [])):
+            for other in [f"hist_{name}"] + ([negative_name(name)] if negatives else []):
                 if other not in sequences:
-                    raise ValueError(f"the history of {name!r} must be a VarLenSparseFeat {other!r}: {suggest(other, sequences)}")
+                    raise ValueError(
+                        f"the history of {name!r} must be a VarLenSparseFeat {other!r}: {suggest(other, sequences)}"
+                    )
                 if sequences[other].embedding_dim != single[name].embedding_dim:
                     raise ValueError(
                         f"{name!r} and {other!r} must have one embedding_dim, got {single[name].embedding_dim} and {sequences[other].embedding_dim}"
@@ -70,6 +72,8 @@ class HistoryPairs:
         if len(vectors) == 1:
             return vectors[0], masks[0]
         time = max(v.shape[1] for v in vectors)
-        vectors = [F.pad(v * m.unsqueeze(-1), (0, 0, 0, time - v.shape[1])) for v, m in zip(vectors, masks, strict=True)]
+        vectors = [
+            F.pad(v * m.unsqueeze(-1), (0, 0, 0, time - v.shape[1])) for v, m in zip(vectors, masks, strict=True)
+        ]
         masks = [F.pad(m, (0, time - m.shape[1])) for m in masks]
         return torch.cat(vectors, dim=-1), torch.stack(masks, dim=0).any(dim=0)

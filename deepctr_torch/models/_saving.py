@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["deepcopy", "load_model", "rebuild_model", "reduce", "save"]
 
 FORMAT = 1
-COLUMNS = {"sparse": SparseFeat, "varlen": VarLenSparseFeat, "dense": DenseFeat}
+COLUMNS: dict[str, Any] = {"sparse": SparseFeat, "varlen": VarLenSparseFeat, "dense": DenseFeat}
 PACKAGE = __name__.split(".", maxsplit=1)[0]
 
 
@@ -37,9 +37,9 @@ def encode(value: Any, where: str) -> Any:
     Raises:
         NotPlain: a function, module or other object.
     """
-    if isinstance(value, tuple(COLUMNS.values())):
-        tag = next(t for t, c in COLUMNS.items() if isinstance(value, c))
-        return {tag: [encode(v, where) for v in value]}
+    for tag, column in COLUMNS.items():
+        if isinstance(value, column):
+            return {tag: [encode(v, where) for v in value]}
     if isinstance(value, (str, bool, int, float)) or value is None:
         return value
     if isinstance(value, torch.device):
@@ -92,7 +92,9 @@ def config(model: BaseModel) -> dict[str, Any]:
     }
 
 
-def build(description: Mapping[str, Any], custom_objects: Mapping[str, type] | None = None, device: Any = None) -> BaseModel:
+def build(
+    description: Mapping[str, Any], custom_objects: Mapping[str, type] | None = None, device: Any = None
+) -> BaseModel:
     """A fresh model from what `config` wrote."""
     name, module = description["class"], description["module"]
     cls: Any = (custom_objects or {}).get(name)
@@ -149,7 +151,10 @@ def extras(model: BaseModel) -> dict[str, Any]:
     """What comes back beside the weights, as plain data: compilation, history, counters, frozen tables."""
     return {
         "training": _optimizer_state(model),
-        "history": {"epoch": list(model.history.epoch), "history": {k: list(v) for k, v in model.history.history.items()}},
+        "history": {
+            "epoch": list(model.history.epoch),
+            "history": {k: list(v) for k, v in model.history.history.items()},
+        },
         "epochs_trained": model.epochs_trained,
         "frozen": {name: sorted(tables.frozen) for name, tables in model.named_tables()},
         "fixed": [name for name, p in model.named_parameters() if not p.requires_grad],
@@ -198,7 +203,11 @@ def deepcopy(model: BaseModel, memo: dict[int, Any]) -> Any:
     """A copy of everything, the optimizer and its state included."""
     new = type(model).__new__(type(model))
     memo[id(model)] = new
-    object.__setattr__(new, "__dict__", copy.deepcopy({k: v for k, v in model.__dict__.items() if k not in ("reg_loss", "aux_loss")}, memo))
+    object.__setattr__(
+        new,
+        "__dict__",
+        copy.deepcopy({k: v for k, v in model.__dict__.items() if k not in ("reg_loss", "aux_loss")}, memo),
+    )
     device = next((p.device for p in new.parameters()), torch.device("cpu"))
     new.reg_loss, new.aux_loss = torch.zeros((1,), device=device), torch.zeros((1,), device=device)
     return new
@@ -240,7 +249,9 @@ def load_model(directory: Any, device: Any = None, custom_objects: Mapping[str, 
         raise FileNotFoundError(f"{source} must hold a saved model, but lacks {', '.join(missing)}")
     description = json.loads((source / "config.json").read_text())
     if description.get("format") != FORMAT:
-        raise ValueError(f"{source} must be of format {FORMAT}, got {description.get('format')!r}: it was saved by another version")
+        raise ValueError(
+            f"{source} must be of format {FORMAT}, got {description.get('format')!r}: it was saved by another version"
+        )
     model = build(description, custom_objects, device)
     model.load_state_dict(_fitting(model, load_file(str(source / "weights.safetensors"))))
     if (source / "training.json").is_file():

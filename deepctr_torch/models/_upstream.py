@@ -38,7 +38,9 @@ def check_gpus(gpus: Sequence[Any] | None, device: Any) -> Sequence[Any] | None:
     if not gpus:
         return gpus
     if len(gpus) > 1:
-        raise ValueError(f"gpus must name one device, got {list(gpus)}: to train on several, start one process each with torchrun")
+        raise ValueError(
+            f"gpus must name one device, got {list(gpus)}: to train on several, start one process each with torchrun"
+        )
     if str(gpus[0]) not in str(device):
         raise ValueError(f"gpus[0] must be the device of the model, {device!r}, got {gpus[0]!r}")
     return gpus
@@ -61,7 +63,9 @@ def _varlen(columns: Iterable[FeatureColumn]) -> list[VarLenSparseFeat]:
     return [c for c in columns if isinstance(c, VarLenSparseFeat)]
 
 
-def compute_input_dim(columns: Iterable[FeatureColumn], include_sparse: bool, include_dense: bool, feature_group: bool) -> int:
+def compute_input_dim(
+    columns: Iterable[FeatureColumn], include_sparse: bool, include_dense: bool, feature_group: bool
+) -> int:
     total = 0
     for column in columns:
         if isinstance(column, DenseFeat):
@@ -108,7 +112,8 @@ def create_embedding_matrix(
     """One `nn.Embedding` an `embedding_name`; vectors of length 1 with `linear`."""
     made: OrderedDict[str, nn.Module] = OrderedDict()
     columns = list(feature_columns)
-    for column in chain(_sparse(columns), _varlen(columns)):
+    sparse_columns: list[SparseFeat | VarLenSparseFeat] = [*_sparse(columns), *_varlen(columns)]
+    for column in sparse_columns:
         table = nn.Embedding(column.vocabulary_size, 1 if linear else column.embedding_dim, sparse=sparse)
         nn.init.normal_(table.weight, mean=0.0, std=init_std)
         made[column.embedding_name] = table
@@ -143,10 +148,15 @@ def embedding_lookup(
 
 
 def varlen_embedding_lookup(
-    X: Tensor, embedding_dict: Any, sequence_input_dict: Index, varlen_sparse_feature_columns: Iterable[VarLenSparseFeat]
+    X: Tensor,
+    embedding_dict: Any,
+    sequence_input_dict: Index,
+    varlen_sparse_feature_columns: Iterable[VarLenSparseFeat],
 ) -> dict[str, Tensor]:
     """Vectors [B, T, E] of each sequence, by feature name."""
-    return {c.name: embedding_dict[c.embedding_name](_ids(X, sequence_input_dict, c)) for c in varlen_sparse_feature_columns}
+    return {
+        c.name: embedding_dict[c.embedding_name](_ids(X, sequence_input_dict, c)) for c in varlen_sparse_feature_columns
+    }
 
 
 def get_varlen_pooling_list(

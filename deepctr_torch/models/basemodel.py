@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from .._checks import check_at_least, check_choice, check_type
+from .._checks import check_at_least, check_choice
 from ..callbacks import History
 from ..data.convert import to_numpy
 from ..features import Batch, DenseFeat, FeatureColumn, FeatureSchema, SparseFeat, VarLenSparseFeat
@@ -71,6 +71,7 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
     reads_deep_tables: ClassVar[bool] = True  # False: the model has no `embedding_dict` of its own
     obsolete_keys: ClassVar[tuple[str, ...]] = ()  # prefixes in old checkpoints of parts that were never used
     feature_index: OrderedDict[str, tuple[int, int]]
+    _arguments: dict[str, Any]
 
     def __init__(
         self,
@@ -164,7 +165,7 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
             return _upstream.packed_objective(self, batch)
         return self.score(batch, self.embedding.lookup(batch))
 
-    def forward(self, X: Tensor | Batch) -> Tensor:  # noqa: N803 - upstream's name
+    def forward(self, X: Tensor | Batch) -> Tensor:
         """Predictions [B, T] for a packed matrix [B, W] laid out by `feature_index`, or for a `Batch`."""
         batch = X if isinstance(X, Batch) else self.schema.unpack(X)
         return self.score(batch, self.embedding.lookup(batch))[0]
@@ -194,7 +195,9 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
     def penalized(self, module: M, l2: float, l1: float = 0.0) -> M:
         """Declare the penalty of a part where it is built: on its weights, not on biases, slopes or normalisations."""
         # NOTE[DIFF] W12: the original also penalises the slopes of PReLU, and leaves out parts not named "weight".
-        weights = [p for n, p in module.named_parameters() if p.dim() > 1 and "bias" not in n and not n.endswith("alpha")]
+        weights = [
+            p for n, p in module.named_parameters() if p.dim() > 1 and "bias" not in n and not n.endswith("alpha")
+        ]
         self.add_regularization_weight(weights, l1=l1, l2=l2)
         return module
 
@@ -228,7 +231,7 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
             ValueError: an unknown feature, or another shape.
         """
         names = {c.name: c.embedding_name for c in self.dnn_feature_columns if not isinstance(c, DenseFeat)}
-        tables = self.embedding_dict if self.reads_deep_tables else {}
+        tables = self.embedding_dict.keys() if self.reads_deep_tables else []
         table = names.get(feature, feature)
         if table not in tables:
             raise ValueError(f"no embedding of {feature!r}: {suggest(feature, {*names, *tables})}")
@@ -238,13 +241,21 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
     # ------------------------------------------------------------------ upstream's helpers for user subclasses
 
     def compute_input_dim(
-        self, feature_columns: Iterable[FeatureColumn], include_sparse: bool = True, include_dense: bool = True, feature_group: bool = False
+        self,
+        feature_columns: Iterable[FeatureColumn],
+        include_sparse: bool = True,
+        include_dense: bool = True,
+        feature_group: bool = False,
     ) -> int:
         """Width of the deep input made of `feature_columns`; with `feature_group` each sparse feature counts 1."""
         return _upstream.compute_input_dim(feature_columns, include_sparse, include_dense, feature_group)
 
     def input_from_feature_columns(
-        self, X: Tensor, feature_columns: Iterable[FeatureColumn], embedding_dict: Any, support_dense: bool = True  # noqa: N803
+        self,
+        X: Tensor,
+        feature_columns: Iterable[FeatureColumn],
+        embedding_dict: Any,
+        support_dense: bool = True,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Vectors ([B, 1, E] each) and numbers ([B, d] each) of a packed matrix."""
         return _upstream.input_from_feature_columns(self, X, feature_columns, embedding_dict, support_dense)
@@ -279,5 +290,3 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
         for name, module in self.named_modules():
             if isinstance(module, EmbeddingTables):
                 yield name, module
-
-

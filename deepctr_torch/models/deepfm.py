@@ -50,7 +50,16 @@ class DeepFM(BaseModel):
         num_classes: int | None = None,
     ) -> None:
         super().__init__(
-            linear_feature_columns, dnn_feature_columns, l2_reg_linear, l2_reg_embedding, init_std, seed, task, device, gpus, num_classes
+            linear_feature_columns,
+            dnn_feature_columns,
+            l2_reg_linear,
+            l2_reg_embedding,
+            init_std,
+            seed,
+            task,
+            device,
+            gpus,
+            num_classes,
         )
         self.use_fm = use_fm and len(self.embedding_dict) > 0
         self.use_dnn = len(dnn_feature_columns) > 0 and len(dnn_hidden_units) > 0
@@ -59,7 +68,15 @@ class DeepFM(BaseModel):
         if self.use_dnn:
             width = self.compute_input_dim(dnn_feature_columns)
             self.dnn = self.penalized(
-                DNN(width, dnn_hidden_units, dnn_activation, dropout_rate=dnn_dropout, use_bn=dnn_use_bn, init_std=init_std), l2_reg_dnn
+                DNN(
+                    width,
+                    dnn_hidden_units,
+                    dnn_activation,
+                    dropout_rate=dnn_dropout,
+                    use_bn=dnn_use_bn,
+                    init_std=init_std,
+                ),
+                l2_reg_dnn,
             )
             self.dnn_linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
         self.to(device)

@@ -67,7 +67,10 @@ class DIN(BaseModel):
         width = self.compute_input_dim(self.dnn_feature_columns)
         # NOTE[DIFF] W13: the original ignores init_std here.
         self.dnn = self.penalized(
-            DNN(width, dnn_hidden_units, dnn_activation, dropout_rate=dnn_dropout, use_bn=dnn_use_bn, init_std=init_std), l2_reg_dnn
+            DNN(
+                width, dnn_hidden_units, dnn_activation, dropout_rate=dnn_dropout, use_bn=dnn_use_bn, init_std=init_std
+            ),
+            l2_reg_dnn,
         )
         self.dnn_linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
         self.to(device)

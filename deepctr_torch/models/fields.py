@@ -30,7 +30,14 @@ class Fields:
         linear: module of the linear side, if the model has one.
     """
 
-    def __init__(self, embedding: Embeddings, columns: list[FeatureColumn], batch: Batch, rows: list[Tensor], linear: Linear | None) -> None:
+    def __init__(
+        self,
+        embedding: Embeddings,
+        columns: list[FeatureColumn],
+        batch: Batch,
+        rows: list[Tensor],
+        linear: Linear | None,
+    ) -> None:
         self._embedding, self._columns, self._batch, self._rows, self._linear = embedding, columns, batch, rows, linear
         self._vectors: dict[tuple[str, str], Tensor] = {}
         self._masks: dict[str, Tensor] = {}
@@ -94,7 +101,7 @@ class Fields:
     def vectors(self, part: str = "deep") -> list[Tensor]:
         """[B, E] each: single ids in column order, then sequences, pooled, in column order."""
         plan = self._embedding.parts[part]
-        return [self.vector(c.name, part) for c in (*plan.singles, *plan.sequences)]
+        return [self.vector(n, part) for n in [c.name for c in plan.singles] + [c.name for c in plan.sequences]]
 
     def stack(self, part: str = "deep") -> Tensor:
         """[B, F, E]: the vectors of one part, which all have one width; [B, 0, 0] without any."""

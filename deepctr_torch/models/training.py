@@ -111,7 +111,9 @@ class TrainableModel:
             del self.task_log_variances
         if weights is None:
             return [1.0] * len(names)
-        values = [float(weights.get(n, 1.0)) for n in names] if isinstance(weights, Mapping) else [float(w) for w in weights]
+        values = (
+            [float(weights.get(n, 1.0)) for n in names] if isinstance(weights, Mapping) else [float(w) for w in weights]
+        )
         if len(values) != len(names) or (isinstance(weights, Mapping) and set(weights) - set(names)):
             raise ValueError(f"task_weights must have one number for each task of {names}, got {weights!r}")
         return values
@@ -147,7 +149,9 @@ class TrainableModel:
     def _labels(self, class_weight: Mapping[Any, float] | None = None) -> Labels:
         compiled = self._compiled
         if class_weight and len(self.tasks) > 1:
-            raise ValueError("class_weight goes with one task; weigh tasks with compile(task_weights=...), rows with sample_weight")
+            raise ValueError(
+                "class_weight goes with one task; weigh tasks with compile(task_weights=...), rows with sample_weight"
+            )
         return Labels(self.tasks, self.num_classes, compiled.group_columns if compiled else (), class_weight)
 
     def fit(
@@ -216,7 +220,9 @@ class TrainableModel:
             if is_stream(data):
                 return make_source(self.schema, data, None, plain)
             if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
-                raise ValueError(f"validation_data must be (x, y), (x, y, sample_weight) or a stream of batches, got {type(data).__name__}")
+                raise ValueError(
+                    f"validation_data must be (x, y), (x, y, sample_weight) or a stream of batches, got {type(data).__name__}"
+                )
             x, y, weight = (*data, None)[:3]
             return make_source(self.schema, x, y, plain, weight)
         if not split:
@@ -226,7 +232,9 @@ class TrainableModel:
             raise ValueError("validation_split needs the data in memory; give a stream its validation_data")
         return source.split(split)[1]
 
-    def evaluate(self, x: Any, y: Any = None, batch_size: int | None = 256, *, sample_weight: Any = None, groups: Any = None) -> dict[str, float]:
+    def evaluate(
+        self, x: Any, y: Any = None, batch_size: int | None = 256, *, sample_weight: Any = None, groups: Any = None
+    ) -> dict[str, float]:
         """Every compiled metric over all of `x`; arguments as in `fit`."""
         self._needed("evaluate")
         if self._compiled is None:
@@ -248,10 +256,7 @@ class TrainableModel:
         return False
 
 
-_COMPILE_ARGUMENTS = (
-    "optimizer loss metrics learning_rate lr_schedule clip_norm precision torch_compile embedding_update embedding_optimizer embedding_lr "
-    "loss_reduction task_weights"
-).split()
+_COMPILE_ARGUMENTS = ["optimizer", "loss", "metrics", "learning_rate", "lr_schedule", "clip_norm", "precision", "torch_compile", "embedding_update", "embedding_optimizer", "embedding_lr", "loss_reduction", "task_weights"]
 
 
 def _plan(
@@ -273,7 +278,9 @@ def _plan(
             check_at_least(name, value, 1)
     if isinstance(eval_every, float):
         if not 0 < eval_every < 1:
-            raise ValueError(f"eval_every must be a number of steps (int) or a part of an epoch in (0, 1), got {eval_every!r}")
+            raise ValueError(
+                f"eval_every must be a number of steps (int) or a part of an epoch in (0, 1), got {eval_every!r}"
+            )
     elif eval_every is not None:
         check_at_least("eval_every", eval_every, 1)
     return FitPlan(size, epochs, initial_epoch, shuffle, steps_per_epoch, max_steps, eval_every, int(verbose))

@@ -150,7 +150,7 @@ def mae(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None)
 
 
 def normalized_entropy(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
-    """`logloss` over the entropy of the weighted base rate of the evaluated labels (He et al. 2014, eq. 3).
+    """`logloss` over the entropy of the weighted base rate of the evaluated labels (He et al. 2014).
 
     >>> normalized_entropy([0, 1], [0.5, 0.5])
     1.0
@@ -216,7 +216,7 @@ def _grouping(groups: Any, rows: int) -> tuple[Any, int]:
 
 
 def gauc(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
-    """Mean of the groups' AUCs, weighted by their rows; groups of one class are skipped (Zhou et al. 2018, eq. 9).
+    """Mean of the groups' AUCs, weighted by their rows; groups of one class are skipped (Zhou et al. 2018).
 
     >>> gauc([0, 1, 0, 1, 1], [0.1, 0.2, 0.9, 0.8, 0.7], groups=["a", "a", "b", "b", "c"])
     0.5

@@ -163,11 +163,14 @@ class Update:
             else:
                 prediction, extra = model.objective(example.batch)
         loss = self._loss(model, compiled, example, prediction, extra)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         logged = loss.detach() + self._penalty.value()
         self._penalty.add_gradients()
         if compiled.clip_norm is not None:
-            _clip([p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None], compiled.clip_norm)
+            _clip(
+                [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None],
+                compiled.clip_norm,
+            )
         with _frozen_rows(model):
             self.optimizer.step()
         return prediction.detach(), logged
@@ -180,7 +183,7 @@ class Update:
         with self._autocast(compiled, example):
             prediction, extra = (self._score or model.score)(batch, rows)
         loss = self._loss(model, compiled, example, prediction, extra)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         touched = []
         for group, index, row in zip(embedding.groups, indices, rows, strict=True):
             if row.grad is None:
@@ -211,7 +214,9 @@ class Update:
                 total = total + l2 * torch.dot(flat, flat)
         return total
 
-    def _loss(self, model: Any, compiled: Compiled, example: Example, prediction: Tensor, extra: Tensor | None) -> Tensor:
+    def _loss(
+        self, model: Any, compiled: Compiled, example: Example, prediction: Tensor, extra: Tensor | None
+    ) -> Tensor:
         if example.y is None:
             raise ValueError("training needs labels, got none")
         loss = compiled.data_loss(prediction, example.y, example.weight, getattr(model, "task_log_variances", None))

@@ -27,7 +27,9 @@ def set_tasks(model: BaseModel, task_types: Sequence[str], task_names: Sequence[
     if len(set(task_names)) != len(task_names):
         raise ValueError(f"task_names must differ, got {list(task_names)}")
     if len(task_types) != len(task_names):
-        raise ValueError(f"task_types and task_names must be of one length, got {len(task_types)} and {len(task_names)}")
+        raise ValueError(
+            f"task_types and task_names must be of one length, got {len(task_types)} and {len(task_names)}"
+        )
     for kind in task_types:
         check_choice("task type", kind, ["binary", "regression"])
     model.tasks = tuple(zip(task_names, task_types, strict=True))

@@ -51,17 +51,30 @@ class MMOE(BaseModel):
         device: str | torch.device = "cpu",
         gpus: Sequence[Any] | None = None,
     ) -> None:
-        super().__init__([], dnn_feature_columns, l2_reg_linear, l2_reg_embedding, init_std, seed, "binary", device, gpus)
+        super().__init__(
+            [], dnn_feature_columns, l2_reg_linear, l2_reg_embedding, init_std, seed, "binary", device, gpus
+        )
         check_at_least("num_experts", num_experts, 2)
         set_tasks(self, task_types, task_names)
         self.num_tasks, self.task_names, self.num_experts = len(task_names), task_names, num_experts
         self.input_dim = self.compute_input_dim(dnn_feature_columns)
         experts, tasks = [str(e) for e in range(num_experts)], [str(t) for t in range(self.num_tasks)]
-        options = {"activation": dnn_activation, "dropout_rate": dnn_dropout, "use_bn": dnn_use_bn, "init_std": init_std}
-        self.expert_dnn = self.penalized(ParallelDNN(self.input_dim, expert_dnn_hidden_units, experts, **options), l2_reg_dnn)
+        options = {
+            "activation": dnn_activation,
+            "dropout_rate": dnn_dropout,
+            "use_bn": dnn_use_bn,
+            "init_std": init_std,
+        }
+        self.expert_dnn = self.penalized(
+            ParallelDNN(self.input_dim, expert_dnn_hidden_units, experts, **options), l2_reg_dnn
+        )
         self.gate_dnn = self.penalized(ParallelDNN(self.input_dim, gate_dnn_hidden_units, tasks, **options), l2_reg_dnn)
-        self.gate_dnn_final_layer = self.penalized(ParallelLinear(self.gate_dnn.output_dim, num_experts, tasks), l2_reg_dnn)
-        self.tower_dnn = self.penalized(ParallelDNN(self.expert_dnn.output_dim, tower_dnn_hidden_units, tasks, **options), l2_reg_dnn)
+        self.gate_dnn_final_layer = self.penalized(
+            ParallelLinear(self.gate_dnn.output_dim, num_experts, tasks), l2_reg_dnn
+        )
+        self.tower_dnn = self.penalized(
+            ParallelDNN(self.expert_dnn.output_dim, tower_dnn_hidden_units, tasks, **options), l2_reg_dnn
+        )
         self.tower_dnn_final_layer = self.penalized(ParallelLinear(self.tower_dnn.output_dim, 1, tasks), l2_reg_dnn)
         self.to(device)
 
@@ -69,4 +82,5 @@ class MMOE(BaseModel):
         inputs = fields.flat  # [B, W]
         experts = self.expert_dnn(inputs)  # [B, K, H]
         gates = torch.softmax(self.gate_dnn_final_layer(self.gate_dnn(inputs)), dim=-1)  # [B, tasks, K]
-        return self.tower_dnn_final_layer(self.tower_dnn(gates @ experts)).squeeze(-1)
+        logits: Tensor = self.tower_dnn_final_layer(self.tower_dnn(gates @ experts))  # [B, tasks, 1]
+        return logits.squeeze(-1)
