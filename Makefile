@@ -18,8 +18,9 @@ types:
 imports:
 	$(BIN)/lint-imports
 
+# Not --quiet: with it --strict sees no warning.
 docs:
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # The fast tests and the doctests, with at least 95% of the package's lines run.
 coverage:

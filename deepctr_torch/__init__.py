@@ -1,3 +1,37 @@
 """Click-through-rate prediction in PyTorch."""
 
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+__all__ = ["__version__", "load_model"]
+
 __version__ = "1.0.0a1"
+
+
+def load_model(directory: Any, device: Any = None, custom_objects: Any = None) -> Any:
+    """The model that `model.save(directory)` wrote, in evaluation mode.
+
+    Args:
+        directory: where it was saved.
+        device: None for the device it was saved on (the CPU where that is a GPU that is not there).
+        custom_objects: class name -> class, for models of your own.
+
+    Raises:
+        FileNotFoundError: `directory` holds no model.
+    """
+    from .models._saving import load_model as load
+
+    return load(directory, device, custom_objects)
+
+
+def _rebuild_model(description: str, state: dict[str, torch.Tensor], saved: dict[str, Any], training: bool) -> Any:
+    """The one function that a pickled model calls, with plain data: how it was built, its weights, how it was trained."""
+    from .models._saving import rebuild
+
+    return rebuild(description, state, saved, training)
+
+
+torch.serialization.add_safe_globals([_rebuild_model])  # torch.load(model) may call it in its safe mode, the default

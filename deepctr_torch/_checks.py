@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .registry import suggest
@@ -14,6 +14,7 @@ __all__ = [
     "check_non_negative",
     "check_positive_units",
     "check_type",
+    "refuse_names",
 ]
 
 
@@ -54,3 +55,17 @@ def check_positive_units(name: str, units: Sequence[int]) -> None:
         raise TypeError(f"{name} must be a list or tuple of layer sizes, got {type(units).__name__}")
     for i, size in enumerate(units):
         check_at_least(f"{name}[{i}]", size, 1)
+
+
+def refuse_names(owner: str, given: Iterable[str], renamed: Mapping[str, str]) -> None:
+    """None of `renamed` is among the keywords `given`: names that only the documentation of the original has.
+
+    Args:
+        owner: what was called.
+        given: the keywords it was given.
+        renamed: refused name -> the name it goes by; "" if there is none.
+    """
+    for name in given:
+        if name in renamed:
+            hint = f"did you mean {renamed[name]!r}?" if renamed[name] else "leave it out"
+            raise TypeError(f"{owner} has no argument {name!r}: {hint}")

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from .. import _rebuild_model
 from ..callbacks import History
 from ..features import DenseFeat, SparseFeat, VarLenSparseFeat
 
 if TYPE_CHECKING:
     from .basemodel import BaseModel
 
-__all__ = ["deepcopy", "load_model", "rebuild_model", "reduce", "save"]
+__all__ = ["deepcopy", "load_model", "rebuild", "reduce", "save"]
 
 FORMAT = 1
 COLUMNS: dict[str, Any] = {"sparse": SparseFeat, "varlen": VarLenSparseFeat, "dense": DenseFeat}
@@ -174,8 +175,8 @@ def _put_extras(model: BaseModel, saved: Mapping[str, Any]) -> None:
     model.epochs_trained = saved["epochs_trained"]
 
 
-def rebuild_model(description: str, state: dict[str, Tensor], saved: dict[str, Any], training: bool) -> BaseModel:
-    """The one function a pickled model calls when it is loaded; allow-listed for `torch.load`'s safe mode."""
+def rebuild(description: str, state: dict[str, Tensor], saved: dict[str, Any], training: bool) -> BaseModel:
+    """What `deepctr_torch._rebuild_model` does: the inverse of `reduce`."""
     model = build(json.loads(description))
     model.load_state_dict(_fitting(model, state))
     _put_extras(model, saved)
@@ -196,7 +197,7 @@ def reduce(model: BaseModel) -> Any:
         description = json.dumps(config(model))
     except NotPlain:
         return None
-    return rebuild_model, (description, dict(model.state_dict()), extras(model), model.training)
+    return _rebuild_model, (description, dict(model.state_dict()), extras(model), model.training)
 
 
 def deepcopy(model: BaseModel, memo: dict[int, Any]) -> Any:
@@ -262,6 +263,3 @@ def load_model(directory: Any, device: Any = None, custom_objects: Mapping[str, 
             arguments = {k: decode(v) for k, v in plain.items()}
             model.compile(**{**arguments, "embedding_update": mode})
     return model.eval()
-
-
-torch.serialization.add_safe_globals([rebuild_model])

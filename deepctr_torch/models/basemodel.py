@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from .._checks import check_at_least, check_choice
+from .._checks import check_at_least, check_choice, refuse_names
 from ..callbacks import History
 from ..data.convert import to_numpy
 from ..features import Batch, DenseFeat, FeatureColumn, FeatureSchema, SparseFeat, VarLenSparseFeat
@@ -32,7 +32,10 @@ M = TypeVar("M", bound=nn.Module)
 class ModelMeta(type):
     """Builds a model: the global random generator is left as it was, and the constructor's arguments are remembered."""
 
+    renamed_arguments: Mapping[str, str]
+
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        refuse_names(cls.__name__, kwargs, cls.renamed_arguments)
         # NOTE[DIFF] W24: the original reseeds the global generator whenever a model is built.
         with torch.random.fork_rng(devices=[]):
             model = super().__call__(*args, **kwargs)
@@ -70,6 +73,7 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
 
     reads_deep_tables: ClassVar[bool] = True  # False: the model has no `embedding_dict` of its own
     obsolete_keys: ClassVar[tuple[str, ...]] = ()  # prefixes in old checkpoints of parts that were never used
+    renamed_arguments: ClassVar[Mapping[str, str]] = {}  # documented names that never were -> ours, "" for none
     feature_index: OrderedDict[str, tuple[int, int]]
     _arguments: dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""Guo H, Tang R, Ye Y, Li Z, He X. DeepFM: A Factorization-Machine based Neural Network for CTR Prediction. IJCAI 2017."""
+"""Guo H, Tang R, Ye Y, et al. DeepFM: A Factorization-Machine based Neural Network for CTR Prediction. IJCAI 2017."""
 
 from __future__ import annotations
 
@@ -62,11 +62,12 @@ class DeepFM(BaseModel):
             num_classes,
         )
         self.use_fm = use_fm and len(self.embedding_dict) > 0
-        self.use_dnn = len(dnn_feature_columns) > 0 and len(dnn_hidden_units) > 0
+        self.use_dnn = len(self.dnn_feature_columns) > 0 and len(dnn_hidden_units) > 0
         if self.use_fm:
-            self.fm = FM() if num_classes is None else ClassFM(self.embedding_size, num_classes)
+            size = self.embedding_size  # the fields are stacked: this fails where their dimensions differ
+            self.fm = FM() if num_classes is None else ClassFM(size, num_classes)
         if self.use_dnn:
-            width = self.compute_input_dim(dnn_feature_columns)
+            width = self.compute_input_dim(self.dnn_feature_columns)
             self.dnn = self.penalized(
                 DNN(
                     width,

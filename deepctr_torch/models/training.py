@@ -15,8 +15,9 @@ from ..callbacks import History
 from ..data.sources import ArraySource, Labels, Source, is_stream, make_source
 from ..features import FeatureSchema
 from ..training.compiled import Compiled, compile_losses, compile_metrics
+from ..training.evaluation import evaluate_source, predict_source
 from ..training.schedules import get_schedule
-from ..training.trainer import FitPlan, Trainer, evaluate_source, predict_source
+from ..training.trainer import FitPlan, Trainer
 from ..training.updates import Update
 
 __all__ = ["TrainableModel"]

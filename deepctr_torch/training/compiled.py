@@ -63,14 +63,20 @@ class Compiled:
         needed = [m for per_task in self.metrics for m in per_task if m.needs_groups]
         return list(dict.fromkeys(m.group or "groups" for m in needed))
 
+    def observed(self, t: int, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Labels [B, 1] and row weights of one task; a row without a label of it (NaN) weighs nothing."""
+        if len(self.tasks) == 1:
+            return y[:, :1], weight
+        target = y[:, t : t + 1]
+        seen = ~torch.isnan(target[:, 0])
+        if bool(seen.all()):
+            return target, weight
+        return torch.nan_to_num(target), seen.float() if weight is None else weight * seen
+
     def task_loss(self, t: int, prediction: Tensor, y: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
-        """Loss of one task over a batch; rows without a label of the task (NaN) count nothing."""
-        pred, target = (prediction, y[:, :1]) if len(self.tasks) == 1 else (prediction[:, t : t + 1], y[:, t : t + 1])
-        if len(self.tasks) > 1:
-            seen = ~torch.isnan(target[:, 0])
-            if not bool(seen.all()):
-                weight = seen.float() if weight is None else weight * seen
-                target = torch.nan_to_num(target)
+        """Loss of one task over a batch; rows without a label of the task count nothing."""
+        pred = prediction if len(self.tasks) == 1 else prediction[:, t : t + 1]
+        target, weight = self.observed(t, y, weight)
         return weighted_loss(self.losses[t], pred, target, weight, reduction)
 
     def data_loss(
@@ -82,7 +88,8 @@ class Compiled:
             prediction: [B, T].
             y: [B, T]; NaN: not observed.
             weight: [B] or None.
-            log_variances: [T] where task weights are learned: each task counts exp(-s) * loss + s / 2 a row (Kendall et al., 2018).
+            log_variances: [T] where task weights are learned: each task counts exp(-s) * loss + s / 2 for each of its
+                observed rows (Kendall et al., 2018), the weight of a row included.
         """
         total = prediction.new_zeros(())
         for t in range(len(self.tasks)):
@@ -90,14 +97,19 @@ class Compiled:
             if log_variances is None:
                 total = total + loss * (self.task_weights[t] if self.task_weights else 1.0)
             else:
-                rows = float(len(y)) if self.reduction == "sum" else 1.0
-                total = total + torch.exp(-log_variances[t]) * loss + 0.5 * rows * log_variances[t]
+                weights = self.observed(t, y, weight)[1]
+                rows = float(len(y)) if weights is None else weights.sum()
+                share = rows if self.reduction == "sum" else rows / len(y)
+                total = total + torch.exp(-log_variances[t]) * loss + 0.5 * share * log_variances[t]
         return total
 
     def evaluate(
         self, y: Array, prediction: Array, weight: Array | None, groups: Mapping[str, Array]
     ) -> dict[str, float]:
-        """Every metric over whole columns; several tasks: `<task>_<metric>`, and `<metric>` for the mean over the tasks that have it."""
+        """Every metric over whole columns.
+
+        Several tasks: `<task>_<metric>`, and `<metric>` for the mean over the tasks that have it.
+        """
         values: dict[str, list[float]] = {}
         out: dict[str, float] = {}
         for t, (task, _) in enumerate(self.tasks):
@@ -163,7 +175,8 @@ def compile_metrics(
 ) -> tuple[list[str], dict[str, Callable[..., float]], list[list[Metric]]]:
     """The metrics argument of `compile` -> (names as written, name -> metric, one list a task).
 
-    A list goes to every task that can have the metric: regression tasks take only mse, mae, rmse and calibration of the named ones.
+    A list goes to every task that can have the metric: regression tasks take only mse, mae, rmse and calibration of
+    the named ones.
     """
     if isinstance(metrics, Mapping):
         per_task = [_listed(m) for m in _per_task("metrics", metrics, tasks)]
@@ -172,9 +185,8 @@ def compile_metrics(
         for metric in _listed(metrics):
             get_metric(metric)
             if not any(_suits(metric, kind) for _, kind in tasks):
-                raise ValueError(
-                    f"metric {metric!r} suits none of the tasks {list(tasks)}: a regression takes {', '.join(FOR_REGRESSION)}"
-                )
+                known = ", ".join(FOR_REGRESSION)
+                raise ValueError(f"metric {metric!r} suits none of the tasks {list(tasks)}: a regression takes {known}")
     resolved = [[get_metric(m) for m in each] for each in per_task]
     flat = {m.name: m for each in resolved for m in each}
     return ["loss", *flat], dict(flat), resolved

@@ -27,6 +27,7 @@ __all__ = [
     "LEARNING_RATES",
     "OPTIMIZERS",
     "ROW_OPTIMIZERS",
+    "JointOptimizer",
     "RowAdagrad",
     "RowAdam",
     "RowAdamW",
@@ -112,3 +113,37 @@ def make_optimizer(
     if not isinstance(made, optim.Optimizer):
         raise TypeError(f"optimizer must build a torch optimizer, got {type(made).__name__}")
     return made
+
+
+class JointOptimizer:
+    """Several optimizers that look like one: `param_groups` of all, one `step`, one `state_dict`.
+
+    Row optimizers are stepped by `Update`, which knows the rows.
+    """
+
+    def __init__(self, members: Sequence[optim.Optimizer | RowOptimizer]) -> None:
+        self.members = list(members)
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return [group for member in self.members for group in member.param_groups]
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for member in self.members:
+            if isinstance(member, optim.Optimizer):
+                member.zero_grad(set_to_none=set_to_none)
+                continue
+            for table in member.param_groups[0]["params"]:
+                table.grad = None  # left by somebody else's loop
+
+    def step(self) -> None:
+        for member in self.members:
+            if isinstance(member, optim.Optimizer):
+                member.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {str(i): member.state_dict() for i, member in enumerate(self.members)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for i, member in enumerate(self.members):
+            member.load_state_dict(state[str(i)])

@@ -32,8 +32,9 @@ class Penalty:
         out.strengths = {p: s for p, s in self.strengths.items() if p not in left_out}
         return out
 
-    def l2_of(self, parameter: nn.Parameter) -> float:
-        return self.strengths.get(parameter, (0.0, 0.0))[1]
+    def of(self, parameter: nn.Parameter) -> tuple[float, float]:
+        """(l1, l2) of one parameter."""
+        return self.strengths.get(parameter, (0.0, 0.0))
 
     @torch.no_grad()
     def value(self) -> Tensor | float:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -17,12 +16,10 @@ from ..callbacks import CallbackList, History, ProgressBar
 from ..data.sources import Example, Source
 from ..features import Batch
 from .compiled import Compiled
+from .evaluation import Seen, evaluate_source, to_device
 from .updates import Update
 
-__all__ = ["FitPlan", "TrainableProtocol", "Trainer", "evaluate_source", "predict_source"]
-
-Array = npt.NDArray[Any]
-PREDICT_ROWS = 4096  # blocks of predict and evaluate are at least this large; the result does not depend on it
+__all__ = ["FitPlan", "TrainableProtocol", "Trainer"]
 
 
 class TrainableProtocol(Protocol):
@@ -65,82 +62,26 @@ class FitPlan:
     verbose: int = 1
 
 
-@dataclass
-class _Seen:
-    """What a period saw: predictions before each update, and the loss. Stays on the device until the period ends."""
-
-    predictions: list[Tensor] = field(default_factory=list)
-    labels: list[Tensor] = field(default_factory=list)
-    weights: list[Tensor] = field(default_factory=list)
-    groups: list[dict[str, Array]] = field(default_factory=list)
-    loss: Tensor | float = 0.0
-    rows: int = 0
-    steps: int = 0
-
-    def add(self, example: Example, prediction: Tensor) -> None:
-        self.predictions.append(prediction.detach())
-        if example.y is not None:
-            self.labels.append(example.y)
-        if example.weight is not None:
-            self.weights.append(example.weight)
-        self.groups.append(example.groups)
-        self.rows += len(example.batch.ids)
-        self.steps += 1
-
-    def mean_loss(self) -> float:
-        return float(self.loss) / max(self.rows, 1)
-
-    def metrics(self, compiled: Compiled) -> dict[str, float]:
-        if not any(compiled.metrics) or not self.rows:
-            return {}
-        weight = torch.cat(self.weights, dim=0).cpu().numpy().astype(np.float64) if self.weights else None
-        groups = {name: np.concatenate([g[name] for g in self.groups]) for name in self.groups[0]}
-        y = torch.cat(self.labels, dim=0).cpu().numpy().astype(np.float64)
-        return compiled.evaluate(y, _joined(self.predictions), weight, groups)
-
-
-def _joined(parts: Sequence[Tensor]) -> Array:
-    return torch.cat([p.float() for p in parts], dim=0).cpu().numpy().astype(np.float64)
-
-
-def to_device(example: Example, device: torch.device) -> Example:
-    """The example with its tensors on `device`."""
-    if device.type == "cpu":
-        return example
-    batch = Batch(
-        example.batch.ids.to(device, non_blocking=True),
-        example.batch.dense.to(device, non_blocking=True),
-        example.batch.widths,
-    )
-    y = None if example.y is None else example.y.to(device, non_blocking=True)
-    weight = None if example.weight is None else example.weight.to(device, non_blocking=True)
-    return Example(batch, y, weight, example.groups)
-
-
 @contextlib.contextmanager
 def seeded(seed: Sequence[int], device: torch.device) -> Iterator[None]:
     """Dropout and the like draw from a generator of `seed`; the global one is left as it was."""
     devices = [device] if device.type == "cuda" else []
+    number = int(np.random.SeedSequence(list(seed)).generate_state(1, np.uint64)[0] >> np.uint64(1))
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(int(np.random.SeedSequence(list(seed)).generate_state(1, np.uint64)[0] >> np.uint64(1)))
+        torch.default_generator.manual_seed(number)  # torch.manual_seed would also seed every other device
+        if devices:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(number)
         yield
-
-
-@torch.inference_mode()
-def predict_source(model: Any, source: Source, batch_size: int) -> Iterator[tuple[Example, Tensor]]:
-    """Examples in the order of the source, with predictions in evaluation mode."""
-    device = next(model.parameters()).device if any(True for _ in model.parameters()) else torch.device("cpu")
-    model.eval()
-    for example in source.examples(max(batch_size, PREDICT_ROWS)):
-        moved = to_device(example, device)
-        yield moved, model.objective(moved.batch)[0]
 
 
 class Trainer:
     """Runs `fit`.
 
-    The unit of callbacks and history is a *period*: an epoch, or the part of one that `eval_every` cuts. At its end the metrics of
-    the period are computed over all its rows (each predicted before it was trained on), the validation runs, and `on_epoch_end` is called.
+    The unit of callbacks and history is a *period*: an epoch, or the part of one that `eval_every` cuts. At its end the
+    metrics of the period are computed over all its rows (each predicted before it was trained on), the validation runs,
+    and `on_epoch_end` is called. A schedule multiplies learning rates during steps only: callbacks at the begin and end
+    of a period see, change and save the base ones.
 
     Args:
         model: what is trained.
@@ -183,7 +124,8 @@ class Trainer:
         if isinstance(every, float):
             if self.epoch_steps is None:
                 raise ValueError(
-                    f"eval_every={every} is a part of an epoch, but the length of this stream is unknown: pass a number of steps"
+                    f"eval_every={every} is a part of an epoch, but the length of this stream is unknown: "
+                    "pass a number of steps"
                 )
             return max(1, math.ceil(every * self.epoch_steps))
         return every
@@ -205,6 +147,7 @@ class Trainer:
         self.update.begin(self.compiled, model)
         with contextlib.ExitStack() as stack:
             stack.callback(self.bar.close)
+            stack.callback(self._base_rates)
             examples: Iterator[Example] | None = None
             for _ in range(plan.initial_epoch, plan.epochs):
                 with seeded([model.seed, model.epochs_trained], self.device):
@@ -212,11 +155,13 @@ class Trainer:
                 model.epochs_trained += 1
                 if self._done():
                     break
-        if self.schedule is not None:
-            self.update.scale_lr(1.0)
         self.callbacks.on_train_end()
         history: History = model.history
         return history
+
+    def _base_rates(self) -> None:
+        if self.schedule is not None:
+            self.update.scale_lr(1.0)
 
     def _done(self) -> bool:
         over = self.plan.max_steps is not None and self.step_number >= self.plan.max_steps
@@ -236,21 +181,21 @@ class Trainer:
             "verbose": self.plan.verbose,
         }
 
-    def _fresh(self) -> Iterator[Example]:
-        """A new pass over the data, in a new order."""
-        seed = [self.model.seed, self.model.epochs_trained] if self.plan.shuffle else None
+    def _fresh(self, *again: int) -> Iterator[Example]:
+        """A new pass over the data, in a new order; `again` tells passes within one epoch apart."""
+        seed = [self.model.seed, self.model.epochs_trained, *again] if self.plan.shuffle else None
         return self.source.examples(self.plan.batch_size, seed)
 
     def _epoch(self, examples: Iterator[Example] | None) -> Iterator[Example] | None:
         """One epoch; returns the pass over the data if it goes on in the next one."""
         limit = self.plan.steps_per_epoch
         examples = self._fresh() if examples is None else examples
-        seen: _Seen | None = None
+        seen: Seen | None = None
         steps = 0
         while limit is None or steps < limit:
             example = next(examples, None)
             if example is None and limit is not None and not getattr(self.source, "once", False):
-                examples = self._fresh()
+                examples = self._fresh(steps)
                 example = next(examples, None)
             if example is None:
                 self._check_not_empty(steps)
@@ -276,15 +221,16 @@ class Trainer:
                 else "the stream is empty"
             )
             raise ValueError(
-                f"no batch to train on: {what}; pass something that can be iterated again, such as a DataLoader, or epochs=1"
+                f"no batch to train on: {what}; pass something that can be iterated again, such as a DataLoader, "
+                "or epochs=1"
             )
 
-    def _begin_period(self) -> _Seen:
+    def _begin_period(self) -> Seen:
         self.callbacks.on_epoch_begin(self.period)
         self.model.train()
-        return _Seen()
+        return Seen()
 
-    def _step(self, example: Example, seen: _Seen) -> None:
+    def _step(self, example: Example, seen: Seen) -> None:
         model, compiled = self.model, self.compiled
         if not model.training:  # a callback predicted in between
             model.train()
@@ -303,7 +249,8 @@ class Trainer:
             self.callbacks.on_train_batch_end(seen.steps - 1, {"loss": float(loss) / rows})
         self.bar.step(rows, seen.mean_loss)
 
-    def _end_period(self, seen: _Seen) -> None:
+    def _end_period(self, seen: Seen) -> None:
+        self._base_rates()
         logs = {"loss": seen.mean_loss(), **seen.metrics(self.compiled)}
         if self.validation is not None:
             self.callbacks.on_test_begin()
@@ -315,19 +262,3 @@ class Trainer:
             self.schedule.on_period_end(logs)
         self.callbacks.on_epoch_end(self.period, logs)
         self.period += 1
-
-
-def evaluate_source(model: Any, compiled: Compiled, source: Source, batch_size: int) -> dict[str, float]:
-    """`loss` (of the data alone, a row) and every metric over a whole source."""
-    seen = _Seen()
-    total: Tensor | float = 0.0
-    with torch.inference_mode():
-        for example, prediction in predict_source(model, source, batch_size):
-            seen.add(example, prediction)
-            for t in range(len(compiled.tasks)):
-                weight = compiled.task_weights[t] if compiled.task_weights else 1.0
-                if example.y is not None:
-                    total = total + weight * compiled.task_loss(t, prediction, example.y, example.weight, "sum")
-    if not seen.rows:
-        raise ValueError("no batch to evaluate: the stream is empty")
-    return {"loss": float(total) / seen.rows, **seen.metrics(compiled)}

@@ -11,47 +11,17 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..data.sources import Example
+from ..features import Batch
 from ..layers.embedding import EmbeddingTables
 from .compiled import Compiled
-from .optim import make_optimizer
+from .gradients import FrozenRows, clip_gradients
+from .optim import JointOptimizer, make_optimizer
 from .penalty import Penalty
-from .row_optim import RowOptimizer, make_row_optimizer, sum_rows
+from .row_optim import make_row_optimizer, sum_rows
 
-__all__ = ["JointOptimizer", "Update", "choose_update"]
+__all__ = ["Update", "choose_update"]
 
 log = logging.getLogger("deepctr_torch")
-CLIP_EPSILON = 1e-6
-
-
-class JointOptimizer:
-    """Several optimizers that look like one: `param_groups` of all, one `step`, one `state_dict`.
-
-    Row optimizers are stepped by `Update`, which knows the rows.
-    """
-
-    def __init__(self, members: Sequence[Optimizer | RowOptimizer]) -> None:
-        self.members = list(members)
-
-    @property
-    def param_groups(self) -> list[dict[str, Any]]:
-        return [group for member in self.members for group in member.param_groups]
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        for member in self.members:
-            if isinstance(member, Optimizer):
-                member.zero_grad(set_to_none=set_to_none)
-
-    def step(self) -> None:
-        for member in self.members:
-            if isinstance(member, Optimizer):
-                member.step()
-
-    def state_dict(self) -> dict[str, Any]:
-        return {str(i): member.state_dict() for i, member in enumerate(self.members)}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for i, member in enumerate(self.members):
-            member.load_state_dict(state[str(i)])
 
 
 def choose_update(model: Any, batch_size: int) -> str:
@@ -67,7 +37,7 @@ def choose_update(model: Any, batch_size: int) -> str:
 
 
 class Update:
-    """Moves the weights of a model; lives as long as its compilation, so that optimizer state survives over several fits.
+    """Moves the weights of a model; lives as long as its compilation, so that optimizer state survives a fit.
 
     Args:
         model: what is trained.
@@ -128,14 +98,26 @@ class Update:
         """Settle "auto"; the choice stays for as long as the model is compiled this way."""
         if self.mode != "auto":
             return
-        packed = model.overrides_forward
-        self.mode = "dense" if packed or not isinstance(self.spec[0], str) else choose_update(model, batch_size)
+        named = isinstance(self.spec[0], str) and not (model.overrides_forward or model.overrides_penalty)
+        self.mode = choose_update(model, batch_size) if named else "dense"
         log.info("embedding_update=%r", self.mode)
         if self.mode == "sparse":
+            before = [group["lr"] for group in self.optimizer.param_groups]  # may have been changed since compile
             self.optimizer = self._sparse(model)
+            for i, group in enumerate(self.optimizer.param_groups):
+                group["lr"] = before[min(i, len(before) - 1)]
 
     def begin(self, compiled: Compiled, model: Any) -> None:
-        """Before the first step of a fit."""
+        """Before the first step of a fit.
+
+        Raises:
+            ValueError: the model overrides `forward`, and what was asked for needs lookup and model apart.
+        """
+        if model.overrides_forward and (self.mode == "sparse" or compiled.torch_compile):
+            what = "embedding_update='sparse'" if self.mode == "sparse" else "torch_compile=True"
+            raise ValueError(f"{what} needs a model that defines logits(fields), got one that overrides forward(X)")
+        if model.overrides_penalty and self.mode == "sparse":
+            raise ValueError("embedding_update='sparse' needs the penalty of BaseModel, got an override of it")
         penalty = Penalty([] if model.overrides_penalty else model.regularization_weight)
         self._table_penalty = penalty
         self._penalty = penalty.without(self.tables) if self.mode == "sparse" else penalty
@@ -144,34 +126,69 @@ class Update:
         self._rates = [(group["lr"], group["lr"]) for group in self.optimizer.param_groups]
 
     def scale_lr(self, multiplier: float) -> None:
-        """Learning rates = multiplier times the base ones; what a callback did to a rate in between goes into its base."""
+        """Learning rates = multiplier times the base ones; what a callback made of a rate goes into its base."""
         for i, group in enumerate(self.optimizer.param_groups):
-            base, last = self._rates[i]
-            if group["lr"] != last and last > 0:
-                base *= group["lr"] / last
+            base = self._base(i, group["lr"])
             group["lr"] = base * multiplier
             self._rates[i] = (base, group["lr"])
+
+    def _base(self, i: int, now: float) -> float:
+        """The learning rate of group `i`, now `now`, without the multiplier of a schedule."""
+        base, last = self._rates[i] if i < len(self._rates) else (now, now)
+        if now == last:
+            return base
+        return now if base == last or last == 0 else base * now / last
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of the optimizer, with base learning rates, also in the middle of a schedule."""
+        groups = self.optimizer.param_groups
+        now = [group["lr"] for group in groups]
+        try:
+            for i, group in enumerate(groups):
+                group["lr"] = self._base(i, now[i])
+            state: dict[str, Any] = self.optimizer.state_dict()
+            return state  # its groups are copies
+        finally:
+            for group, rate in zip(groups, now, strict=True):
+                group["lr"] = rate
+
+    def replace(self, optimizer: Any) -> None:
+        """Go on with another torch optimizer, over dense gradients."""
+        self.spec, self.mode, self.optimizer = (optimizer, None, None, None), "dense", optimizer
+        self._rates = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_score": None}  # compiled code belongs to one model
 
     def step(self, model: Any, compiled: Compiled, example: Example) -> tuple[Tensor, Tensor]:
         """One step: (predictions before it, its loss with penalty)."""
         self.optimizer.zero_grad()
         if self.mode == "sparse":
             return self._sparse_step(model, compiled, example)
+        rows: list[Tensor] = []
+        leaves: list[Tensor] = []
         with self._autocast(compiled, example):
-            if self._score is not None:
-                prediction, extra = self._score(example.batch, model.embedding.lookup(example.batch))
-            else:
+            if self._score is None:
                 prediction, extra = model.objective(example.batch)
+            else:  # what is compiled begins at leaves; their gradients go on into the tables below
+                rows = model.embedding.lookup(example.batch)
+                leaves = [r.detach().requires_grad_() for r in rows]
+                prediction, extra = self._score(example.batch, leaves)
         loss = self._loss(model, compiled, example, prediction, extra)
         loss.backward()  # type: ignore[no-untyped-call]
+        reached = [(r, leaf.grad) for r, leaf in zip(rows, leaves, strict=True) if leaf.grad is not None]
+        if reached:
+            torch.autograd.backward([r for r, _ in reached], [g for _, g in reached])
         logged = loss.detach() + self._penalty.value()
         self._penalty.add_gradients()
+        frozen = FrozenRows(model)
+        frozen.drop_gradients()
         if compiled.clip_norm is not None:
-            _clip(
+            clip_gradients(
                 [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None],
                 compiled.clip_norm,
             )
-        with _frozen_rows(model):
+        with frozen:
             self.optimizer.step()
         return prediction.detach(), logged
 
@@ -179,39 +196,64 @@ class Update:
         embedding, batch = model.embedding, example.batch
         indices = embedding.indices(batch)
         with torch.no_grad():
-            rows = [r.requires_grad_() for r in embedding.gather(indices, batch.widths)]
+            gathered = embedding.gather(indices, batch.widths)
+        rows = [r.requires_grad_(g.weight.requires_grad) for g, r in zip(embedding.groups, gathered, strict=True)]
         with self._autocast(compiled, example):
             prediction, extra = (self._score or model.score)(batch, rows)
         loss = self._loss(model, compiled, example, prediction, extra)
         loss.backward()  # type: ignore[no-untyped-call]
-        touched = []
-        for group, index, row in zip(embedding.groups, indices, rows, strict=True):
-            if row.grad is None:
-                continue
-            grad = row.grad
-            if group.tables.frozen:
-                keep = ~embedding.frozen_columns(group, batch.widths)
-                index, grad = index[:, keep], grad[:, keep]
-            distinct, summed = sum_rows(index.reshape(-1), grad.reshape(-1, group.width))
-            touched.append((group.weight, distinct, summed))
-        logged = loss.detach() + self._penalty.value() + self._rows_penalty(touched)
+        touched = self._summed(embedding, batch, indices, rows)
+        logged = loss.detach() + self._penalty.value() + self._penalize(touched)
         self._penalty.add_gradients()
         dense = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
         if compiled.clip_norm is not None:
-            _clip([*dense, *(g for _, _, g in touched)], compiled.clip_norm)
+            clip_gradients([*dense, *(g for _, _, g in touched)], compiled.clip_norm)
         self.optimizer.step()
         row_optimizer = self.optimizer.members[-1]
         for weight, distinct, summed in touched:
-            row_optimizer.update(weight, distinct, summed, l2=self._table_penalty.l2_of(weight))
+            row_optimizer.update(weight, distinct, summed)
         return prediction.detach(), logged
 
-    def _rows_penalty(self, touched: Sequence[tuple[nn.Parameter, Tensor, Tensor]]) -> Tensor | float:
+    @staticmethod
+    def _summed(
+        embedding: Any, batch: Batch, indices: Sequence[Tensor], rows: Sequence[Tensor]
+    ) -> list[tuple[nn.Parameter, Tensor, Tensor]]:
+        """(fused parameter, its distinct rows, their summed gradients) a group; a shared index is sorted once."""
+        sharing: dict[tuple[int, ...], list[int]] = {}
+        frozen: dict[int, Tensor] = {}
+        for i, (group, index, row) in enumerate(zip(embedding.groups, indices, rows, strict=True)):
+            if row.grad is None:
+                continue
+            if group.tables.frozen:
+                frozen[i] = ~embedding.frozen_columns(group, batch.widths)
+            sharing.setdefault((id(index), i if i in frozen else -1), []).append(i)
+        touched = []
+        for members in sharing.values():
+            keep: Any = frozen.get(members[0], slice(None))
+            index = indices[members[0]][:, keep].reshape(-1)
+            widths = [embedding.groups[i].width for i in members]
+            grads = [rows[i].grad[:, keep].reshape(-1, w) for i, w in zip(members, widths, strict=True)]  # type: ignore[index]
+            distinct, summed = sum_rows(index, grads[0] if len(grads) == 1 else torch.cat(grads, dim=1))
+            at = distinct.long()
+            for i, part in zip(members, torch.split(summed, widths, dim=1), strict=True):
+                touched.append((embedding.groups[i].weight, at, part))
+        return touched
+
+    @torch.no_grad()
+    def _penalize(self, touched: Sequence[tuple[nn.Parameter, Tensor, Tensor]]) -> Tensor | float:
+        """The penalty of the touched rows; its gradient joins theirs."""
         total: Tensor | float = 0.0
-        for weight, distinct, _ in touched:
-            l2 = self._table_penalty.l2_of(weight)
-            if l2:
-                flat = weight.detach().index_select(0, distinct).reshape(-1)
-                total = total + l2 * torch.dot(flat, flat)
+        for weight, distinct, gradient in touched:
+            l1, l2 = self._table_penalty.of(weight)
+            if not (l1 or l2):
+                continue
+            rows = weight.index_select(0, distinct)
+            flat = rows.reshape(-1)
+            total = total + l2 * torch.dot(flat, flat)
+            gradient.add_(rows, alpha=2.0 * l2)
+            if l1:
+                total = total + l1 * flat.abs().sum()
+                gradient.add_(rows.sign(), alpha=l1)
         return total
 
     def _loss(
@@ -231,28 +273,3 @@ class Update:
     def _autocast(self, compiled: Compiled, example: Example) -> Any:
         device = example.batch.ids.device.type
         return torch.autocast(device, dtype=torch.bfloat16, enabled=compiled.precision == "bf16")
-
-
-@torch.no_grad()
-def _clip(gradients: Sequence[Tensor], limit: float) -> None:
-    """Scale all gradients, in place, so that their common norm is at most `limit`."""
-    if not gradients:
-        return
-    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
-    scale = (limit / (norm + CLIP_EPSILON)).clamp(max=1.0)
-    for gradient in gradients:
-        gradient.mul_(scale)
-
-
-class _frozen_rows:
-    """Keeps the rows of frozen tables as they are through a dense step, whatever momentum or decay an optimizer has."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._rows = [m.rows(name) for m in model.modules() if isinstance(m, EmbeddingTables) for name in m.frozen]
-
-    def __enter__(self) -> None:
-        self._saved = [rows.clone() for rows in self._rows]
-
-    def __exit__(self, *error: object) -> None:
-        for rows, saved in zip(self._rows, self._saved, strict=True):
-            rows.copy_(saved)

@@ -1,0 +1,78 @@
+"""Xiao J, et al. Attentional Factorization Machines: Learning the Weight of Feature Interactions. IJCAI 2017."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..features import FeatureColumn
+from ..layers.interaction import FM, AFMLayer
+from ._classes import ClassFM
+from ._fieldwise import field_count, refuse_dense
+from .basemodel import BaseModel
+from .fields import Fields
+
+__all__ = ["AFM"]
+
+
+class AFM(BaseModel):
+    """Linear part and factorization machine whose pairs are weighted by an attention network (equation 6).
+
+    Args:
+        use_attention: weight the pairs; without, it is a plain factorization machine.
+        attention_factor: width of the attention network.
+        l2_reg_att: L2 penalty of the attention network's hidden layer.
+        afm_dropout: share of the attended sum's dimensions set to zero in training.
+    """
+
+    def __init__(
+        self,
+        linear_feature_columns: Sequence[FeatureColumn],
+        dnn_feature_columns: Sequence[FeatureColumn],
+        use_attention: bool = True,
+        attention_factor: int = 8,
+        l2_reg_linear: float = 1e-5,
+        l2_reg_embedding: float = 1e-5,
+        l2_reg_att: float = 1e-5,
+        afm_dropout: float = 0,
+        init_std: float = 0.0001,
+        seed: int = 1024,
+        task: str = "binary",
+        device: str | torch.device = "cpu",
+        gpus: Sequence[Any] | None = None,
+        num_classes: int | None = None,
+    ) -> None:
+        super().__init__(
+            linear_feature_columns,
+            dnn_feature_columns,
+            l2_reg_linear,
+            l2_reg_embedding,
+            init_std,
+            seed,
+            task,
+            device,
+            gpus,
+            num_classes,
+        )
+        refuse_dense(self)
+        self.use_attention = use_attention
+        self.use_fm = field_count(self) > 0
+        if self.use_fm:
+            attention = (attention_factor, l2_reg_att, afm_dropout)
+            self.fm = self._attention(*attention) if use_attention else self._plain()
+        self.to(device)
+
+    def _attention(self, attention_factor: int, l2_reg_att: float, dropout: float) -> AFMLayer:
+        layer = AFMLayer(self.embedding_size, attention_factor, dropout_rate=dropout, outputs=self.outputs)
+        self.add_regularization_weight([layer.attention_W], l2=l2_reg_att)
+        return layer
+
+    def _plain(self) -> nn.Module:
+        width = self.embedding_size  # read in any case: it refuses columns of several widths
+        return FM() if self.num_classes is None else ClassFM(width, self.num_classes)
+
+    def logits(self, fields: Fields) -> Tensor:  # [B, 1]
+        return fields.linear + self.fm(fields.stacked) if self.use_fm else fields.linear

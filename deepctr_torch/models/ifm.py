@@ -1,0 +1,92 @@
+"""Yu Y, Wang Z, Yuan B. An Input-aware Factorization Machine for Sparse Prediction. IJCAI 2019."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..features import FeatureColumn
+from ..layers.core import DNN
+from ..layers.interaction import FM
+from ._classes import ClassFM
+from ._fieldwise import field_count, linear_order, linear_refined
+from .basemodel import BaseModel
+from .fields import Fields
+
+__all__ = ["IFM"]
+
+
+class IFM(BaseModel):
+    """Factorization machine whose weights and vectors are scaled by factors that a network estimates for each sample.
+
+    Args:
+        dnn_hidden_units: layer sizes of the factor estimating network; empty for its output layer alone.
+        l2_reg_dnn: L2 penalty of the factor estimating network.
+        dnn_dropout: share of units set to zero in training.
+        dnn_activation: activation of the network.
+        dnn_use_bn: batch normalisation in the network.
+    """
+
+    def __init__(
+        self,
+        linear_feature_columns: Sequence[FeatureColumn],
+        dnn_feature_columns: Sequence[FeatureColumn],
+        dnn_hidden_units: Sequence[int] = (256, 128),
+        l2_reg_linear: float = 1e-5,
+        l2_reg_embedding: float = 1e-5,
+        l2_reg_dnn: float = 0,
+        init_std: float = 0.0001,
+        seed: int = 1024,
+        dnn_dropout: float = 0,
+        dnn_activation: Any = "relu",
+        dnn_use_bn: bool = False,
+        task: str = "binary",
+        device: str | torch.device = "cpu",
+        gpus: Sequence[Any] | None = None,
+        num_classes: int | None = None,
+    ) -> None:
+        super().__init__(
+            linear_feature_columns,
+            dnn_feature_columns,
+            l2_reg_linear,
+            l2_reg_embedding,
+            init_std,
+            seed,
+            task,
+            device,
+            gpus,
+            num_classes,
+        )
+        self.sparse_feat_num = field_count(self)
+        if self.sparse_feat_num:
+            self.linear_order = linear_order(self)
+            size = self.embedding_size
+            self.fm: nn.Module = FM() if num_classes is None else ClassFM(size, num_classes)
+            # W23, kept: dense features do not enter the network.
+            dnn = DNN(
+                size * self.sparse_feat_num,
+                dnn_hidden_units,
+                dnn_activation,
+                dropout_rate=dnn_dropout,
+                use_bn=dnn_use_bn,
+                init_std=init_std,
+            )
+            self.factor_estimating_net = self.penalized(dnn, l2_reg_dnn)
+            projection = nn.Linear(dnn.output_dim, self.sparse_feat_num, bias=False)
+            self.transform_weight_matrix_P = self.penalized(projection, l2_reg_dnn)
+        self.to(device)
+
+    def factors(self, fields: Fields) -> Tensor:
+        """[B, F]: the factor of each field, F in sum (the paper's factor estimating network)."""
+        scores = self.transform_weight_matrix_P(self.factor_estimating_net(fields.flat_vectors))
+        return self.sparse_feat_num * torch.softmax(scores, dim=1)
+
+    def logits(self, fields: Fields) -> Tensor:  # [B, 1]
+        if not self.sparse_feat_num:
+            return fields.linear
+        factors = self.factors(fields)
+        pairs: Tensor = self.fm(fields.stacked * factors.unsqueeze(-1))
+        return linear_refined(fields, factors, self.linear_order) + pairs

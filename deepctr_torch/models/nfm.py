@@ -1,0 +1,79 @@
+"""He X, Chua T-S. Neural Factorization Machines for Sparse Predictive Analytics. SIGIR 2017."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from .._checks import check_fraction
+from ..features import FeatureColumn
+from ..layers.core import DNN
+from ..layers.interaction import BiInteractionPooling
+from .basemodel import BaseModel
+from .fields import Fields
+
+__all__ = ["NFM"]
+
+
+class NFM(BaseModel):
+    """Linear side and a DNN over the pooled pairwise products of the embeddings (equations 2 and 3).
+
+    The numbers of the deep side join the pooled products in front of the DNN.
+
+    Args:
+        dnn_hidden_units: layer sizes of the DNN; empty for the output layer alone.
+        l2_reg_dnn: L2 penalty of the DNN and the output layer.
+        bi_dropout: share of the pooled products set to zero in training.
+        dnn_dropout: share of units set to zero in training.
+        dnn_activation: activation of the DNN.
+    """
+
+    renamed_arguments: ClassVar[Mapping[str, str]] = {"biout_dropout": "bi_dropout"}
+
+    def __init__(
+        self,
+        linear_feature_columns: Sequence[FeatureColumn],
+        dnn_feature_columns: Sequence[FeatureColumn],
+        dnn_hidden_units: Sequence[int] = (128, 128),
+        l2_reg_embedding: float = 1e-5,
+        l2_reg_linear: float = 1e-5,
+        l2_reg_dnn: float = 0,
+        init_std: float = 0.0001,
+        seed: int = 1024,
+        bi_dropout: float = 0,
+        dnn_dropout: float = 0,
+        dnn_activation: Any = "relu",
+        task: str = "binary",
+        device: str | torch.device = "cpu",
+        gpus: Sequence[Any] | None = None,
+        num_classes: int | None = None,
+    ) -> None:
+        shared = (init_std, seed, task, device, gpus, num_classes)
+        super().__init__(linear_feature_columns, dnn_feature_columns, l2_reg_linear, l2_reg_embedding, *shared)
+        check_fraction("bi_dropout", bi_dropout)
+        self.bi_dropout = bi_dropout
+        # NOTE[DIFF] C14: without a sparse column the original fails; here the DNN then reads the numbers alone.
+        size = self.embedding_size if len(self.embedding_dict) else 0
+        width = size + self.compute_input_dim(self.dnn_feature_columns, include_sparse=False)
+        self.use_dnn = width > 0
+        if size:
+            self.bi_pooling = BiInteractionPooling()
+            if bi_dropout:
+                self.dropout = nn.Dropout(bi_dropout)
+        if self.use_dnn:
+            # NOTE[DIFF] C13: the original fails without hidden units.
+            dnn = DNN(width, dnn_hidden_units, dnn_activation, dropout_rate=dnn_dropout, init_std=init_std)
+            self.dnn = self.penalized(dnn, l2_reg_dnn)
+            self.dnn_linear = self.penalized(nn.Linear(dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
+        self.to(device)
+
+    def logits(self, fields: Fields) -> Tensor:  # [B, 1]
+        logit, deep = fields.linear, fields.dense
+        if len(self.embedding_dict):
+            pooled = self.bi_pooling(fields.stacked).squeeze(1)  # [B, E]
+            pooled = self.dropout(pooled) if self.bi_dropout else pooled
+            deep = torch.cat([pooled, deep], dim=1)
+        return logit + self.dnn_linear(self.dnn(deep)) if self.use_dnn else logit

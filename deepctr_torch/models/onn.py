@@ -1,0 +1,204 @@
+"""Yang Y, Xu B, Shen S, Shen F, Zhao J. Operation-aware Neural Networks for User Response Prediction. Neural Networks 121, 2020."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..features import DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
+from ..layers.core import DNN
+from ..layers.embedding import EmbeddingTables, Part, Table, tables_of
+from ._checkpoints import widen_columns
+from .basemodel import BaseModel
+from .fields import Fields
+
+__all__ = ["ONN", "Interac"]
+
+
+class Interac(nn.Module):
+    """Product of two ids' vectors, each from a table made for this pair: `[B, 1], [B, 1] -> [B, 1, E]`.
+
+    What `ONN` computes for one pair of features, as a layer for models of one's own.
+
+    Args:
+        first_size, second_size: rows of the two tables.
+        emb_size: E.
+        init_std: standard deviation of the initial vectors.
+        sparse: sparse gradients, as in `nn.Embedding`.
+
+    >>> Interac(5, 6, 4, init_std=0.01)(torch.tensor([[0], [4]]), torch.tensor([[5], [1]])).shape
+    torch.Size([2, 1, 4])
+    """
+
+    def __init__(self, first_size: int, second_size: int, emb_size: int, init_std: float, sparse: bool = False) -> None:
+        super().__init__()
+        self.emb1 = nn.Embedding(first_size, emb_size, sparse=sparse)
+        self.emb2 = nn.Embedding(second_size, emb_size, sparse=sparse)
+        # NOTE[DIFF] W13: the original leaves the second table at a standard deviation of 1.
+        for table in (self.emb1, self.emb2):
+            nn.init.normal_(table.weight, mean=0.0, std=init_std)
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        product: Tensor = self.emb1(first) * self.emb2(second)
+        return product
+
+
+class _Pairs(NamedTuple):
+    """The pairs of features, and where the two vectors of each lie.
+
+    Attributes:
+        columns: the sparse columns, single ids first.
+        tables: one wide table an `embedding_name`; its rows hold a vector for each feature that its features meet.
+        keys: state_dict keys of all pairs, in order.
+        slots: for each pair, the places of its two vectors among those of all columns, side by side.
+    """
+
+    columns: tuple[SparseFeat | VarLenSparseFeat, ...]
+    tables: list[Table]
+    keys: list[str]
+    slots: list[tuple[int, int]]
+
+
+def _pairs(columns: Sequence[FeatureColumn], size: int, init_std: float) -> _Pairs:
+    """Lay out the second-order tables.
+
+    Args:
+        columns: of the deep side.
+        size: E.
+        init_std: standard deviation of the initial vectors.
+    """
+    singles = tuple(dict.fromkeys(c for c in columns if isinstance(c, SparseFeat)))
+    fields = (*singles, *dict.fromkeys(c for c in columns if isinstance(c, VarLenSparseFeat)))
+    # NOTE[DIFF] C9: columns that share a table share its wide rows; the original takes the table's name for a feature.
+    partners: dict[str, list[str]] = {c.embedding_name: [] for c in fields}  # table -> features, one vector each
+    for other in fields:
+        for table in dict.fromkeys(c.embedding_name for c in fields if c is not other):
+            partners[table].append(other.name)
+    start, total = {}, 0
+    for column in fields:
+        start[column.name], total = total, total + len(partners[column.embedding_name])
+    saved: dict[str, list[tuple[str, int, int]]] = {t: [] for t in partners}
+    keys, slots = [], []
+    for a, b in combinations(fields, 2):
+        places = []
+        for number, (own, other) in enumerate(((a, b), (b, a)), start=1):
+            at = partners[own.embedding_name].index(other.name)
+            keys.append(f"{a.name}+{b.name}.emb{number}.weight")
+            saved[own.embedding_name].append((keys[-1], at * size, (at + 1) * size))
+            places.append(start[own.name] + at)
+        slots.append((places[0], places[1]))
+    wide = [
+        t._replace(width=len(partners[t.name]) * size, keys=tuple(saved[t.name]))
+        for t in tables_of(fields, init_std)
+        if partners[t.name]
+    ]
+    return _Pairs(fields if slots else (), wide, keys, slots)
+
+
+class _PairTables(EmbeddingTables):
+    """The wide tables; saved pair by pair."""
+
+    def __init__(self, pairs: _Pairs) -> None:
+        super().__init__(pairs.tables)
+        self._order = {key: i for i, key in enumerate(pairs.keys)}
+
+    def _saved(self) -> Iterator[tuple[str, str, int, int]]:
+        return iter(sorted(super()._saved(), key=lambda entry: self._order[entry[0]]))
+
+
+class ONN(BaseModel):
+    """Linear part, and a DNN over the products of all pairs, each from vectors of its own (section 3, figure 2).
+
+    A feature has one vector for each other feature. They lie side by side in one row, so that one lookup gives all.
+
+    Args:
+        dnn_hidden_units: layer sizes of the DNN; empty for the output layer alone.
+        l2_reg_dnn: L2 penalty of the DNN.
+        dnn_dropout: share of units set to zero in training.
+        dnn_use_bn: batch normalisation in the DNN.
+        dnn_activation: activation of the DNN.
+    """
+
+    # the original has first-order tables, looks them up and drops the result
+    reads_deep_tables: ClassVar[bool] = False
+    obsolete_keys: ClassVar[tuple[str, ...]] = ("embedding_dict.",)
+    renamed_arguments: ClassVar[Mapping[str, str]] = {"use_bn": "dnn_use_bn", "reduce_sum": ""}
+    first: Tensor
+    second: Tensor
+
+    def __init__(
+        self,
+        linear_feature_columns: Sequence[FeatureColumn],
+        dnn_feature_columns: Sequence[FeatureColumn],
+        dnn_hidden_units: Sequence[int] = (128, 128),
+        l2_reg_embedding: float = 1e-5,
+        l2_reg_linear: float = 1e-5,
+        l2_reg_dnn: float = 0,
+        dnn_dropout: float = 0,
+        init_std: float = 0.0001,
+        seed: int = 1024,
+        dnn_use_bn: bool = False,
+        dnn_activation: Any = "relu",
+        task: str = "binary",
+        device: str | torch.device = "cpu",
+        gpus: Sequence[Any] | None = None,
+        num_classes: int | None = None,
+    ) -> None:
+        super().__init__(
+            linear_feature_columns, dnn_feature_columns, l2_reg_linear, l2_reg_embedding, init_std, seed, task, device, gpus, num_classes
+        )
+        sparse = [c for c in self.dnn_feature_columns if not isinstance(c, DenseFeat)]
+        size = self.embedding_size if len(sparse) > 1 else 0
+        # NOTE[DIFF] W23: sequences, pooled, form pairs too; the original leaves them out.
+        pairs = _pairs(self.dnn_feature_columns, size, init_std)
+        self.use_pairs = bool(pairs.slots)
+        if self.use_pairs:
+            self.second_order_embedding_dict = _PairTables(pairs)
+            self.add_regularization_weight(self.second_order_embedding_dict.parameters(), l2=l2_reg_embedding)
+            for name, slots in zip(("first", "second"), zip(*pairs.slots, strict=True), strict=True):
+                self.register_buffer(name, torch.tensor(slots), persistent=False)
+            part = Part(pairs.columns, self.second_order_embedding_dict)
+            self.plan([*self.linear_feature_columns, *self.dnn_feature_columns], {"second": part})
+        dense = self.compute_input_dim(self.dnn_feature_columns, include_sparse=False)
+        width = len(pairs.slots) * size + dense
+        self._kept = [i * size + e for i, p in enumerate(_single_pairs(pairs.columns)) if p for e in range(size)]
+        self._kept += range(width - dense, width)
+        self.use_dnn = width > 0
+        if self.use_dnn:
+            self.dnn = self.penalized(
+                DNN(width, dnn_hidden_units, dnn_activation, dropout_rate=dnn_dropout, use_bn=dnn_use_bn, init_std=init_std), l2_reg_dnn
+            )
+            self.dnn_linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
+        self.to(device)
+
+    def products(self, fields: Fields) -> Tensor:
+        """[B, P, E]: for each pair of features, the product of the vectors that each has for the other."""
+        rows = fields.vectors("second") if len(self.second_order_embedding_dict.weights) > 1 else [fields.stack("second").flatten(1)]
+        vectors = torch.cat(rows, dim=1).unflatten(1, (-1, self.embedding_size))  # [B, slots, E]
+        return vectors.index_select(1, self.first) * vectors.index_select(1, self.second)
+
+    def logits(self, fields: Fields) -> Tensor:  # [B, 1]
+        if not self.use_dnn:
+            return fields.linear
+        inputs = torch.cat([self.products(fields).flatten(1), fields.dense], dim=1) if self.use_pairs else fields.dense
+        logits: Tensor = fields.linear + self.dnn_linear(self.dnn(inputs))
+        return logits
+
+    def upgrade_state(self, state: dict[str, Any], prefix: str) -> None:
+        """Pairs with a sequence, which older checkpoints lack, keep their vectors; their columns of the DNN are zero."""
+        weight = prefix + ("dnn.linears.0.weight" if self.use_dnn and len(self.dnn.linears) else "dnn_linear.weight")
+        if not self.use_pairs or weight not in state or state[weight].shape[1] != len(self._kept):
+            return
+        widen_columns(state, weight, self.dnn.inputs_dim, self._kept)
+        own = self.second_order_embedding_dict.state_dict(prefix=f"{prefix}second_order_embedding_dict.")
+        for key, value in own.items():
+            state.setdefault(key, value)
+
+
+def _single_pairs(columns: Sequence[SparseFeat | VarLenSparseFeat]) -> list[bool]:
+    """For each pair, whether both are single ids."""
+    return [isinstance(a, SparseFeat) and isinstance(b, SparseFeat) for a, b in combinations(columns, 2)]

@@ -1,0 +1,62 @@
+"""Cheng H-T, Koc L, Harmsen J, et al. Wide & Deep Learning for Recommender Systems. DLRS 2016."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..features import FeatureColumn
+from ..layers.core import DNN
+from .basemodel import BaseModel
+from .fields import Fields
+
+__all__ = ["WDL"]
+
+
+class WDL(BaseModel):
+    """A wide linear side and a deep DNN, added before the sigmoid (equation 3).
+
+    Args:
+        dnn_hidden_units: layer sizes of the DNN; empty for none.
+        l2_reg_dnn: L2 penalty of the DNN.
+        dnn_dropout: share of units set to zero in training.
+        dnn_activation: activation of the DNN.
+        dnn_use_bn: batch normalisation in the DNN.
+    """
+
+    def __init__(
+        self,
+        linear_feature_columns: Sequence[FeatureColumn],
+        dnn_feature_columns: Sequence[FeatureColumn],
+        dnn_hidden_units: Sequence[int] = (256, 128),
+        l2_reg_linear: float = 1e-5,
+        l2_reg_embedding: float = 1e-5,
+        l2_reg_dnn: float = 0,
+        init_std: float = 0.0001,
+        seed: int = 1024,
+        dnn_dropout: float = 0,
+        dnn_activation: Any = "relu",
+        dnn_use_bn: bool = False,
+        task: str = "binary",
+        device: str | torch.device = "cpu",
+        gpus: Sequence[Any] | None = None,
+        num_classes: int | None = None,
+    ) -> None:
+        shared = (init_std, seed, task, device, gpus, num_classes)
+        super().__init__(linear_feature_columns, dnn_feature_columns, l2_reg_linear, l2_reg_embedding, *shared)
+        width = self.compute_input_dim(self.dnn_feature_columns)
+        self.use_dnn = width > 0 and len(dnn_hidden_units) > 0
+        if self.use_dnn:
+            dnn = DNN(
+                width, dnn_hidden_units, dnn_activation, dropout_rate=dnn_dropout, use_bn=dnn_use_bn, init_std=init_std
+            )
+            self.dnn = self.penalized(dnn, l2_reg_dnn)
+            self.dnn_linear = self.penalized(nn.Linear(dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
+        self.to(device)
+
+    def logits(self, fields: Fields) -> Tensor:  # [B, 1]
+        wide = fields.linear
+        return wide + self.dnn_linear(self.dnn(fields.flat)) if self.use_dnn else wide

@@ -1,0 +1,168 @@
+"""Every model once, with what the suite over all models needs to know of it. Adding a model is one line in `CASES`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import deepctr_torch.models as models
+from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
+
+USER, ITEM, CITY = SparseFeat("user", 13, 4), SparseFeat("item", 11, 4), SparseFeat("city", 5, 4)
+GENRES = VarLenSparseFeat(SparseFeat("genres", 7, 4), 4, "mean")
+TAGS = VarLenSparseFeat(SparseFeat("tags", 9, 4), 5, "sum", length_name="tags_len")
+PRICE, STATS = DenseFeat("price"), DenseFeat("stats", 3)
+CATE = SparseFeat("cate", 6, 4)
+HISTORIES = [
+    VarLenSparseFeat(SparseFeat("hist_item", 11, 4, embedding_name="item"), 6, length_name="hist_len"),
+    VarLenSparseFeat(SparseFeat("hist_cate", 6, 4, embedding_name="cate"), 6, length_name="hist_len"),
+]
+NEGATIVES = [
+    VarLenSparseFeat(SparseFeat("neg_hist_item", 11, 4, embedding_name="item"), 6, length_name="hist_len"),
+    VarLenSparseFeat(SparseFeat("neg_hist_cate", 6, 4, embedding_name="cate"), 6, length_name="hist_len"),
+]
+FIELDS = [USER, ITEM, CITY, GENRES, TAGS, PRICE, STATS]
+SEQUENTIAL = [USER, ITEM, CATE, *HISTORIES, TAGS, PRICE]
+
+SMALL = {
+    "dnn_hidden_units": (6, 5),
+    "expert_dnn_hidden_units": (6, 5),
+    "gate_dnn_hidden_units": (4,),
+    "tower_dnn_hidden_units": (5,),
+    "bottom_dnn_hidden_units": (6,),
+    "afn_dnn_hidden_units": (6, 5),
+    "cin_layer_size": (6, 4),
+    "ltl_hidden_size": 5,
+    "low_rank": 3,
+    "conv_kernel_width": (4, 3),
+    "init_std": 0.3,
+}
+# another value for every argument, to see that it changes something
+OTHER: dict[str, Any] = {
+    "use_fm": False, "dnn_hidden_units": (3,), "l2_reg_linear": 0.3, "l2_reg_embedding": 0.3, "l2_reg_dnn": 0.3,
+    "l2_reg_cross": 0.3, "l2_reg_cin": 0.3, "l2_reg_att": 0.3, "init_std": 0.05, "seed": 7, "dnn_dropout": 0.5,
+    "bi_dropout": 0.5, "afm_dropout": 0.5, "dnn_activation": "tanh", "dnn_use_bn": True, "use_bn": True,
+    "task": "regression", "device": "meta", "num_classes": 3, "cross_num": 1, "cross_parameterization": "matrix",
+    "low_rank": 2, "num_experts": 2, "use_inner": False, "use_outter": True, "kernel_type": "vec",
+    "bilinear_type": "all", "reduction_ratio": 2, "cin_layer_size": (4, 2), "cin_split_half": False,
+    "cin_activation": "sigmoid", "use_attention": False, "attention_factor": 3, "att_layer_num": 1, "att_head_num": 1,
+    "att_res": False, "ltl_hidden_size": 3, "afn_dnn_hidden_units": (4,), "conv_kernel_width": (3, 3),
+    "conv_filters": (2, 3), "region_num": 2, "att_hidden_size": (5, 3), "att_hidden_units": (5, 3),
+    "att_activation": "sigmoid", "att_weight_normalization": None, "gru_type": "AUGRU", "use_negsampling": True,
+    "alpha": 0.25, "expert_dnn_hidden_units": (4,), "gate_dnn_hidden_units": (3,), "tower_dnn_hidden_units": (3,),
+    "bottom_dnn_hidden_units": (4,), "shared_expert_num": 2, "specific_expert_num": 2, "num_levels": 1,
+    "task_types": ("binary", "regression"), "task_names": ("click", "buy"), "base_feature_columns": [USER, PRICE],
+    "bias_feature_columns": [CITY],
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model in the suite.
+
+    Attributes:
+        columns: the columns of each column argument.
+        kwargs: arguments that make it small.
+        unused: arguments that upstream's signature forces and that have no effect, with the reason.
+        together: for an argument that works only beside others: those others.
+        sequential: pairs targets with histories.
+        needs: kinds of columns without which the formula means nothing, with the reason.
+        stacks: needs one embedding dimension.
+    """
+
+    name: str
+    columns: tuple[list[Any], ...]
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    unused: Mapping[str, str] = field(default_factory=dict)
+    together: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sequential: bool = False
+    needs: Mapping[str, str] = field(default_factory=dict)
+    stacks: bool = True
+
+    @property
+    def cls(self) -> Any:
+        return getattr(models, self.name)
+
+    @property
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        return dict(list(inspect.signature(self.cls.__init__).parameters.items())[1:])
+
+    @property
+    def column_arguments(self) -> list[str]:
+        return [p for p in self.parameters if p.endswith("_feature_columns") and p not in OTHER]
+
+    @property
+    def all_columns(self) -> list[Any]:
+        return [c for group in self.columns for c in group]
+
+    def make(self, columns: tuple[list[Any], ...] | None = None, **changes: Any) -> Any:
+        known = self.parameters
+        arguments = {k: v for k, v in SMALL.items() if k in known} | dict(self.kwargs) | changes
+        if self.sequential and "history_feature_list" not in arguments:
+            arguments["history_feature_list"] = ["item", "cate"]
+        return self.cls(*(columns or self.columns), **arguments)
+
+
+def inputs(columns: list[Any], rows: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Random inputs; the first sequence of the first row is empty, the last row's is full."""
+    rng = np.random.default_rng(seed)
+    x: dict[str, np.ndarray] = {}
+    for column in columns:
+        if isinstance(column, SparseFeat):
+            x[column.name] = rng.integers(0, column.vocabulary_size, rows)
+        elif isinstance(column, DenseFeat):
+            x[column.name] = rng.normal(size=(rows, column.dimension)).astype(np.float32)
+        else:
+            lengths = x.get(column.length_name or "", rng.integers(0, column.maxlen + 1, rows))
+            lengths[0], lengths[-1] = (0, column.maxlen) if rows > 1 else (2, 2)
+            ids = rng.integers(1, column.vocabulary_size, (rows, column.maxlen))
+            x[column.name] = np.where(np.arange(column.maxlen) < lengths[:, None], ids, 0)
+            if column.length_name:
+                x[column.length_name] = lengths
+    return x
+
+
+def labels(model: Any, rows: int, seed: int = 1) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    if model.num_classes:
+        return rng.integers(0, model.num_classes, (rows, 1)).astype(float)
+    return rng.integers(0, 2, (rows, len(model.tasks))).astype(float)
+
+
+NO_LINEAR = {"l2_reg_linear": "upstream's signature has it, but there is no linear side"}
+BOTH, ONE = (FIELDS, FIELDS), (FIELDS,)
+NO_SPARSE = {"sparse": "is all about vectors of fields"}
+PAIRS = {"sparse": "targets and histories are what it is about", "sequence": "the histories are what it is about"}
+
+CASES = {
+    c.name: c
+    for c in [
+        Case("AFM", BOTH, {"attention_factor": 4}),
+        Case("AFN", BOTH),
+        Case("AutoInt", BOTH),
+        Case("CCPM", BOTH),
+        Case("DCN", BOTH, stacks=False),
+        Case("DCNMix", BOTH, stacks=False),
+        Case("DeepFM", BOTH),
+        Case("DIEN", (SEQUENTIAL + NEGATIVES,), {"att_hidden_units": (4, 3)}, sequential=True, needs=PAIRS, stacks=False,
+             together={"alpha": {"use_negsampling": True}}),
+        Case("DIFM", BOTH),
+        Case("DIN", (SEQUENTIAL,), {"att_hidden_size": (4, 3)}, sequential=True, needs=PAIRS, stacks=False),
+        Case("ESMM", ONE, unused=NO_LINEAR | {"task_types": "only binary tasks have a product of probabilities"}, stacks=False),
+        Case("FiBiNET", BOTH),
+        Case("IFM", BOTH),
+        Case("MLR", (FIELDS,), unused={}, stacks=False),
+        Case("MMOE", ONE, unused=NO_LINEAR, stacks=False),
+        Case("NFM", BOTH),
+        Case("ONN", BOTH),
+        Case("PLE", ONE, unused=NO_LINEAR, stacks=False),
+        Case("PNN", ONE, together={"kernel_type": {"use_outter": True}}),
+        Case("SharedBottom", ONE, unused=NO_LINEAR, stacks=False),
+        Case("WDL", BOTH, stacks=False),
+        Case("xDeepFM", BOTH),
+    ]
+}  # fmt: skip
