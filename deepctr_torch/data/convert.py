@@ -1,18 +1,19 @@
-"""Whatever users pass as inputs and labels -> arrays of the schema's layout, checked: feature, row, value and limit are in each error."""
+"""Whatever users pass as inputs -> arrays of the schema's layout, checked: feature, row, value and limit are in each error."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..features import FeatureSchema, SparseFeat, VarLenSparseFeat
+from ..features import FeatureSchema, SparseFeat, VarLenSparseFeat, check_exact
 from ..hashing import hash_rows
+from .values import FLOAT64_EXACT, column_of, floats, is_missing, is_table, names_of, ragged, to_numpy
 
-__all__ = ["Arrays", "column_of", "is_table", "to_arrays", "to_labels", "to_numpy", "to_weights"]
+__all__ = ["Arrays", "to_arrays"]
 
 Array = npt.NDArray[Any]
 
@@ -31,48 +32,6 @@ class Arrays(NamedTuple):
     used: Array
 
 
-def is_table(x: Any) -> bool:
-    """Whether `x` is a pandas or polars frame or a pyarrow table."""
-    return hasattr(x, "columns") and (hasattr(x, "iloc") or hasattr(x, "get_column") or hasattr(x, "column_names"))
-
-
-def to_numpy(values: Any) -> Array:
-    """Array, tensor, list, Series or Arrow column -> numpy; columns of lists become an object array of sequences."""
-    if isinstance(values, np.ndarray):
-        return values
-    if isinstance(values, torch.Tensor):
-        return values.detach().cpu().numpy()
-    if hasattr(values, "to_numpy"):
-        try:
-            out = values.to_numpy()
-        except (TypeError, ValueError):  # a single Arrow array with nulls asks for a copy
-            out = values.to_numpy(zero_copy_only=False)
-        return np.asarray(out)
-    if isinstance(values, Sequence) and any(isinstance(v, (list, tuple)) for v in values[:1]):
-        widths = {len(v) if isinstance(v, (list, tuple)) else -1 for v in values}
-        if len(widths) > 1:
-            ragged = np.empty(len(values), dtype=object)
-            ragged[:] = values
-            return ragged
-    return np.asarray(values)
-
-
-def column_of(x: Any, name: str) -> Any:
-    """Column `name` of a dict or table; None if it has none."""
-    if isinstance(x, Mapping):
-        return x.get(name)
-    if is_table(x):
-        names = getattr(x, "column_names", None) or list(x.columns)
-        if name not in names:
-            return None
-        return (
-            x.get_column(name)
-            if hasattr(x, "get_column")
-            else (x.column(name) if hasattr(x, "column_names") else x[name])
-        )
-    return None
-
-
 def _columns(x: Any, schema: FeatureSchema) -> dict[str, Any]:
     """Name -> raw values of every input of the schema."""
     wanted = list(schema.feature_index)
@@ -80,8 +39,7 @@ def _columns(x: Any, schema: FeatureSchema) -> dict[str, Any]:
         found = {name: column_of(x, name) for name in wanted}
         missing = [n for n, v in found.items() if v is None]
         if missing:
-            have = list(x) if isinstance(x, Mapping) else list(getattr(x, "column_names", None) or x.columns)
-            raise ValueError(f"the input lacks {missing}; it has {[str(n) for n in have]}")
+            raise ValueError(f"the input lacks {missing}; it has {[str(n) for n in names_of(x)]}")
         return found
     if isinstance(x, (list, tuple)):
         if len(x) != len(wanted):
@@ -93,49 +51,57 @@ def _columns(x: Any, schema: FeatureSchema) -> dict[str, Any]:
 
 
 def _matrix_columns(x: Any, schema: FeatureSchema) -> dict[str, Any]:
-    width = max((stop for _, stop in schema.feature_index.values()), default=0)
+    width = schema.packed_width
     matrix = to_numpy(x)
     matrix = matrix[:, None] if matrix.ndim == 1 and width == 1 else matrix
     if matrix.ndim != 2 or matrix.shape[1] != width:
         raise ValueError(
             f"a packed input must have shape (N, {width}), columns as in feature_index, got {matrix.shape}"
         )
-    if matrix.dtype == np.float32:
-        schema.check_exact("float32")
     return {name: matrix[:, start:stop] for name, (start, stop) in schema.feature_index.items()}
+
+
+def _rows(values: Any, name: str) -> int:
+    """Number of samples in the raw values of one input."""
+    if isinstance(values, (str, bytes)) or not hasattr(values, "__len__") or getattr(values, "ndim", 1) == 0:
+        raise ValueError(f"{name!r} must hold one value for each sample, got the single value {values!r}")
+    return len(values)
 
 
 def _first(mask: Array) -> tuple[int, ...]:
     return tuple(int(i) for i in np.argwhere(mask)[0])
 
 
-def _pad(values: Array, width: int, name: str, fill: Any) -> Array:
-    """An object array of sequences -> [N, width], padded with `fill`."""
-    sizes = np.array([0 if v is None else len(v) for v in values])
-    if sizes.max(initial=0) > width:
-        row = int(sizes.argmax())
-        raise ValueError(
-            f"{name!r} holds at most {width} elements, got {sizes[row]} in row {row}: cut the sequences, or raise maxlen"
-        )
-    flat = [e for v in values if v is not None for e in v]
-    out = np.full(
-        (len(values), width), fill, dtype=object if flat and isinstance(flat[0], str) else np.asarray(flat or [0]).dtype
-    )
+def _where(mask: Array, offset: int) -> str:
+    """Where the first True of a mask [N, width] is, in words."""
+    row, col = _first(mask)
+    return f"row {offset + row}" + (f", position {col}" if mask.shape[1] > 1 else "")
+
+
+def _pad(flat: Array, sizes: Array, width: int, name: str, offset: int, exact: bool) -> Array:
+    """Lists -> [N, width]; short ones are padded with 0, or with "" if they hold text, unless they must be `exact`."""
+    wrong = sizes != width if exact else sizes > width
+    if wrong.any():
+        row = int(wrong.argmax())
+        bound, hint = (f"{width}", "") if exact else (f"at most {width}", ": cut the sequences, or raise maxlen")
+        raise ValueError(f"{name!r} must hold {bound} element(s) a row, got {sizes[row]} in row {offset + row}{hint}")
+    text = flat.dtype.kind in "UT" or (flat.dtype == object and any(isinstance(v, str) for v in flat))
+    out = np.full((len(sizes), width), "" if text else 0, dtype=object if text else flat.dtype)
     out[np.arange(width) < sizes[:, None]] = flat
     return out
 
 
-def _shaped(raw: Any, name: str, width: int, fill: Any = 0) -> Array:
-    """Raw values of one input -> [N, width]."""
-    array = to_numpy(raw)
-    if (
-        array.ndim == 1
-        and array.dtype == object
-        and len(array)
-        and any(isinstance(v, (list, tuple, np.ndarray)) for v in array)
-    ):
-        text = any(isinstance(e, str) for v in array if v is not None for e in v)
-        array = _pad(array, width, name, "" if text else fill)
+def _shaped(raw: Any, name: str, width: int, offset: int, exact: bool = True) -> Array:
+    """Raw values of one input -> [N, width].
+
+    Args:
+        exact: a list shorter than `width` is an error; otherwise it is padded.
+    """
+    try:
+        lists = ragged(raw)
+    except ValueError as error:
+        raise ValueError(f"{name!r} must hold {error}") from None
+    array = to_numpy(raw) if lists is None else _pad(*lists, width, name, offset, exact)
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim == 3 and array.shape[1] == 1:
@@ -145,80 +111,104 @@ def _shaped(raw: Any, name: str, width: int, fill: Any = 0) -> Array:
     return array
 
 
-def _integers(array: Array, name: str, offset: int, allow_text: bool) -> Array:
-    """Whole numbers as an integer array (text is left alone if allowed)."""
-    if array.dtype.kind in "iu":
+def _integers(array: Array, what: str, offset: int, allow_text: bool) -> Array:
+    """Whole numbers as an integer array; with `allow_text`, arrays of text stay, alone or mixed with integers."""
+    kind = array.dtype.kind
+    if kind in "iu":
         return array
-    if array.dtype.kind == "b":
+    if kind == "b":
         return array.astype(np.int64)
-    if array.dtype.kind == "f":
-        wrong = ~np.isfinite(array) | (array != np.trunc(array))
+    if kind == "f":
+        wrong = ~(array == np.trunc(array)) | (np.abs(array) > FLOAT64_EXACT)
         if wrong.any():
-            row, col = _first(wrong)
-            what = "a missing value" if np.isnan(array[row, col]) else repr(array[row, col].item())
-            raise ValueError(f"ids of {name!r} must be whole numbers, got {what} in row {offset + row}")
+            value = array[_first(wrong)]
+            shown = "a missing value" if np.isnan(value) else repr(value.item())
+            bound = ", as float at most 2**53" if abs(value) > FLOAT64_EXACT else ""
+            raise ValueError(f"{what} must be whole numbers{bound}, got {shown} in {_where(wrong, offset)}")
         return array.astype(np.int64)
-    if array.dtype.kind == "O" and not any(isinstance(v, str) or v is None for v in array.flat):
-        try:
-            return _integers(
-                array.astype(np.float64) if any(isinstance(v, float) for v in array.flat) else array.astype(np.int64),
-                name,
-                offset,
-                False,
-            )
-        except (TypeError, ValueError, OverflowError) as error:
-            if "must be whole" in str(error):
-                raise
-    elif allow_text:
-        missing = np.array([v is None for v in array.flat]) if array.dtype.kind == "O" else np.zeros(1, dtype=bool)
-        if missing.any():
-            raise ValueError(
-                f"ids of {name!r} must not be missing, got None in row {offset + int(missing.argmax()) // array.shape[1]}"
-            )
+    if kind == "O":
+        return _from_objects(array, what, offset, allow_text)
+    if kind in "UT" and allow_text:
         return array
-    raise ValueError(
-        f"ids of {name!r} must be integers, got {array.flat[0]!r} ({array.dtype}) in row {offset}: encode them, or declare the column with use_hash=True"
-    )
+    hint = ": encode them, or declare the column with use_hash=True" if kind in "UTS" else ""
+    raise ValueError(f"{what} must be integers, got {array.flat[0]!r} ({array.dtype}) in row {offset}{hint}")
+
+
+def _from_objects(array: Array, what: str, offset: int, allow_text: bool) -> Array:
+    flat = array.ravel().tolist()
+    types = set(map(type, flat))
+    if allow_text and all(issubclass(t, str) for t in types):
+        return array
+    whole = (int, np.integer, np.bool_, str) if allow_text else (int, np.integer, np.bool_)
+    if not all(issubclass(t, whole) for t in types):
+        wrong = np.array([not isinstance(v, whole) and not _is_whole(v) for v in flat]).reshape(array.shape)
+        if wrong.any():
+            value = array[_first(wrong)]
+            shown = f"a missing value ({value!r})" if is_missing(value) else repr(value)
+            hint = ": encode them, or declare the column with use_hash=True" if isinstance(value, str) else ""
+            expected = "integers or strings" if allow_text else "integers"
+            raise ValueError(f"{what} must be {expected}, got {shown} in {_where(wrong, offset)}{hint}")
+        flat = [v if isinstance(v, str) else int(v) for v in flat]
+    if any(issubclass(t, str) for t in types):
+        return np.array(flat, dtype=object).reshape(array.shape)
+    for dtype in (np.int64, np.uint64):
+        try:
+            return np.array([int(v) for v in flat], dtype=dtype).reshape(array.shape)
+        except OverflowError:
+            continue
+    wrong = np.array([not -(2**63) <= v < 2**64 for v in flat]).reshape(array.shape)
+    if not wrong.any():  # negative ones beside ones above 2**63: equal in two's complement
+        return np.array([int(v) % 2**64 for v in flat], dtype=np.uint64).reshape(array.shape)
+    raise ValueError(f"{what} must be 64-bit integers, got {array[_first(wrong)]} in {_where(wrong, offset)}")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, float) and value.is_integer() and abs(value) <= FLOAT64_EXACT
 
 
 def _ids(raw: Any, column: SparseFeat | VarLenSparseFeat, offset: int) -> Array:
     """Checked table rows [N, 1] or [N, maxlen] of one feature."""
-    name, rows = column.name, column.vocabulary_size
-    array = _integers(_shaped(raw, name, getattr(column, "maxlen", 1)), name, offset, allow_text=column.use_hash)
+    name, rows, several = column.name, column.vocabulary_size, isinstance(column, VarLenSparseFeat)
+    shaped = _shaped(raw, name, getattr(column, "maxlen", 1), offset, exact=not several)
+    if shaped.dtype.kind == "f":
+        # NOTE[DIFF] W11: the original rounds ids above 2**24 to a neighbour; here floats must be able to hold the vocabulary.
+        check_exact(column, str(shaped.dtype))
     if column.use_hash:
-        return hash_rows(array, rows, padded=isinstance(column, VarLenSparseFeat))
-    if array.size and (int(array.min()) < 0 or int(array.max()) >= rows):
-        row, col = _first((array < 0) | (array >= rows))
-        where = f"row {offset + row}" + (f", position {col}" if array.shape[1] > 1 else "")
-        raise ValueError(
-            f"ids of {name!r} must be in [0, {rows}) (its vocabulary_size is {rows}), got {array[row, col]} in {where}"
-            " (unseen ids need a row of their own, or use_hash=True)"
-        )
+        return hash_rows(_integers(shaped, f"ids of {name!r}", offset, allow_text=True), rows, padded=several)
+    if shaped.dtype.kind in "iuf" and shaped.size:
+        _check_range(shaped, name, rows, offset)
+        return _integers(shaped, f"ids of {name!r}", offset, allow_text=False)
+    array = _integers(shaped, f"ids of {name!r}", offset, allow_text=False)
+    _check_range(array, name, rows, offset)
     return array
 
 
+def _check_range(array: Array, name: str, rows: int, offset: int) -> None:
+    if array.size and not (array.min() >= 0 and array.max() < rows):
+        wrong = (array < 0) | (array >= rows)  # NaN is neither: what is no id at all has its own message
+        if wrong.any():
+            raise ValueError(
+                f"ids of {name!r} must be in [0, {rows}) (its vocabulary_size is {rows}), got {array[_first(wrong)]} "
+                f"in {_where(wrong, offset)} (unseen ids need a row of their own, or use_hash=True)"
+            )
+
+
 def _length(raw: Any, name: str, offset: int) -> Array:
-    array = _integers(_shaped(raw, name, 1), name, offset, allow_text=False)
-    if array.size and int(array.min()) < 0:
-        row, _ = _first(array < 0)
-        raise ValueError(f"lengths in {name!r} must be >= 0, got {array[row, 0]} in row {offset + row}")
+    array = _integers(_shaped(raw, name, 1, offset), f"lengths in {name!r}", offset, allow_text=False)
+    wrong = array < 0
+    if wrong.any():
+        raise ValueError(f"lengths in {name!r} must be >= 0, got {array[_first(wrong)]} in {_where(wrong, offset)}")
     return array
 
 
 def _numbers(raw: Any, name: str, width: int, offset: int, least: float | None = None) -> Array:
-    """Checked float32 [N, width] of one dense feature."""
-    array = _shaped(raw, name, width, fill=0.0)
-    try:
-        with np.errstate(over="ignore"):
-            out = array.astype(np.float32)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name!r} must hold numbers, got {array.flat[0]!r} ({array.dtype})") from None
+    """Checked float32 [N, width] of one dense feature; with `least`, of the element weights of a sequence."""
+    array = _shaped(raw, name, width, offset, exact=least is None)
+    out = floats(array, f"{name!r}", offset)
     wrong = ~np.isfinite(out) if least is None else ~np.isfinite(out) | (out < least)
     if wrong.any():
-        row, col = _first(wrong)
         bound = "finite numbers" if least is None else f"finite numbers >= {least:g}"
-        where = f"row {offset + row}" + (f", position {col}" if width > 1 else "")
-        raise ValueError(f"{name!r} must hold {bound} (as float32), got {array[row, col]} in {where}")
+        raise ValueError(f"{name!r} must hold {bound} (as float32), got {array[_first(wrong)]} in {_where(wrong, offset)}")
     return out
 
 
@@ -234,7 +224,7 @@ def to_arrays(x: Any, schema: FeatureSchema, offset: int = 0) -> Arrays:
         ValueError: whatever is wrong, with feature, row, value and limit.
     """
     raw = _columns(x, schema)
-    sizes = {name: len(values) for name, values in raw.items()}
+    sizes = {name: _rows(values, name) for name, values in raw.items()}
     rows = next(iter(sizes.values()), 0)
     if len(set(sizes.values())) > 1:
         other = next(n for n, s in sizes.items() if s != rows)
@@ -272,95 +262,3 @@ def _used(ids: Array, schema: FeatureSchema) -> Array:
             valid = ids[:, start:stop] != 0
             used[:, k] = np.where(valid.any(axis=1), column.maxlen - valid[:, ::-1].argmax(axis=1), 0)
     return used
-
-
-def to_labels(
-    y: Any, tasks: Sequence[tuple[str, str]], rows: int | None, num_classes: int | None = None, offset: int = 0
-) -> Array:
-    """Labels of any accepted kind -> float32 [N, T], checked against the tasks.
-
-    Args:
-        y: array (N,), (N, 1) or (N, T), list of one array a task, Series, table, or a dict by task name.
-        tasks: (name, type) of each task; the type is "binary", "regression" or "multiclass".
-        rows: number of samples expected, if known.
-        num_classes: number of classes of a multiclass task.
-        offset: number of the first row, for messages.
-    """
-    array = _label_matrix(y, [n for n, _ in tasks])
-    if array.ndim != 2 or array.shape[1] != len(tasks):
-        raise ValueError(f"labels must have one column for each of {len(tasks)} task(s), got shape {array.shape}")
-    if rows is not None and len(array) != rows:
-        raise ValueError(f"inputs and labels must have the same number of rows: {rows} inputs, {len(array)} labels")
-    try:
-        out = array.astype(np.float32)
-    except (TypeError, ValueError):
-        raise ValueError(f"labels must be numbers, got {array.flat[0]!r} ({array.dtype})") from None
-    for t, (name, kind) in enumerate(tasks):
-        _check_labels(out[:, t], name, kind, num_classes, offset, len(tasks) > 1)
-    return out
-
-
-def _label_matrix(y: Any, names: list[str]) -> Array:
-    if isinstance(y, Mapping):
-        missing = [n for n in names if n not in y]
-        if missing:
-            raise ValueError(f"labels lack the task(s) {missing}; they have {list(y)}")
-        y = [y[n] for n in names]
-    if is_table(y):
-        y = y.to_numpy() if not hasattr(y, "column_names") else [y.column(n) for n in y.column_names]
-    if (
-        isinstance(y, (list, tuple))
-        and len(names) > 1
-        and len(y) == len(names)
-        and all(np.ndim(to_numpy(v)) >= 1 for v in y)
-    ):
-        parts = [to_numpy(v).reshape(-1) for v in y]
-        if len({len(p) for p in parts}) == 1 and (len(parts[0]) != len(names) or not isinstance(y[0], (list, tuple))):
-            return np.stack(parts, axis=1)
-    if isinstance(y, (list, tuple)) and len(names) == 1 and len(y) == 1 and np.ndim(to_numpy(y[0])) >= 1:
-        y = y[0]
-    array = to_numpy(y)
-    return array[:, None] if array.ndim == 1 else array
-
-
-def _check_labels(values: Array, name: str, kind: str, num_classes: int | None, offset: int, optional: bool) -> None:
-    """Raise if a label of one task is impossible; with several tasks NaN means "not observed"."""
-    with np.errstate(invalid="ignore"):
-        if kind == "binary":
-            wrong, what = ~((values >= 0) & (values <= 1)), "in [0, 1] for a binary task"
-        elif kind == "multiclass":
-            wrong = ~((values >= 0) & (values < (num_classes or 0)) & (values == np.trunc(values)))
-            what = f"integers in [0, {num_classes}) for a multiclass task"
-        else:
-            wrong, what = ~np.isfinite(values), "finite numbers for a regression task"
-    if optional:
-        wrong &= ~np.isnan(values)
-    if wrong.any():
-        row = int(wrong.argmax())
-        label = f"labels of {name!r}" if name else "labels"
-        raise ValueError(f"{label} must be {what}, got {values[row]} in row {offset + row}")
-
-
-def to_weights(weight: Any, rows: int, offset: int = 0) -> Array:
-    """Sample weights -> float32 [N]: finite and >= 0."""
-    array = to_numpy(weight).astype(np.float32).reshape(-1)
-    if len(array) != rows:
-        raise ValueError(f"sample_weight must have one number for each of {rows} rows, got {len(array)}")
-    wrong = ~np.isfinite(array) | (array < 0)
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise ValueError(f"sample_weight must be finite and >= 0, got {array[row]} in row {offset + row}")
-    return array
-
-
-def class_weights(y: Array, class_weight: Mapping[Any, float]) -> Array:
-    """Weight of each row [N] by its label; classes not named weigh 1."""
-    out = np.ones(len(y), dtype=np.float32)
-    for label, weight in class_weight.items():
-        out[y[:, 0] == float(label)] = weight
-    return out
-
-
-def names_of(x: Any) -> Iterable[str]:
-    """Column names of a dict or table."""
-    return list(x) if isinstance(x, Mapping) else list(getattr(x, "column_names", None) or x.columns)

@@ -2,13 +2,61 @@
 
 from __future__ import annotations
 
-from ..registry import Registry
-from .basemodel import BaseModel
-from .deepfm import DeepFM
-from .din import DIN
-from .multitask.mmoe import MMOE
+from typing import Any
 
-__all__ = ["DIN", "MMOE", "MODELS", "DeepFM"]
+from ..registry import Registry
+from .afm import AFM
+from .afn import AFN
+from .autoint import AutoInt
+from .basemodel import BaseModel
+from .ccpm import CCPM
+from .dcn import DCN
+from .dcnmix import DCNMix
+from .deepfm import DeepFM
+from .dien import DIEN
+from .difm import DIFM
+from .din import DIN
+from .fibinet import FiBiNET
+from .ifm import IFM
+from .mlr import MLR
+from .multitask import ESMM, MMOE, PLE, SharedBottom
+from .nfm import NFM
+from .onn import ONN
+from .pnn import PNN
+from .wdl import WDL
+from .xdeepfm import xDeepFM
+
+__all__ = [
+    "AFM",
+    "AFN",
+    "CCPM",
+    "DCN",
+    "DIEN",
+    "DIFM",
+    "DIN",
+    "ESMM",
+    "IFM",
+    "MLR",
+    "MMOE",
+    "MODELS",
+    "NFM",
+    "ONN",
+    "PLE",
+    "PNN",
+    "WDL",
+    "AutoInt",
+    "BaseModel",
+    "DCNMix",
+    "DeepFM",
+    "FiBiNET",
+    "SharedBottom",
+    "xDeepFM",
+]
+
 MODELS: Registry[type[BaseModel]] = Registry("model")
-for _cls in (DeepFM, DIN, MMOE):
+_classes: tuple[Any, ...] = (
+    *(AFM, AFN, AutoInt, CCPM, DCN, DCNMix, DeepFM, DIEN, DIFM, DIN, ESMM, FiBiNET, IFM),
+    *(MLR, MMOE, NFM, ONN, PLE, PNN, SharedBottom, WDL, xDeepFM),
+)
+for _cls in _classes:
     MODELS.add(_cls.__name__, _cls)

@@ -1,0 +1,99 @@
+"""Labels and weights of any accepted kind -> checked arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .values import column_of, floats, is_table, names_of, to_numpy
+
+__all__ = ["class_weights", "to_labels", "to_weights"]
+
+Array = npt.NDArray[Any]
+
+
+def to_labels(
+    y: Any, tasks: Sequence[tuple[str, str]], rows: int | None, num_classes: int | None = None, offset: int = 0
+) -> Array:
+    """Labels of any accepted kind -> float32 [N, T], checked against the tasks.
+
+    Args:
+        y: array (N,), (N, 1) or (N, T), list of one array a task, Series, table, or a dict by task name.
+        tasks: (name, type) of each task; the type is "binary", "regression" or "multiclass".
+        rows: number of samples expected, if known.
+        num_classes: number of classes of a multiclass task.
+        offset: number of the first row, for messages.
+    """
+    array = _label_matrix(y, [n for n, _ in tasks])
+    if array.ndim != 2 or array.shape[1] != len(tasks):
+        raise ValueError(f"labels must have one column for each of {len(tasks)} task(s), got shape {array.shape}")
+    if rows is not None and len(array) != rows:
+        raise ValueError(f"inputs and labels must have the same number of rows: {rows} inputs, {len(array)} labels")
+    several = len(tasks) > 1
+    out = floats(array, "labels", offset, missing_is_nan=several)
+    for t, (name, kind) in enumerate(tasks):
+        _check_labels(out[:, t], name, kind, num_classes, offset, several)
+    return out
+
+
+def _label_matrix(y: Any, names: list[str]) -> Array:
+    if isinstance(y, Mapping) or (is_table(y) and len(names) > 1 and set(names) <= set(names_of(y))):
+        missing = [n for n in names if column_of(y, n) is None]
+        if missing:
+            raise ValueError(f"labels lack the task(s) {missing}; they have {names_of(y)}")
+        y = [column_of(y, n) for n in names]
+    elif is_table(y):
+        y = y.to_numpy() if hasattr(y, "to_numpy") else [column_of(y, n) for n in names_of(y)]
+    if isinstance(y, (list, tuple)) and len(y) == len(names) and not any(np.ndim(v) == 0 for v in y):
+        if len(names) == 1:
+            y = y[0]
+        elif not isinstance(y[0], (list, tuple)) or len(y[0]) != len(names):  # else: rows of one label a task
+            parts = [to_numpy(v).reshape(-1) for v in y]
+            sizes = {n: len(p) for n, p in zip(names, parts, strict=True)}
+            if len(set(sizes.values())) > 1:
+                raise ValueError(f"all tasks must have the same number of labels, got {sizes}")
+            return np.stack(parts, axis=1)
+    array = to_numpy(y)
+    return array[:, None] if array.ndim == 1 else array
+
+
+def _check_labels(values: Array, name: str, kind: str, num_classes: int | None, offset: int, optional: bool) -> None:
+    """Raise if a label of one task is impossible; with several tasks NaN means "not observed"."""
+    with np.errstate(invalid="ignore"):
+        if kind == "binary":
+            wrong, what = ~((values >= 0) & (values <= 1)), "in [0, 1] for a binary task"
+        elif kind == "multiclass":
+            wrong = ~((values >= 0) & (values < (num_classes or 0)) & (values == np.trunc(values)))
+            what = f"integers in [0, {num_classes}) for a multiclass task"
+        else:
+            wrong, what = ~np.isfinite(values), "finite numbers for a regression task"
+    if optional:
+        wrong &= ~np.isnan(values)
+    if wrong.any():
+        row = int(wrong.argmax())
+        label = f"labels of {name!r}" if name else "labels"
+        raise ValueError(f"{label} must be {what}, got {values[row]} in row {offset + row}")
+
+
+def to_weights(weight: Any, rows: int, offset: int = 0) -> Array:
+    """Sample weights -> float32 [N]: finite and >= 0."""
+    array = to_numpy(weight).reshape(-1)
+    if len(array) != rows:
+        raise ValueError(f"sample_weight must have one number for each of {rows} rows, got {len(array)}")
+    array = floats(array, "sample_weight", offset)
+    wrong = ~np.isfinite(array) | (array < 0)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(f"sample_weight must be finite and >= 0, got {array[row]} in row {offset + row}")
+    return array
+
+
+def class_weights(y: Array, class_weight: Mapping[Any, float]) -> Array:
+    """Weight of each row [N] by its label; classes not named weigh 1."""
+    out = np.ones(len(y), dtype=np.float32)
+    for label, weight in class_weight.items():
+        out[y[:, 0] == float(label)] = weight
+    return out

@@ -1,0 +1,149 @@
+"""Values of any library -> numpy, as they are: integers stay integers, text stays text, what is missing stays missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+__all__ = ["column_of", "floats", "is_missing", "is_table", "names_of", "ragged", "to_numpy"]
+
+Array = npt.NDArray[Any]
+SEQUENCES = (list, tuple, np.ndarray, torch.Tensor)
+FLOAT64_EXACT = 2**53  # every integer up to here has a float64 of its own
+
+
+def is_table(x: Any) -> bool:
+    """Whether `x` is a pandas or polars frame or a pyarrow table."""
+    return hasattr(x, "columns") and (hasattr(x, "iloc") or hasattr(x, "get_column") or hasattr(x, "column_names"))
+
+
+def names_of(x: Any) -> list[Any]:
+    """Column names of a dict or table."""
+    return list(x) if isinstance(x, Mapping) else list(getattr(x, "column_names", None) or x.columns)
+
+
+def column_of(x: Any, name: str) -> Any:
+    """Column `name` of a dict or table; None if it has none."""
+    if isinstance(x, Mapping):
+        return x.get(name)
+    if not is_table(x) or name not in names_of(x):
+        return None
+    if hasattr(x, "get_column"):
+        return x.get_column(name)
+    return x.column(name) if hasattr(x, "column_names") else x[name]
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a single value is None, NaN or pandas' NA."""
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, (float, np.floating)) and bool(value != value))
+
+
+def to_numpy(values: Any) -> Array:
+    """Array, tensor, list, Series or Arrow column -> numpy; columns of lists become an object array of sequences."""
+    if isinstance(values, np.ndarray):
+        return values
+    if isinstance(values, torch.Tensor):
+        return values.detach().cpu().numpy()
+    if isinstance(values, (list, tuple)):
+        return _from_list(values)
+    if hasattr(values, "to_numpy"):
+        try:
+            out = values.to_numpy()
+        except (TypeError, ValueError):  # a single Arrow array with nulls asks for a copy
+            out = values.to_numpy(zero_copy_only=False)
+        return np.asarray(out)
+    return np.asarray(values)
+
+
+def _from_list(values: Sequence[Any]) -> Array:
+    """A list as an array; of objects where it is ragged, or where numpy would make text or rounded floats of integers."""
+    try:
+        array = np.asarray(values)
+    except ValueError:  # sequences of several lengths
+        out = np.empty(len(values), dtype=object)
+        for i, value in enumerate(values):
+            out[i] = value
+        return out
+    kind = array.dtype.kind
+    if kind == "U":
+        flat = values if array.ndim == 1 else chain.from_iterable(values)
+        as_given = not all(isinstance(v, str) for v in flat)
+    else:
+        as_given = kind == "f" and bool((np.abs(array) >= FLOAT64_EXACT).any())
+    return np.array(values, dtype=object) if as_given else array
+
+
+def ragged(values: Any) -> tuple[Array, Array] | None:
+    """A column of lists -> (all elements in a row, number of each list's); None for any other column. A missing list is empty.
+
+    >>> ragged([[1, 2], [], [3]])
+    (array([1, 2, 3]), array([2, 0, 1]))
+
+    Raises:
+        ValueError: some values are lists and others are not.
+    """
+    if hasattr(values, "get_column") or isinstance(values, torch.Tensor):
+        return None
+    if hasattr(values, "list") and str(getattr(values, "dtype", "")).startswith("List"):  # polars
+        sizes = values.list.len().fill_null(0)
+        return to_numpy(values.filter(sizes > 0).explode()), sizes.to_numpy().astype(np.int64)
+    if str(getattr(values, "type", "")).startswith(("list<", "large_list<")):  # pyarrow
+        chunks = getattr(values, "chunks", [values])
+        flat = [to_numpy(c.flatten()) for c in chunks]
+        sizes = [np.asarray(c.value_lengths().fill_null(0)) for c in chunks]
+        return np.concatenate(flat or [np.empty(0, int)]), np.concatenate(sizes or [np.empty(0, int)])
+    array = to_numpy(values)
+    if array.ndim != 1 or array.dtype != object or not any(isinstance(v, SEQUENCES) for v in array):
+        return None
+    for row, value in enumerate(array):
+        if not isinstance(value, SEQUENCES) and not is_missing(value):
+            raise ValueError(f"a list or nothing in every row, got {value!r} in row {row}")
+    rows = [v if isinstance(v, SEQUENCES) else () for v in array]
+    filled = [v for v in rows if len(v)]
+    if filled and all(isinstance(v, np.ndarray) for v in filled):
+        together = np.concatenate(filled)
+    else:
+        together = to_numpy(list(chain.from_iterable(v.tolist() if isinstance(v, (np.ndarray, torch.Tensor)) else v for v in filled)))
+    return together, np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+
+
+def floats(array: Array, what: str, offset: int, missing_is_nan: bool = False) -> Array:
+    """Numbers of any type [N, ...] -> a new float32 array; too large ones become infinite.
+
+    Args:
+        array: numbers, or objects that are numbers.
+        what: how a message calls them.
+        offset: number of the first row, for messages.
+        missing_is_nan: None and NA among objects become NaN instead of an error.
+    """
+    with np.errstate(over="ignore"):
+        if array.dtype.kind in "fiub":
+            return array.astype(np.float32)
+        if array.dtype.kind == "O":
+            try:
+                return _objects(array, missing_is_nan).astype(np.float32)
+            except (TypeError, ValueError, OverflowError):
+                pass
+    for row, value in enumerate(array.reshape(len(array), -1)):
+        for v in value:
+            try:
+                _objects(np.array([v], dtype=object), missing_is_nan)
+            except (TypeError, ValueError, OverflowError):
+                raise ValueError(f"{what} must be numbers, got {v!r} ({array.dtype}) in row {offset + row}") from None
+    raise ValueError(f"{what} must be numbers, got an array of {array.dtype}")
+
+
+def _objects(array: Array, missing_is_nan: bool) -> Array:
+    flat = array.ravel().tolist()
+    if any(issubclass(t, (str, bytes)) or not (hasattr(t, "__float__") or hasattr(t, "__index__")) for t in set(map(type, flat))):
+        if not missing_is_nan:
+            raise TypeError("not numbers")
+        flat = [float("nan") if is_missing(v) else v for v in flat]
+        if any(isinstance(v, (str, bytes)) for v in flat):
+            raise TypeError("not numbers")
+    return np.array([float(v) for v in flat], dtype=np.float64).reshape(array.shape)
