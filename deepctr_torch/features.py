@@ -5,8 +5,10 @@ A sample travels as a `Batch`: integer ids and float numbers, apart from each ot
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -28,7 +30,7 @@ __all__ = [
 ]
 
 COMBINERS = ("sum", "mean", "max")
-FLOAT32_EXACT = 2**24  # every integer up to here has a float32 of its own
+EXACT = {"float32": 2**24, "float16": 2**11, "bfloat16": 2**8}  # every integer up to here has a float of its own
 
 
 def _whole(name: str, value: Any) -> int:
@@ -90,6 +92,11 @@ class SparseFeat(_SparseFeat):
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+    @classmethod
+    def _make(cls, iterable: Iterable[Any]) -> SparseFeat:  # type: ignore[override]
+        """`_replace` comes here too: its values are checked as well."""
+        return cls(*iterable)
 
 
 class _VarLenSparseFeat(NamedTuple):
@@ -161,6 +168,10 @@ class VarLenSparseFeat(_VarLenSparseFeat):
     def __hash__(self) -> int:
         return hash(self.name)
 
+    @classmethod
+    def _make(cls, iterable: Iterable[Any]) -> VarLenSparseFeat:  # type: ignore[override]
+        return cls(*iterable)
+
 
 class _DenseFeat(NamedTuple):
     name: str
@@ -183,6 +194,10 @@ class DenseFeat(_DenseFeat):
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+    @classmethod
+    def _make(cls, iterable: Iterable[Any]) -> DenseFeat:  # type: ignore[override]
+        return cls(*iterable)
 
 
 SparseColumn: TypeAlias = SparseFeat | VarLenSparseFeat
@@ -253,6 +268,7 @@ class FeatureSchema:
 
     Attributes:
         feature_index: name -> (start, stop) in the packed matrix.
+        packed_width: width of the packed matrix.
         ids: the SparseFeat of each single-id input, in batch order.
         sequences: the VarLenSparseFeat of each sequence input, in batch order.
         lengths: names of the length inputs, in batch order.
@@ -282,6 +298,7 @@ class FeatureSchema:
         self.lengths = list(dict.fromkeys(s.length_name for s in self.sequences if s.length_name is not None))
         weights = dict.fromkeys((s.weight_name, s.maxlen) for s in self.sequences if s.weight_name is not None)
         self.dense = numbers + [w for w in weights if w not in numbers]
+        self.packed_width = max((stop for _, stop in self.feature_index.values()), default=0)
         self._check_helpers(seen)
         self.widths = tuple(s.maxlen for s in self.sequences)
         self.id_position = {c.name: i for i, c in enumerate(self.ids)}
@@ -326,6 +343,8 @@ class FeatureSchema:
                 raise ValueError(
                     f"length_name {name!r} of {column.name!r} must be one number a sample, but is {seen[name]}"
                 )
+            if name is not None and getattr(seen.get(name), "use_hash", False):
+                raise ValueError(f"length_name {name!r} of {column.name!r} must hold numbers, but is {seen[name]}")
             name = column.weight_name
             start, stop = self.feature_index[name] if name is not None else (0, column.maxlen)
             if stop - start != column.maxlen:
@@ -336,21 +355,20 @@ class FeatureSchema:
                 raise ValueError(f"weight_name {name!r} of {column.name!r} must hold numbers, but is {seen[name]}")
 
     def unpack(self, X: Tensor) -> Batch:
-        """The packed matrix [B, W], laid out by `feature_index`, as a batch.
+        """The packed matrix [B, W], laid out by `feature_index`, as a batch; hashed columns are hashed (but see `rows_packed`).
 
         Raises:
             ValueError: a matrix of the wrong width, or a float32 one where a vocabulary exceeds 2**24 and ids would be rounded.
         """
-        width = max((stop for _, stop in self.feature_index.values()), default=0)
-        if X.dim() != 2 or X.shape[1] != width:
-            raise ValueError(f"the packed input must have shape [B, {width}] (see feature_index), got {list(X.shape)}")
+        if X.dim() != 2 or X.shape[1] != self.packed_width:
+            raise ValueError(
+                f"the packed input must have shape [B, {self.packed_width}] (see feature_index), got {list(X.shape)}"
+            )
         # NOTE[DIFF] W11: the original rounds ids above 2**24 to a neighbour; here such a matrix must be float64 or integer.
-        if X.dtype in (torch.float32, torch.float16, torch.bfloat16):
-            self.check_exact(str(X.dtype), FLOAT32_EXACT if X.dtype == torch.float32 else 2**8)
-        whole = X if not X.is_floating_point() else X.long()
-        parts = [self._ids_of(whole, c, padded=False) for c in self.ids]
-        parts += [self._ids_of(whole, c, padded=True) for c in self.sequences]
-        parts += [whole[:, slice(*self.feature_index[n])] for n in self.lengths]
+        for column in self.sparse:
+            check_exact(column, str(X.dtype).removeprefix("torch."))
+        parts = [packed_ids(X, self.feature_index[c.name], c) for c in self.sparse]
+        parts += [X[:, slice(*self.feature_index[n])].long() for n in self.lengths]
         numbers = [X[:, slice(*self.feature_index[n])] for n, _ in self.dense]
         empty = X[:, :0]
         return Batch(
@@ -359,31 +377,12 @@ class FeatureSchema:
             self.widths,
         )
 
-    def _ids_of(self, whole: Tensor, column: SparseFeat | VarLenSparseFeat, padded: bool) -> Tensor:
-        ids = whole[:, slice(*self.feature_index[column.name])]
-        if not column.use_hash:
-            return ids
-        return torch.from_numpy(hash_rows(ids.cpu().numpy(), column.vocabulary_size, padded=padded)).to(ids.device)
-
-    def check_exact(self, kind: str, limit: int = FLOAT32_EXACT) -> None:
-        """Raise if ids of this schema do not fit into floats that are exact up to `limit`."""
-        for column in self.sparse:
-            if column.vocabulary_size > limit or column.use_hash:
-                what = (
-                    "hashes any 64-bit integer" if column.use_hash else f"has a vocabulary of {column.vocabulary_size}"
-                )
-                raise ValueError(
-                    f"a packed matrix of {kind} rounds ids above {limit}, and {column.name!r} {what}: "
-                    "pass float64 or int64, or a dict of arrays"
-                )
-
     def pack(self, batch: Batch) -> Tensor:
-        """The inverse of `unpack`: [B, W] in float32, or float64 where float32 would round an id."""
+        """The inverse of `unpack` inside `rows_packed`: [B, W] in float32, or float64 where float32 would round an id."""
         rows = batch.ids.shape[0]
-        big = any(c.vocabulary_size > FLOAT32_EXACT for c in self.sparse)
+        big = any(c.vocabulary_size > EXACT["float32"] for c in self.sparse)
         dtype = torch.float64 if big else torch.float32
-        width = max((stop for _, stop in self.feature_index.values()), default=0)
-        X = torch.zeros(rows, width, dtype=dtype, device=batch.ids.device)
+        X = torch.zeros(rows, self.packed_width, dtype=dtype, device=batch.ids.device)
         for name, (start, stop) in self.dense_slice.items():
             a, b = self.feature_index[name]
             X[:, a:b] = batch.dense[:, start:stop]
@@ -396,6 +395,37 @@ class FeatureSchema:
             a = self.feature_index[name][0]
             X[:, a : a + stop - start] = batch.ids[:, start:stop].to(dtype)
         return X
+
+
+_ROWS_PACKED: ContextVar[bool] = ContextVar("_ROWS_PACKED", default=False)
+
+
+@contextlib.contextmanager
+def rows_packed() -> Iterator[None]:
+    """Inside, packed matrices come from `FeatureSchema.pack`: hashed columns hold table rows, which are not hashed again."""
+    token = _ROWS_PACKED.set(True)
+    try:
+        yield
+    finally:
+        _ROWS_PACKED.reset(token)
+
+
+def packed_ids(X: Tensor, where: tuple[int, int], column: SparseColumn) -> Tensor:
+    """Table rows, int64 [B, n], of the feature that lies at (start, stop) in a packed matrix."""
+    ids = X[:, slice(*where)].long()
+    if not column.use_hash or _ROWS_PACKED.get():
+        return ids
+    rows = hash_rows(ids.cpu().numpy(), column.vocabulary_size, padded=isinstance(column, VarLenSparseFeat))
+    return torch.from_numpy(rows).to(ids.device)
+
+
+def check_exact(column: SparseColumn, dtype: str) -> None:
+    """Raise if floats of type `dtype` round ids of the column: decided by its vocabulary, not by the data."""
+    limit = EXACT.get(dtype)
+    hashed = column.use_hash and not _ROWS_PACKED.get()
+    if limit is not None and (column.vocabulary_size > limit or hashed):
+        what = "hashes any 64-bit integer" if hashed else f"has a vocabulary of {column.vocabulary_size}"
+        raise ValueError(f"{dtype} rounds ids above {limit}, and {column.name!r} {what}: pass int64 or float64")
 
 
 _EMBEDDING_FIELDS = ("embedding_dim", "embedding_name", "group_name", "dtype", "combiner")

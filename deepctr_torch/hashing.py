@@ -14,6 +14,7 @@ Row 0 is never the row of a value: it is the padding of sequences. 5 and "5" are
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,16 +39,43 @@ def _hash_integers(values: npt.NDArray[Any]) -> UInt64Array:
     return _mix(values.astype(np.uint64, casting="unsafe") + _INTEGER)
 
 
-def _hash_strings(values: npt.NDArray[Any]) -> UInt64Array:
-    encoded = [str(v).encode() for v in values.ravel()]
+def _hash_strings(values: Sequence[str]) -> UInt64Array:
+    encoded = np.empty(len(values), dtype=object)
+    encoded[:] = [v.encode() for v in values]
     size = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
-    words = max(1, -(-int(size.max(initial=0)) // 8))
-    padded = b"".join(e.ljust(8 * words, b"\0") for e in encoded)
-    table = np.frombuffer(padded, dtype="<u8").reshape(len(encoded), words).astype(np.uint64)
     out = _mix(size.astype(np.uint64) + _STRING)
-    for j in range(words):
-        out = np.where(size > 8 * j, _mix(out ^ table[:, j]), out)
-    return out.reshape(values.shape)
+    words = -(-size // 8)
+    for n in np.unique(words[words > 0]):  # by number of words, so that one long string costs no memory for the others
+        at = words == n
+        table = encoded[at].astype(f"S{8 * n}").view("<u8").reshape(-1, n).astype(np.uint64)
+        part = out[at]
+        for j in range(n):
+            part = _mix(part ^ table[:, j])
+        out[at] = part
+    return out
+
+
+def _hash_objects(values: Sequence[Any]) -> UInt64Array:
+    """Strings and integers, mixed at will."""
+    text = np.fromiter((isinstance(v, str) for v in values), dtype=bool, count=len(values))
+    if text.all():
+        return _hash_strings(values)
+    integers = [v for v in values if not isinstance(v, str)]
+    wrong = [v for v in integers if not isinstance(v, (int, np.integer, np.bool_))]
+    if wrong:
+        raise TypeError(f"values to hash must be strings or integers, got {wrong[0]!r}")
+    wrong = [v for v in integers if not -(2**63) <= v < 2**64]
+    if wrong:
+        raise ValueError(f"integers to hash must have 64 bits, got {wrong[0]}")
+    out = np.empty(len(values), dtype=np.uint64)
+    out[text] = _hash_strings([v for v in values if isinstance(v, str)])
+    out[~text] = _hash_integers(np.array([int(v) % 2**64 for v in integers], dtype=np.uint64))
+    return out
+
+
+def _as_given(values: npt.ArrayLike) -> npt.NDArray[Any]:
+    """An array; of a list, one of objects, where numpy would make text or floats of integers."""
+    return np.asarray(values) if hasattr(values, "dtype") else np.array(values, dtype=object)
 
 
 def hash_values(values: npt.ArrayLike) -> UInt64Array:
@@ -57,12 +85,16 @@ def hash_values(values: npt.ArrayLike) -> UInt64Array:
     ['0xe220a8397b1dcdaf', '0x63033b0ca389c35a', '0xe4d971771b652c20']
     >>> hex(hash_values(["5"])[0])
     '0xe190bda83268b256'
+
+    Raises:
+        TypeError: other values.
     """
-    array = np.asarray(values)
+    array = _as_given(values)
+    flat = array.reshape(-1)
     if array.dtype.kind in "iub":
-        return _hash_integers(array)
+        return _hash_integers(flat).reshape(array.shape)
     if array.dtype.kind in "UTO":
-        return _hash_strings(array)
+        return _hash_objects(flat.tolist()).reshape(array.shape)
     raise TypeError(f"values to hash must be strings or integers, got an array of {array.dtype}")
 
 
@@ -74,9 +106,11 @@ def hash_rows(values: npt.ArrayLike, vocabulary_size: int, *, padded: bool = Fal
         vocabulary_size: rows of the table, at least 2; row 0 is left to padding.
         padded: 0 and the empty string are padding and go to row 0, as in sequences.
     """
-    array = np.asarray(values)
+    array = _as_given(values)
     rows = (hash_values(array) % np.uint64(vocabulary_size - 1)).astype(np.int64) + 1
     if padded:
-        empty = (array == 0) if array.dtype.kind in "iub" else (array == "")
-        rows[np.asarray(empty, dtype=bool)] = 0
+        empty = array == 0 if array.dtype.kind in "iub" else array == ""
+        if array.dtype.kind == "O":
+            empty = empty | (array == 0)
+        rows = np.where(empty, 0, rows)
     return rows

@@ -208,7 +208,9 @@ def _numbers(raw: Any, name: str, width: int, offset: int, least: float | None =
     wrong = ~np.isfinite(out) if least is None else ~np.isfinite(out) | (out < least)
     if wrong.any():
         bound = "finite numbers" if least is None else f"finite numbers >= {least:g}"
-        raise ValueError(f"{name!r} must hold {bound} (as float32), got {array[_first(wrong)]} in {_where(wrong, offset)}")
+        raise ValueError(
+            f"{name!r} must hold {bound} (as float32), got {array[_first(wrong)]} in {_where(wrong, offset)}"
+        )
     return out
 
 

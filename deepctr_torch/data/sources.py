@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from ..features import Batch, FeatureSchema
-from .convert import Arrays, class_weights, column_of, is_table, to_arrays, to_labels, to_numpy, to_weights
+from .convert import Arrays, to_arrays
+from .labels import class_weights, to_labels, to_weights
+from .values import column_of, is_table, to_numpy
 
 __all__ = ["ArraySource", "Example", "Labels", "Source", "StreamSource", "is_stream", "make_source"]
 
@@ -62,6 +64,7 @@ class ArraySource:
         y: float32 [N, T] or None.
         weight: float32 [N] or None.
         groups: column name -> [N] values.
+        class_weight: label -> weight, of the rows trained on.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class ArraySource:
         y: Array | None = None,
         weight: Array | None = None,
         groups: Mapping[str, Array] | None = None,
+        class_weight: Mapping[Any, float] | None = None,
     ) -> None:
         self.schema = schema
         self.rows: int | None = len(arrays.ids)
@@ -79,6 +83,7 @@ class ArraySource:
         self.y = None if y is None else torch.from_numpy(y)
         self.weight = None if weight is None else torch.from_numpy(weight)
         self.groups = dict(groups or {})
+        self.class_weight = class_weight
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -98,9 +103,16 @@ class ArraySource:
         return Example(
             Batch(ids, dense, widths),
             None if self.y is None else self.y[rows],
-            None if self.weight is None else self.weight[rows],
+            self._weights(rows),
             {name: values[rows if isinstance(rows, slice) else rows.numpy()] for name, values in self.groups.items()},
         )
+
+    def _weights(self, rows: slice | Tensor) -> Tensor | None:
+        weight = None if self.weight is None else self.weight[rows]
+        if not self.class_weight or self.y is None:
+            return weight
+        by_class = torch.from_numpy(class_weights(self.y[rows].numpy(), self.class_weight))
+        return by_class if weight is None else weight * by_class
 
     def _trim(self, ids: Tensor, used: Tensor) -> tuple[Tensor, tuple[int, ...]]:
         """Cut every sequence to the longest of the batch (at least one element)."""
@@ -124,7 +136,9 @@ class ArraySource:
             raise ValueError(
                 f"validation_split={fraction} of {len(self)} rows leaves {at} to train on and {len(self) - at} to validate on"
             )
-        return self._part(slice(0, at)), self._part(slice(at, None))
+        first, rest = self._part(slice(0, at)), self._part(slice(at, None))
+        first.class_weight = self.class_weight  # a validation is not weighted by class
+        return first, rest
 
     def _part(self, rows: slice) -> ArraySource:
         arrays = Arrays(self.ids[rows].numpy(), self.dense[rows].numpy(), self.used[rows].numpy())
@@ -140,13 +154,14 @@ class ArraySource:
 class StreamSource:
     """Batches from any iterable (a generator, a `DataLoader`, ...), each checked before the step that uses it.
 
-    Each item is `(x, y)` or `(x, y, sample_weight)`, or `x` alone when predicting; `x` is anything that `to_arrays` accepts. The items' own size is the batch size.
+    Each item is `(x, y)` or `(x, y, sample_weight)`, or `x` alone when predicting; `x` is anything that `to_arrays` accepts.
+    The items' own size is the batch size.
     """
 
     def __init__(self, schema: FeatureSchema, batches: Iterable[Any], labels: Labels | None) -> None:
         self.schema, self.batches, self.labels = schema, batches, labels
         self.rows: int | None = None
-        self.once = iter(batches) is batches
+        self.once = isinstance(batches, Iterator)  # iter() of a DataLoader would draw from the global generator
 
     def steps(self, batch_size: int) -> int | None:
         try:
@@ -160,7 +175,8 @@ class StreamSource:
             try:
                 source = self._source(item, offset)
             except (ValueError, TypeError) as error:
-                raise type(error)(f"batch {number} of the stream: {error}") from error
+                kind = TypeError if isinstance(error, TypeError) else ValueError
+                raise kind(f"batch {number} of the stream: {error}") from error
             offset += len(source)
             yield from source.examples(len(source))
 
@@ -172,13 +188,13 @@ class StreamSource:
                     f"an item of the stream must be (x, y) or (x, y, sample_weight), got {type(item).__name__}"
                 )
             x, y, weight = (*item, None)[:3]
-        elif (
-            isinstance(item, (tuple, list))
-            and len(item) in (2, 3)
-            and (isinstance(item[0], Mapping) or np.ndim(item[0]) == 2)
-        ):
-            x = item[0]  # a labelled stream given to predict
+        elif isinstance(item, (tuple, list)) and len(item) in (1, 2, 3) and self._is_whole(item[0]):
+            x = item[0]  # a labelled stream given to predict, or the one tensor of a TensorDataset
         return _array_source(self.schema, x, y, self.labels, weight, {}, offset)
+
+    def _is_whole(self, x: Any) -> bool:
+        """Whether `x` holds all inputs of a batch by itself."""
+        return isinstance(x, Mapping) or is_table(x) or tuple(getattr(x, "shape", ()))[1:] == (self.schema.packed_width,)
 
 
 def _group_values(x: Any, name: str, groups: Any, schema: FeatureSchema) -> Array:
@@ -192,7 +208,7 @@ def _group_values(x: Any, name: str, groups: Any, schema: FeatureSchema) -> Arra
         )
     if values is None:
         hint = (
-            "pass fit(groups=...)"
+            "pass groups=..., or give x a column 'groups'"
             if name == "groups"
             else f"give x a column {name!r}, or pass groups={{{name!r}: array}}"
         )
@@ -209,14 +225,11 @@ def _array_source(
         return ArraySource(schema, arrays)
     checked = to_labels(y, labels.tasks, rows, labels.num_classes, offset)
     weights = None if weight is None else to_weights(weight, rows, offset)
-    if labels.class_weight:
-        by_class = class_weights(checked, labels.class_weight)
-        weights = by_class if weights is None else weights * by_class
     found = {name: _group_values(x, name, groups, schema) for name in labels.group_columns}
     for name, values in found.items():
         if len(values) != rows:
             raise ValueError(f"the group {name!r} must have one value for each of {rows} rows, got {len(values)}")
-    return ArraySource(schema, arrays, checked, weights, found)
+    return ArraySource(schema, arrays, checked, weights, found, labels.class_weight)
 
 
 def is_stream(x: Any) -> bool:
@@ -234,9 +247,10 @@ def make_source(
         ValueError, TypeError: bad input, worded for the user.
     """
     if is_stream(x):
-        if y is not None or weight is not None:
+        if y is not None or weight is not None or groups is not None:
             raise ValueError(
-                "a stream of batches carries its own labels and weights: pass y=None and sample_weight=None"
+                "a stream of batches carries its own labels, weights and group columns: "
+                "pass y=None, sample_weight=None and groups=None"
             )
         return StreamSource(schema, x, labels)
     if labels is not None and y is None:

@@ -40,7 +40,11 @@ def column_of(x: Any, name: str) -> Any:
 
 def is_missing(value: Any) -> bool:
     """Whether a single value is None, NaN or pandas' NA."""
-    return value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, (float, np.floating)) and bool(value != value))
+    return (
+        value is None
+        or type(value).__name__ in ("NAType", "NaTType")
+        or (isinstance(value, (float, np.floating)) and bool(value != value))
+    )
 
 
 def to_numpy(values: Any) -> Array:
@@ -87,8 +91,8 @@ def ragged(values: Any) -> tuple[Array, Array] | None:
     Raises:
         ValueError: some values are lists and others are not.
     """
-    if hasattr(values, "get_column") or isinstance(values, torch.Tensor):
-        return None
+    if isinstance(values, SEQUENCES):
+        return _listed(to_numpy(values))
     if hasattr(values, "list") and str(getattr(values, "dtype", "")).startswith("List"):  # polars
         sizes = values.list.len().fill_null(0)
         return to_numpy(values.filter(sizes > 0).explode()), sizes.to_numpy().astype(np.int64)
@@ -97,8 +101,15 @@ def ragged(values: Any) -> tuple[Array, Array] | None:
         flat = [to_numpy(c.flatten()) for c in chunks]
         sizes = [np.asarray(c.value_lengths().fill_null(0)) for c in chunks]
         return np.concatenate(flat or [np.empty(0, int)]), np.concatenate(sizes or [np.empty(0, int)])
-    array = to_numpy(values)
-    if array.ndim != 1 or array.dtype != object or not any(isinstance(v, SEQUENCES) for v in array):
+    if str(getattr(values, "dtype", "")).startswith(("object", "list<", "large_list<")):  # pandas
+        return _listed(to_numpy(values))
+    return None
+
+
+def _listed(array: Array) -> tuple[Array, Array] | None:
+    if array.ndim != 1 or array.dtype != object:
+        return None
+    if not isinstance(next((v for v in array if not is_missing(v)), None), SEQUENCES):
         return None
     for row, value in enumerate(array):
         if not isinstance(value, SEQUENCES) and not is_missing(value):
@@ -108,7 +119,9 @@ def ragged(values: Any) -> tuple[Array, Array] | None:
     if filled and all(isinstance(v, np.ndarray) for v in filled):
         together = np.concatenate(filled)
     else:
-        together = to_numpy(list(chain.from_iterable(v.tolist() if isinstance(v, (np.ndarray, torch.Tensor)) else v for v in filled)))
+        together = to_numpy(
+            list(chain.from_iterable(v.tolist() if isinstance(v, (np.ndarray, torch.Tensor)) else v for v in filled))
+        )
     return together, np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
 
 
@@ -121,29 +134,21 @@ def floats(array: Array, what: str, offset: int, missing_is_nan: bool = False) -
         offset: number of the first row, for messages.
         missing_is_nan: None and NA among objects become NaN instead of an error.
     """
-    with np.errstate(over="ignore"):
-        if array.dtype.kind in "fiub":
+    if array.dtype.kind in "fiub":
+        with np.errstate(over="ignore"):
             return array.astype(np.float32)
-        if array.dtype.kind == "O":
-            try:
-                return _objects(array, missing_is_nan).astype(np.float32)
-            except (TypeError, ValueError, OverflowError):
-                pass
-    for row, value in enumerate(array.reshape(len(array), -1)):
-        for v in value:
-            try:
-                _objects(np.array([v], dtype=object), missing_is_nan)
-            except (TypeError, ValueError, OverflowError):
-                raise ValueError(f"{what} must be numbers, got {v!r} ({array.dtype}) in row {offset + row}") from None
-    raise ValueError(f"{what} must be numbers, got an array of {array.dtype}")
+    out = np.empty(array.size, dtype=np.float64)
+    for i, value in enumerate(array.ravel().tolist() if array.dtype.kind == "O" else array.ravel()):
+        try:
+            out[i] = np.nan if missing_is_nan and is_missing(value) else _number(value)
+        except (TypeError, ValueError, OverflowError):
+            row = offset + i * len(array) // array.size
+            raise ValueError(f"{what} must be numbers, got {value!r} ({array.dtype}) in row {row}") from None
+    with np.errstate(over="ignore"):
+        return out.reshape(array.shape).astype(np.float32)
 
 
-def _objects(array: Array, missing_is_nan: bool) -> Array:
-    flat = array.ravel().tolist()
-    if any(issubclass(t, (str, bytes)) or not (hasattr(t, "__float__") or hasattr(t, "__index__")) for t in set(map(type, flat))):
-        if not missing_is_nan:
-            raise TypeError("not numbers")
-        flat = [float("nan") if is_missing(v) else v for v in flat]
-        if any(isinstance(v, (str, bytes)) for v in flat):
-            raise TypeError("not numbers")
-    return np.array([float(v) for v in flat], dtype=np.float64).reshape(array.shape)
+def _number(value: Any) -> float:
+    if isinstance(value, (str, bytes, complex, np.datetime64, np.timedelta64, *SEQUENCES)):
+        raise TypeError("not a number")
+    return float(value)

@@ -1,7 +1,8 @@
-"""Embedding tables: many logical tables in one parameter a width, one lookup a batch, one file in every checkpoint.
+"""Embedding tables: many logical tables in one parameter a width, one lookup a batch, one entry each in every checkpoint.
 
-`EmbeddingTables` owns the weights and looks like upstream's `ModuleDict` of `nn.Embedding`. `Embeddings` is the seam between lookup and
-model: it turns a `Batch` into rows; everything after it sees rows only. Tables sharded over processes are another `Embeddings`.
+`EmbeddingTables` owns the weights and looks like upstream's `ModuleDict` of `nn.Embedding`. `Embeddings` is the seam
+between lookup and model: it turns a `Batch` into rows; everything after it sees rows only. Tables sharded over processes
+are another `Embeddings`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Table(NamedTuple):
 
 
 def tables_of(columns: Sequence[FeatureColumn], init_std: float, width: int | None = None) -> list[Table]:
-    """The tables that `columns` read, one an `embedding_name`.
+    """The tables that `columns` read, one an `embedding_name`: those of single ids first, as upstream saves them.
 
     Args:
         columns: dense ones are passed over; several may share a table.
@@ -44,21 +45,34 @@ def tables_of(columns: Sequence[FeatureColumn], init_std: float, width: int | No
     """
     # NOTE[DIFF] W19: the original lets the last column of a shared table win without a word.
     first: dict[str, SparseFeat | VarLenSparseFeat] = {}
-    for column in columns:
-        if not isinstance(column, (SparseFeat, VarLenSparseFeat)):
-            continue
+    sparse = [c for c in columns if isinstance(c, (SparseFeat, VarLenSparseFeat))]
+    for column in sorted(sparse, key=lambda c: isinstance(c, VarLenSparseFeat)):
         other = first.setdefault(column.embedding_name, column)
         for field in ("vocabulary_size", "embedding_dim"):
             if getattr(other, field) != getattr(column, field) and (field != "embedding_dim" or width is None):
                 raise ValueError(
-                    f"{other.name!r} and {column.name!r} share the table {column.embedding_name!r} and must agree on its {field}, "
-                    f"got {getattr(other, field)} and {getattr(column, field)}"
+                    f"{other.name!r} and {column.name!r} share the table {column.embedding_name!r} and must agree on "
+                    f"its {field}, got {getattr(other, field)} and {getattr(column, field)}"
                 )
     out = []
     for name, column in first.items():
         dim = column.embedding_dim if width is None else width
         out.append(Table(name, column.vocabulary_size, dim, ((f"{name}.weight", 0, dim),), init_std))
     return out
+
+
+class TableWeight(nn.Parameter):
+    """The rows of one table as a parameter; what is assigned to `.data` is copied into the fused parameter."""
+
+    @property
+    def data(self) -> Tensor:
+        return super().data
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if value.shape != self.shape:
+            raise ValueError(f"the vectors of a table must have shape {list(self.shape)}, got {list(value.shape)}")
+        super().data.copy_(value)
 
 
 class TableView:
@@ -143,7 +157,7 @@ class EmbeddingTables(nn.Module):
         view = self._views.get(name)
         if view is None or view.data_ptr() != rows.data_ptr() or view.device != rows.device or view.dtype != rows.dtype:
             with torch.inference_mode(False):
-                view = nn.Parameter(rows, requires_grad=name not in self.frozen)
+                view = TableWeight(rows, requires_grad=name not in self.frozen)
             self._views[name] = view
         return view
 
@@ -241,12 +255,14 @@ class Group(NamedTuple):
     Attributes:
         tables, width: where the rows come from.
         singles, sequences: column names, in the order of the rows.
+        table_of: column name -> name of its table.
     """
 
     tables: EmbeddingTables
     width: int
     singles: tuple[str, ...]
     sequences: tuple[str, ...]
+    table_of: Mapping[str, str]
 
     @property
     def weight(self) -> nn.Parameter:
@@ -280,6 +296,9 @@ class Embeddings(nn.Module):
     Attributes:
         groups: one a part and width; `lookup` returns their rows in this order.
         group_of: (part, column name) -> index in `groups`.
+
+    Raises:
+        ValueError: two columns of one part have one name and different embeddings.
     """
 
     def __init__(self, schema: FeatureSchema, parts: Mapping[str, Part]) -> None:
@@ -290,6 +309,11 @@ class Embeddings(nn.Module):
         self.group_of: dict[tuple[str, str], int] = {}
         self._plans: list[tuple[tuple[str, ...], tuple[str, ...], str]] = []
         for name, part in self.parts.items():
+            distinct = dict.fromkeys(part.columns)
+            for column in distinct:
+                other = next(c for c in distinct if c.name == column.name)
+                if other is not column:
+                    raise ValueError(f"two different columns of one side are named {column.name!r}: {other} and {column}")
             widths = {c.name: part.tables.where(c.embedding_name)[0].width for c in part.columns}
             for width in dict.fromkeys(widths.values()):
                 self._add_group(name, part, [c for c in part.columns if widths[c.name] == width], width)
@@ -317,7 +341,7 @@ class Embeddings(nn.Module):
         for column in ordered:
             self.group_of[name, column.name] = len(self.groups)
         self._plans.append((singles, sequences, buffer))
-        self.groups.append(Group(part.tables, width, singles, sequences))
+        self.groups.append(Group(part.tables, width, singles, sequences, {c.name: c.embedding_name for c in ordered}))
 
     def indices(self, batch: Batch) -> list[Tensor]:
         """Row numbers in the fused parameters, int [B, n], one a group; groups with the same columns share the tensor."""
@@ -355,11 +379,10 @@ class Embeddings(nn.Module):
 
     def frozen_columns(self, group: Group, widths: tuple[int, ...]) -> Tensor:
         """bool [n]: which rows of the group's lookup come from a frozen table."""
-        part = next(p for p in self.parts.values() if p.tables is group.tables)
-        frozen = {c.name for c in part.columns if c.embedding_name in group.tables.frozen}
-        flags = [n in frozen for n in group.singles]
+        frozen = group.tables.frozen
+        flags = [group.table_of[n] in frozen for n in group.singles]
         for name in group.sequences:
-            flags += [name in frozen] * widths[self.schema.sequence_position[name]]
+            flags += [group.table_of[name] in frozen] * widths[self.schema.sequence_position[name]]
         return torch.tensor(flags, dtype=torch.bool, device=group.weight.device)
 
     def lookup(self, batch: Batch) -> list[Tensor]:

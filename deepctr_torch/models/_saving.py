@@ -6,15 +6,15 @@ import copy
 import importlib
 import inspect
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
-from .. import _rebuild_model
+from .. import _rebuild_model, layers
 from ..callbacks import History
 from ..features import DenseFeat, SparseFeat, VarLenSparseFeat
 
@@ -25,6 +25,7 @@ __all__ = ["deepcopy", "load_model", "rebuild", "reduce", "save"]
 
 FORMAT = 1
 COLUMNS: dict[str, Any] = {"sparse": SparseFeat, "varlen": VarLenSparseFeat, "dense": DenseFeat}
+log = logging.getLogger("deepctr_torch")
 PACKAGE = __name__.split(".", maxsplit=1)[0]
 
 
@@ -53,9 +54,15 @@ def encode(value: Any, where: str) -> Any:
         return [encode(v, where) for v in value]
     if isinstance(value, Mapping):
         return {"dict": [[encode(k, where), encode(v, where)] for k, v in value.items()]}
-    if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__.startswith("torch.nn."):
+    if isinstance(value, type) and _module_class(value.__name__) is value:
         return {"module": value.__name__}
     raise NotPlain(f"{where}={value!r} is not plain data and cannot be saved; give it by name where that is possible")
+
+
+def _module_class(name: str) -> Any:
+    """The layer class of torch or of this package that is called `name`; None if there is none."""
+    found = getattr(nn, name, None) or getattr(layers, name, None)
+    return found if isinstance(found, type) and issubclass(found, nn.Module) else None
 
 
 def decode(value: Any) -> Any:
@@ -70,7 +77,7 @@ def decode(value: Any) -> Any:
     if tag == "dict":
         return {decode(k): decode(v) for k, v in content}
     if tag == "module":
-        return getattr(nn, content)
+        return _module_class(content)
     return COLUMNS[tag](*[decode(v) for v in content])
 
 
@@ -103,12 +110,14 @@ def build(
         if not module.startswith(PACKAGE + "."):
             raise ValueError(f"{name} is a class of your own: pass custom_objects={{{name!r}: {name}}}")
         cls = getattr(importlib.import_module(module), name)
+        if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+            raise ValueError(f"a saved model must be of a model class, got {module}.{name}")
     arguments = {k: decode(v) for k, v in description["arguments"].items()}
     if device is not None:
         arguments["device"] = device
     elif "cuda" in str(arguments.get("device")) and not torch.cuda.is_available():
         arguments["device"] = "cpu"
-    if "cuda" not in str(arguments.get("device")):
+    if not any(str(gpu) in str(arguments.get("device")) for gpu in arguments.get("gpus") or ()):
         arguments.pop("gpus", None)
     model: BaseModel = cls(**arguments)
     return model
@@ -119,17 +128,28 @@ def _optimizer_state(model: BaseModel) -> dict[str, Any] | None:
     given = model._compile_arguments
     if given is None or model._update is None:
         return None
-    given = dict(given)
-    optimizer = given["optimizer"]
-    if isinstance(optimizer, Optimizer):
-        if len(optimizer.param_groups) != 1 or not type(optimizer).__module__.startswith("torch.optim"):
-            return None
-        given["optimizer"] = {"torch": type(optimizer).__name__}
+    optimizer: Any = model._update.optimizer
     try:
-        plain = {k: v if k == "optimizer" and isinstance(v, dict) else encode(v, k) for k, v in given.items()}
-    except NotPlain:
+        plain = {k: encode(v, k) for k, v in given.items() if k != "optimizer"}
+        if isinstance(given["optimizer"], str):
+            plain["optimizer"] = given["optimizer"]
+        else:
+            plain["optimizer"], plain["learning_rate"] = _describe(optimizer, model), None
+    except NotPlain as problem:
+        log.warning("the model is saved without what compile was given: %s", problem)
         return None
-    return {"compile": plain, "mode": model._update.mode, "state": model._update.optimizer.state_dict()}
+    return {"compile": plain, "mode": model._update.mode, "state": model._update.state_dict()}
+
+
+def _describe(optimizer: Any, model: BaseModel) -> dict[str, Any]:
+    """A torch optimizer: its class, and which parameters each of its groups has, by name."""
+    if getattr(torch.optim, type(optimizer).__name__, None) is not type(optimizer):
+        raise NotPlain(f"optimizer={type(optimizer).__name__} is not one of torch.optim")
+    names = {id(p): name for name, p in model.named_parameters()}
+    groups = [[names.get(id(p), "") for p in group["params"]] for group in optimizer.param_groups]
+    if any("" in group for group in groups):
+        raise NotPlain("the optimizer has parameters that are not the model's")
+    return {"torch": type(optimizer).__name__, "groups": groups}
 
 
 def _restore(model: BaseModel, saved: Mapping[str, Any] | None) -> None:
@@ -139,13 +159,13 @@ def _restore(model: BaseModel, saved: Mapping[str, Any] | None) -> None:
     optimizer = plain.pop("optimizer")
     arguments = {k: decode(v) for k, v in plain.items()}
     if isinstance(optimizer, dict):
-        made = getattr(torch.optim, optimizer["torch"])(model.parameters(), lr=0.001)
-        model.compile(made, **arguments)
+        groups = [{"params": [model.get_parameter(n) for n in names]} for names in optimizer["groups"]]
+        model.compile(getattr(torch.optim, optimizer["torch"])(groups, lr=0.001), **arguments)
     else:
-        arguments["embedding_update"] = saved["mode"]
-        model.compile(optimizer, **arguments)
+        model.compile(optimizer, **{**arguments, "embedding_update": saved["mode"]})
     if model._update is not None:
         model._update.optimizer.load_state_dict(saved["state"])
+        model._update.mode = saved["mode"]
 
 
 def extras(model: BaseModel) -> dict[str, Any]:
@@ -177,16 +197,11 @@ def _put_extras(model: BaseModel, saved: Mapping[str, Any]) -> None:
 
 def rebuild(description: str, state: dict[str, Tensor], saved: dict[str, Any], training: bool) -> BaseModel:
     """What `deepctr_torch._rebuild_model` does: the inverse of `reduce`."""
-    model = build(json.loads(description))
-    model.load_state_dict(_fitting(model, state))
+    where = next((str(t.device) for t in state.values()), None)  # torch.load's map_location has been there
+    model = build(json.loads(description), device=where)
+    model.load_state_dict(state)
     _put_extras(model, saved)
     return model.train(training)
-
-
-def _fitting(model: BaseModel, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    if "task_log_variances" in state:
-        model.task_log_variances = nn.Parameter(torch.zeros_like(state["task_log_variances"]))
-    return state
 
 
 def reduce(model: BaseModel) -> Any:
@@ -232,7 +247,7 @@ def save(model: BaseModel, directory: Any) -> None:
 
 
 def load_model(directory: Any, device: Any = None, custom_objects: Mapping[str, type] | None = None) -> BaseModel:
-    """The model that `model.save(directory)` wrote, in evaluation mode; compiled as it was, with a fresh optimizer state.
+    """The model that `model.save(directory)` wrote, in evaluation mode; compiled as it was, its optimizer fresh.
 
     Args:
         directory: where it was saved.
@@ -254,7 +269,7 @@ def load_model(directory: Any, device: Any = None, custom_objects: Mapping[str, 
             f"{source} must be of format {FORMAT}, got {description.get('format')!r}: it was saved by another version"
         )
     model = build(description, custom_objects, device)
-    model.load_state_dict(_fitting(model, load_file(str(source / "weights.safetensors"))))
+    model.load_state_dict(load_file(str(source / "weights.safetensors")))
     if (source / "training.json").is_file():
         saved = json.loads((source / "training.json").read_text())
         plain, mode = saved.pop("compile", None), saved.pop("mode", None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
+import importlib
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..features import Batch, DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
+from ..features import Batch, DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat, packed_ids, rows_packed
+from ..layers.embedding import tables_of
 from ..layers.sequence import pool
 
 if TYPE_CHECKING:
@@ -27,10 +29,41 @@ __all__ = [
     "input_from_feature_columns",
     "maxlen_lookup",
     "packed_objective",
+    "star_name",
     "varlen_embedding_lookup",
+    "with_star_names",
 ]
 
 Index = Mapping[str, tuple[int, int]]
+BASEMODEL = "deepctr_torch.models.basemodel"
+
+
+# What `from deepctr_torch.models.basemodel import *` brings along, because user code counts on it: name -> where it is.
+STAR_NAMES = {
+    **dict.fromkeys(("CallbackList", "History"), "deepctr_torch.callbacks"),
+    **dict.fromkeys(("DenseFeat", "SparseFeat", "VarLenSparseFeat", "build_input_features"), "deepctr_torch.features"),
+    **dict.fromkeys(("create_embedding_matrix", "get_varlen_pooling_list", "varlen_embedding_lookup"), __name__),
+    **dict.fromkeys(("PredictionLayer", "slice_arrays"), "deepctr_torch.layers"),
+    **dict.fromkeys(("accuracy_score", "log_loss", "mean_squared_error", "roc_auc_score"), "sklearn.metrics"),
+    "DataLoader": "torch.utils.data",
+    "tqdm": "tqdm",
+}
+STAR_MODULES = {"Data": "torch.utils.data", "F": "torch.nn.functional", "nn": "torch.nn", "np": "numpy", "time": "time"}
+STAR_MODULES |= {"torch": "torch"}
+
+
+def with_star_names(*own: str) -> list[str]:
+    """`__all__` of a module that exports `own` and everything above."""
+    return sorted({*own, *STAR_NAMES, *STAR_MODULES}, key=lambda n: (not n[0].isupper(), n))
+
+
+def star_name(name: str) -> Any:
+    """`__getattr__` of such a module: what is not its own is imported when it is asked for."""
+    if name in STAR_MODULES:
+        return importlib.import_module(STAR_MODULES[name])
+    if name in STAR_NAMES:
+        return getattr(importlib.import_module(STAR_NAMES[name]), name)
+    raise AttributeError(f"module {BASEMODEL!r} has no attribute {name!r}")
 
 
 def check_gpus(gpus: Sequence[Any] | None, device: Any) -> Sequence[Any] | None:
@@ -49,9 +82,11 @@ def check_gpus(gpus: Sequence[Any] | None, device: Any) -> Sequence[Any] | None:
 def packed_objective(model: BaseModel, batch: Batch) -> tuple[Tensor, Tensor | None]:
     """Predictions and auxiliary loss of a model that overrides `forward(X)`."""
     model.aux_loss = torch.zeros((1,), device=batch.ids.device)
-    prediction = model(model.schema.pack(batch))
+    with rows_packed():
+        prediction = model(model.schema.pack(batch))
     prediction = prediction[:, None] if prediction.dim() == 1 else prediction
     auxiliary = model.aux_loss if model.aux_loss.requires_grad else None
+    model.aux_loss = model.aux_loss.detach()  # the graph belongs to this step
     return prediction, auxiliary
 
 
@@ -88,13 +123,7 @@ def input_from_feature_columns(
 
 
 def _ids(X: Tensor, index: Index, column: SparseFeat | VarLenSparseFeat) -> Tensor:
-    ids = X[:, slice(*index[column.name])].long()
-    if not column.use_hash:
-        return ids
-    from ..hashing import hash_rows
-
-    padded = isinstance(column, VarLenSparseFeat)
-    return torch.from_numpy(hash_rows(ids.cpu().numpy(), column.vocabulary_size, padded=padded)).to(ids.device)
+    return packed_ids(X, index[column.name], column)
 
 
 def get_dense_input(X: Tensor, features: Index, feature_columns: Iterable[FeatureColumn]) -> list[Tensor]:
@@ -110,13 +139,11 @@ def create_embedding_matrix(
     device: Any = "cpu",
 ) -> nn.ModuleDict:
     """One `nn.Embedding` an `embedding_name`; vectors of length 1 with `linear`."""
-    made: OrderedDict[str, nn.Module] = OrderedDict()
-    columns = list(feature_columns)
-    sparse_columns: list[SparseFeat | VarLenSparseFeat] = [*_sparse(columns), *_varlen(columns)]
-    for column in sparse_columns:
-        table = nn.Embedding(column.vocabulary_size, 1 if linear else column.embedding_dim, sparse=sparse)
+    made: dict[str, nn.Module] = {}
+    for spec in tables_of(list(feature_columns), init_std, 1 if linear else None):
+        table = nn.Embedding(spec.rows, spec.width, sparse=sparse)
         nn.init.normal_(table.weight, mean=0.0, std=init_std)
-        made[column.embedding_name] = table
+        made[spec.name] = table
     return nn.ModuleDict(made).to(device)
 
 

@@ -59,6 +59,7 @@ class AFM(BaseModel):
         )
         refuse_dense(self)
         self.use_attention = use_attention
+        # NOTE[DIFF] C14: without fields the original fails; here the linear side is left.
         self.use_fm = field_count(self) > 0
         if self.use_fm:
             attention = (attention_factor, l2_reg_att, afm_dropout)

@@ -59,6 +59,7 @@ class AFN(BaseModel):
             gpus,
             num_classes,
         )
+        # NOTE[DIFF] C14: without fields the original fails; here the linear side is left.
         self.use_afn = field_count(self) > 0
         if self.use_afn:
             # W23, kept: dense features do not enter the products.

@@ -71,6 +71,7 @@ class AutoInt(BaseModel):
         if att_layer_num == 0 and len(dnn_hidden_units) == 0:
             raise ValueError("att_layer_num must be at least 1 where dnn_hidden_units is empty, got 0")
         self.att_layer_num, self.dnn_hidden_units = att_layer_num, dnn_hidden_units
+        # NOTE[DIFF] C14: without fields the original fails; here the DNN and the linear side are left.
         self.use_att = att_layer_num > 0 and field_count(self) > 0
         self.use_dnn = len(dnn_feature_columns) > 0 and len(dnn_hidden_units) > 0
         size = self.embedding_size if self.use_att else 0

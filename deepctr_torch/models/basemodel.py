@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .._checks import check_at_least, check_choice, refuse_names
 from ..callbacks import History
-from ..data.convert import to_numpy
+from ..data.values import to_numpy
 from ..features import Batch, DenseFeat, FeatureColumn, FeatureSchema, SparseFeat, VarLenSparseFeat
 from ..layers.core import PredictionLayer
 from ..layers.embedding import Embeddings, EmbeddingTables, Part, tables_of
@@ -24,7 +24,8 @@ from .fields import Fields
 from .linear import Linear
 from .training import TrainableModel
 
-__all__ = ["BaseModel", "Linear"]
+__all__ = _upstream.with_star_names("BaseModel", "Linear")
+__getattr__ = _upstream.star_name
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -96,7 +97,7 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
             check_at_least("num_classes of a multiclass task", num_classes, 2)
         elif num_classes is not None:
             raise ValueError(f"num_classes belongs to task='multiclass', got task={task!r}")
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # inside ModelMeta's fork; torch.manual_seed would seed GPUs, too
         self.seed, self.task, self.num_classes, self.init_std = seed, task, num_classes, init_std
         self.device, self.gpus = device, _upstream.check_gpus(gpus, device)
         self.regularization_weight: list[tuple[list[nn.Parameter], float, float]] = []
@@ -119,7 +120,7 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
         self.to(device)
 
     def plan(self, columns: Sequence[FeatureColumn], parts: Mapping[str, Part]) -> None:
-        """Lay out the inputs and the lookup: `columns` are all that the model reads, `parts` come on top of its deep and linear side."""
+        """Lay out the inputs and the lookup: `columns` are all that is read, `parts` join the deep and linear side."""
         self.schema = FeatureSchema(columns)
         self.feature_index = self.schema.feature_index
         self.linear_model.feature_index = self.feature_index
@@ -128,7 +129,7 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
         if self.reads_deep_tables:
             sparse = [c for c in self.dnn_feature_columns if isinstance(c, SparseFeat)]
             sequences = [c for c in self.dnn_feature_columns if isinstance(c, VarLenSparseFeat)]
-            own["deep"] = Part((*dict.fromkeys(sparse), *dict.fromkeys(sequences)), self.embedding_dict)
+            own["deep"] = Part((*sparse, *sequences), self.embedding_dict)
         if self.linear_feature_columns:
             own["linear"] = self.linear_model.part
         self.embedding = Embeddings(self.schema, {**own, **parts})
@@ -276,11 +277,14 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         for key in [k for k in state_dict if k.startswith(tuple(prefix + p for p in self.obsolete_keys))]:
             del state_dict[key]
+        if not prefix and "task_log_variances" in state_dict and not hasattr(self, "task_log_variances"):
+            learned = torch.zeros_like(state_dict["task_log_variances"], device=next(self.parameters()).device)
+            self.task_log_variances = nn.Parameter(learned)  # compile(task_weights="uncertainty") takes it over
         self.upgrade_state(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def save(self, directory: Any) -> None:
-        """Write the model without pickle: `config.json`, `weights.safetensors`, `training.json`; read by `deepctr_torch.load_model`."""
+        """Write `config.json`, `weights.safetensors`, `training.json`, without pickle; see `load_model`."""
         _saving.save(self, directory)
 
     def __reduce_ex__(self, protocol: Any) -> Any:

@@ -66,6 +66,7 @@ class CCPM(BaseModel):
             num_classes,
         )
         refuse_dense(self)
+        # NOTE[DIFF] C14: without fields the original fails; here the linear side is left.
         self.use_conv = field_count(self) > 0
         if self.use_conv:
             self.conv_layer = ConvLayer(field_count(self), conv_kernel_width, conv_filters)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,45 +17,13 @@ from ..layers.utils import sequence_mask
 from ..training.losses import binary_crossentropy
 from ._checkpoints import widen_columns
 from ._history import HistoryPairs
+from ._recurrent import PaddedGRU, last_state, left_aligned
 from .basemodel import BaseModel
 from .fields import Fields
 
 __all__ = ["DIEN", "InterestEvolving", "InterestExtractor"]
 
 _GRU_TYPES = ("GRU", "AIGRU", "AGRU", "AUGRU")
-
-
-class _GRU(nn.Module):
-    """A GRU with the parameters of `nn.GRU`, over padded sequences: `[B, T, H] -> [B, T, H]`.
-
-    Unlike the module of torch it can be traced by `torch.compile`; steps after the end of a sequence are computed too.
-    """
-
-    def __init__(self, size: int, init_std: float) -> None:
-        super().__init__()
-        self.weight_ih_l0 = nn.Parameter(torch.randn(3 * size, size) * init_std)
-        self.weight_hh_l0 = nn.Parameter(torch.randn(3 * size, size) * init_std)
-        bound = 1.0 / math.sqrt(size)
-        self.bias_ih_l0 = nn.Parameter(torch.empty(3 * size).uniform_(-bound, bound))
-        self.bias_hh_l0 = nn.Parameter(torch.empty(3 * size).uniform_(-bound, bound))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        weights = [self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0]
-        inputs = inputs.to(self.weight_ih_l0.dtype)
-        start = inputs.new_zeros(1, inputs.shape[0], inputs.shape[2])
-        return torch.gru(inputs, start, weights, True, 1, 0.0, self.training, False, True)[0]
-
-
-def _left_aligned(mask: Tensor, sequences: Sequence[Tensor]) -> list[Tensor]:
-    """Move the valid steps of every row to its front, in their order: `[B, T], [B, T, E] -> [B, T, E]`."""
-    order = torch.argsort((~mask).byte(), dim=1, stable=True).unsqueeze(-1)
-    return [s.gather(1, order.expand_as(s)) for s in sequences]
-
-
-def _last(states: Tensor, lengths: Tensor) -> Tensor:
-    """The state after the last valid step, zeros where there is none: `[B, T, H], [B] -> [B, H]`."""
-    at = (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, states.shape[2])
-    return states.gather(1, at).squeeze(1).masked_fill((lengths == 0).unsqueeze(1), 0.0)
 
 
 class InterestExtractor(nn.Module):
@@ -75,10 +42,12 @@ class InterestExtractor(nn.Module):
     (torch.Size([2, 3, 4]), True, tensor([0., 0.]))
     """
 
-    def __init__(self, input_size: int, use_neg: bool = False, init_std: float = 0.001, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self, input_size: int, use_neg: bool = False, init_std: float = 0.001, device: str | torch.device = "cpu"
+    ) -> None:
         super().__init__()
         self.use_neg = use_neg
-        self.gru = _GRU(input_size, init_std)
+        self.gru = PaddedGRU(input_size, init_std)
         if use_neg:
             self.auxiliary_net = DNN(2 * input_size, (100, 50, 1), "sigmoid", init_std=init_std)
         self.to(device)
@@ -109,8 +78,9 @@ class InterestExtractor(nn.Module):
         negative = self.auxiliary_net(torch.cat([states, negatives], dim=-1)).squeeze(-1)
         losses = binary_crossentropy(positive, torch.ones_like(positive), reduction="none")
         losses = losses + binary_crossentropy(negative, torch.zeros_like(negative), reduction="none")
-        # NOTE[DIFF] W7: a mean over the steps of one sample; the original's is over those of the whole batch, so that the
-        # weight of this loss beside a summed one shrinks with the batch. (The paper sums over steps, its authors' code averages.)
+        # NOTE[DIFF] W7: a mean over the steps of one sample, so that alpha means the same in summed and mean losses.
+        # The original's mean over the whole batch, added to a summed loss, has a weight of alpha / batch_size.
+        # (The paper sums over steps; the code of its authors averages.)
         return losses.masked_fill(~valid, 0.0).sum(dim=1) / valid.sum(dim=1).clamp(min=1)
 
 
@@ -162,7 +132,7 @@ class InterestEvolving(nn.Module):
         )
         self.interest_evolution: nn.Module
         if gru_type in ("GRU", "AIGRU"):
-            self.interest_evolution = _GRU(input_size, init_std)
+            self.interest_evolution = PaddedGRU(input_size, init_std)
         else:
             self.interest_evolution = DynamicGRU(input_size, gru_type=gru_type)
             for name, parameter in self.interest_evolution.named_parameters():
@@ -180,7 +150,7 @@ class InterestEvolving(nn.Module):
         """
         lengths = keys_length.reshape(-1).clamp(max=keys.shape[1])
         if mask is not None:
-            keys, lengths = _left_aligned(mask, [keys])[0], mask.sum(dim=1)
+            keys, lengths = left_aligned(mask, [keys])[0], mask.sum(dim=1)
         valid = sequence_mask(lengths, keys.shape[1])  # [B, T]
         query = query.reshape(keys.shape[0], 1, keys.shape[2])
         if self.gru_type == "GRU":
@@ -188,19 +158,19 @@ class InterestEvolving(nn.Module):
             return interest
         scores = self.attention(query, keys, None, valid)  # [B, 1, T]
         if self.gru_type == "AIGRU":
-            return _last(self.interest_evolution(keys * scores.transpose(1, 2)), lengths)
-        return _last(self.interest_evolution(keys, scores), lengths)
+            return last_state(self.interest_evolution(keys * scores.transpose(1, 2)), lengths)
+        return last_state(self.interest_evolution(keys, scores), lengths)
 
 
 class DIEN(BaseModel):
-    """DNN over the features and an interest: a GRU reads the history, a second one follows what has to do with the target.
+    """DNN over the features and an interest: one GRU reads the history, one follows what concerns the target (fig. 1).
 
     Args:
-        history_feature_list: names of the target features; the history of `item` is the VarLenSparseFeat `hist_item`, oldest step
-            first. To share a table with its target, a history names it in `embedding_name`.
+        history_feature_list: names of the target features; the history of `item` is the VarLenSparseFeat `hist_item`,
+            oldest step first. To share a table with its target, a history names it in `embedding_name`.
         gru_type: "GRU", "AIGRU", "AGRU" or "AUGRU" (the paper's choice); see `InterestEvolving`.
-        use_negsampling: add the auxiliary loss; for every step of `hist_item` the VarLenSparseFeat `neg_hist_item` holds an item that
-            was not chosen (see `deepctr_torch.datasets.sample_negatives`).
+        use_negsampling: add the auxiliary loss; for every step of `hist_item` the VarLenSparseFeat `neg_hist_item`
+            holds an item that was not chosen (see `deepctr_torch.datasets.sample_negatives`).
         alpha: weight of the auxiliary loss.
         use_bn: batch normalisation in the DNN.
         dnn_hidden_units: layer sizes of the DNN; empty for the output layer alone.
@@ -255,7 +225,8 @@ class DIEN(BaseModel):
         self._kept = [*range(front), *range(width - dense, width)]  # the inputs of the original
         # NOTE[DIFF] W12: the original leaves out the penalty of the DNN.
         self.dnn = self.penalized(
-            DNN(width, dnn_hidden_units, dnn_activation, dropout_rate=dnn_dropout, use_bn=use_bn, init_std=init_std), l2_reg_dnn
+            DNN(width, dnn_hidden_units, dnn_activation, dropout_rate=dnn_dropout, use_bn=use_bn, init_std=init_std),
+            l2_reg_dnn,
         )
         self.linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
         nn.init.normal_(self.linear.weight, mean=0.0, std=init_std)
@@ -270,7 +241,7 @@ class DIEN(BaseModel):
             short = keys.shape[1] - negatives.shape[1]
             sequences.append(F.pad(negatives, (0, 0, 0, short)))  # a negative number cuts
         if not self._aligned:  # where id 0 is padding, it may stand anywhere
-            sequences = _left_aligned(mask, sequences)
+            sequences = left_aligned(mask, sequences)
         return sequences[0], mask.sum(dim=1), sequences[1] if len(sequences) > 1 else None
 
     def _run(self, fields: Fields) -> tuple[Tensor, Tensor]:

@@ -57,15 +57,16 @@ class DIN(BaseModel):
         super().__init__([], dnn_feature_columns, 0, l2_reg_embedding, init_std, seed, task, device, gpus, num_classes)
         self.pairs = HistoryPairs(self.dnn_feature_columns, history_feature_list)
         self.features = [c.name for c in self.dnn_feature_columns if isinstance(c, SparseFeat)] + self.pairs.others
+        # NOTE[DIFF] W13: the original ignores init_std in the attention and the DNN.
         self.attention = AttentionSequencePoolingLayer(
             att_hidden_units=att_hidden_size,
             att_activation=att_activation,
             weight_normalization=att_weight_normalization,
             supports_masking=True,
             embedding_dim=self.pairs.width,
+            init_std=init_std,
         )
         width = self.compute_input_dim(self.dnn_feature_columns)
-        # NOTE[DIFF] W13: the original ignores init_std here.
         self.dnn = self.penalized(
             DNN(
                 width, dnn_hidden_units, dnn_activation, dropout_rate=dnn_dropout, use_bn=dnn_use_bn, init_std=init_std

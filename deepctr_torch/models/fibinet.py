@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..features import DenseFeat, FeatureColumn
 from ..layers.core import DNN
 from ..layers.interaction import BilinearInteraction, SENETLayer
+from ._fieldwise import field_count
 from .basemodel import BaseModel
 from .fields import Fields
 
@@ -53,8 +54,7 @@ class FiBiNET(BaseModel):
     ) -> None:
         shared = (init_std, seed, task, device, gpus, num_classes)
         super().__init__(linear_feature_columns, dnn_feature_columns, l2_reg_linear, l2_reg_embedding, *shared)
-        # NOTE[DIFF] C8: columns are counted, not tables, so that two of them may share one.
-        self.field_size = len(self.embedding.parts["deep"].columns)
+        self.field_size = field_count(self)
         width = self.compute_input_dim(self.dnn_feature_columns)
         # NOTE[DIFF] C14: the original fails where there is no pair; here the DNN then reads the numbers alone.
         self.use_dnn = width > 0

@@ -109,6 +109,9 @@ class Fields:
         if not plan.columns:
             return self._batch.dense.new_zeros(self._batch.dense.shape[0], 0, 0)
         rows = self._rows[self._embedding.group_of[part, plan.columns[0].name]]
+        if len({self._embedding.group_of[part, c.name] for c in plan.columns}) > 1:
+            dims = {c.name: c.embedding_dim for c in plan.columns}
+            raise ValueError(f"to be stacked, all columns must have one embedding_dim, got {dims}")
         if not plan.sequences:
             return rows
         pooled = [self.vector(c.name, part).unsqueeze(1) for c in plan.sequences]

@@ -60,6 +60,7 @@ class IFM(BaseModel):
             gpus,
             num_classes,
         )
+        # NOTE[DIFF] C14: without fields the original fails; here the linear side is left.
         self.sparse_feat_num = field_count(self)
         if self.sparse_feat_num:
             self.linear_order = linear_order(self)

@@ -1,4 +1,4 @@
-"""Yang Y, Xu B, Shen S, Shen F, Zhao J. Operation-aware Neural Networks for User Response Prediction. Neural Networks 121, 2020."""
+"""Yang Y, et al. Operation-aware Neural Networks for User Response Prediction. Neural Networks 121, 2020."""
 
 from __future__ import annotations
 
@@ -71,8 +71,9 @@ def _pairs(columns: Sequence[FeatureColumn], size: int, init_std: float) -> _Pai
         size: E.
         init_std: standard deviation of the initial vectors.
     """
-    singles = tuple(dict.fromkeys(c for c in columns if isinstance(c, SparseFeat)))
-    fields = (*singles, *dict.fromkeys(c for c in columns if isinstance(c, VarLenSparseFeat)))
+    fields: list[SparseFeat | VarLenSparseFeat] = []
+    fields += dict.fromkeys(c for c in columns if isinstance(c, SparseFeat))
+    fields += dict.fromkeys(c for c in columns if isinstance(c, VarLenSparseFeat))
     # NOTE[DIFF] C9: columns that share a table share its wide rows; the original takes the table's name for a feature.
     partners: dict[str, list[str]] = {c.embedding_name: [] for c in fields}  # table -> features, one vector each
     for other in fields:
@@ -96,7 +97,7 @@ def _pairs(columns: Sequence[FeatureColumn], size: int, init_std: float) -> _Pai
         for t in tables_of(fields, init_std)
         if partners[t.name]
     ]
-    return _Pairs(fields if slots else (), wide, keys, slots)
+    return _Pairs(tuple(fields) if slots else (), wide, keys, slots)
 
 
 class _PairTables(EmbeddingTables):
@@ -149,7 +150,16 @@ class ONN(BaseModel):
         num_classes: int | None = None,
     ) -> None:
         super().__init__(
-            linear_feature_columns, dnn_feature_columns, l2_reg_linear, l2_reg_embedding, init_std, seed, task, device, gpus, num_classes
+            linear_feature_columns,
+            dnn_feature_columns,
+            l2_reg_linear,
+            l2_reg_embedding,
+            init_std,
+            seed,
+            task,
+            device,
+            gpus,
+            num_classes,
         )
         sparse = [c for c in self.dnn_feature_columns if not isinstance(c, DenseFeat)]
         size = self.embedding_size if len(sparse) > 1 else 0
@@ -157,12 +167,7 @@ class ONN(BaseModel):
         pairs = _pairs(self.dnn_feature_columns, size, init_std)
         self.use_pairs = bool(pairs.slots)
         if self.use_pairs:
-            self.second_order_embedding_dict = _PairTables(pairs)
-            self.add_regularization_weight(self.second_order_embedding_dict.parameters(), l2=l2_reg_embedding)
-            for name, slots in zip(("first", "second"), zip(*pairs.slots, strict=True), strict=True):
-                self.register_buffer(name, torch.tensor(slots), persistent=False)
-            part = Part(pairs.columns, self.second_order_embedding_dict)
-            self.plan([*self.linear_feature_columns, *self.dnn_feature_columns], {"second": part})
+            self._add_tables(pairs, l2_reg_embedding)
         dense = self.compute_input_dim(self.dnn_feature_columns, include_sparse=False)
         width = len(pairs.slots) * size + dense
         self._kept = [i * size + e for i, p in enumerate(_single_pairs(pairs.columns)) if p for e in range(size)]
@@ -170,15 +175,34 @@ class ONN(BaseModel):
         self.use_dnn = width > 0
         if self.use_dnn:
             self.dnn = self.penalized(
-                DNN(width, dnn_hidden_units, dnn_activation, dropout_rate=dnn_dropout, use_bn=dnn_use_bn, init_std=init_std), l2_reg_dnn
+                DNN(
+                    width,
+                    dnn_hidden_units,
+                    dnn_activation,
+                    dropout_rate=dnn_dropout,
+                    use_bn=dnn_use_bn,
+                    init_std=init_std,
+                ),
+                l2_reg_dnn,
             )
             self.dnn_linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
         self.to(device)
 
+    def _add_tables(self, pairs: _Pairs, l2: float) -> None:
+        self.second_order_embedding_dict = _PairTables(pairs)
+        self.add_regularization_weight(self.second_order_embedding_dict.parameters(), l2=l2)
+        self.register_buffer("first", torch.tensor([slots[0] for slots in pairs.slots]), persistent=False)
+        self.register_buffer("second", torch.tensor([slots[1] for slots in pairs.slots]), persistent=False)
+        part = Part(pairs.columns, self.second_order_embedding_dict)
+        self.plan([*self.linear_feature_columns, *self.dnn_feature_columns], {"second": part})
+
     def products(self, fields: Fields) -> Tensor:
         """[B, P, E]: for each pair of features, the product of the vectors that each has for the other."""
-        rows = fields.vectors("second") if len(self.second_order_embedding_dict.weights) > 1 else [fields.stack("second").flatten(1)]
-        vectors = torch.cat(rows, dim=1).unflatten(1, (-1, self.embedding_size))  # [B, slots, E]
+        if len(self.second_order_embedding_dict.weights) == 1:  # all rows have one width
+            rows = fields.stack("second")
+        else:
+            rows = torch.cat(fields.vectors("second"), dim=1)
+        vectors = rows.reshape(rows.shape[0], -1, self.embedding_size)  # [B, slots, E]
         return vectors.index_select(1, self.first) * vectors.index_select(1, self.second)
 
     def logits(self, fields: Fields) -> Tensor:  # [B, 1]
@@ -189,9 +213,10 @@ class ONN(BaseModel):
         return logits
 
     def upgrade_state(self, state: dict[str, Any], prefix: str) -> None:
-        """Pairs with a sequence, which older checkpoints lack, keep their vectors; their columns of the DNN are zero."""
+        """Pairs with a sequence, new since older checkpoints, keep their vectors behind zero columns of the DNN."""
         weight = prefix + ("dnn.linears.0.weight" if self.use_dnn and len(self.dnn.linears) else "dnn_linear.weight")
-        if not self.use_pairs or weight not in state or state[weight].shape[1] != len(self._kept):
+        new = self.use_pairs and self.dnn.inputs_dim > len(self._kept)
+        if not new or weight not in state or state[weight].shape[1] != len(self._kept):
             return
         widen_columns(state, weight, self.dnn.inputs_dim, self._kept)
         own = self.second_order_embedding_dict.state_dict(prefix=f"{prefix}second_order_embedding_dict.")

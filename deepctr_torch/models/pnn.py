@@ -12,6 +12,7 @@ from .._checks import check_choice
 from ..features import FeatureColumn
 from ..layers.core import DNN
 from ..layers.interaction import InnerProductLayer, OutterProductLayer
+from ._fieldwise import field_count
 from .basemodel import BaseModel
 from .fields import Fields
 
@@ -51,8 +52,7 @@ class PNN(BaseModel):
     ) -> None:
         super().__init__([], dnn_feature_columns, 0, l2_reg_embedding, init_std, seed, task, device, gpus, num_classes)
         check_choice("kernel_type", kernel_type, ["mat", "num", "vec"])
-        # NOTE[DIFF] C8: columns are counted, not tables, so that two of them may share one.
-        fields = len(self.embedding.parts["deep"].columns)
+        fields = field_count(self)
         # NOTE[DIFF] C14: the original fails where there is no pair.
         self.use_inner, self.use_outter = use_inner and fields > 1, use_outter and fields > 1
         self.kernel_type = kernel_type

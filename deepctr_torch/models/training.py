@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,12 +11,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from .._checks import check_at_least, check_fraction
+from .._checks import check_fraction
 from ..callbacks import History
 from ..data.sources import ArraySource, Labels, Source, is_stream, make_source
 from ..features import FeatureSchema
 from ..training.compiled import Compiled, compile_losses, compile_metrics
 from ..training.evaluation import evaluate_source, predict_source
+from ..training.metrics import get_metric
 from ..training.schedules import get_schedule
 from ..training.trainer import FitPlan, Trainer
 from ..training.updates import Update
@@ -59,44 +61,39 @@ class TrainableModel:
         """Choose how to train.
 
         Args:
-            optimizer: "sgd" (learning rate 0.01), "adam" (0.001), "adamw" (0.001), "adagrad" (0.01), "rmsprop" (0.01), or a torch
-                optimizer made of `model.parameters()`.
-            loss: "binary_crossentropy", "mse", "mae", "focal", "cross_entropy" (multiclass), or a callable `f(prediction, y)`, with a
-                `reduction` argument or without; for several tasks a list of one a task, a dict by task name, or one for all.
-            metrics: list of names (see "Metrics, defined") or callables `f(y_true, y_pred)`; for several tasks also a dict by task name.
+            optimizer: "sgd" (learning rate 0.01), "adam" (0.001), "adamw" (0.001), "adagrad" (0.01), "rmsprop" (0.01),
+                or a torch optimizer made of `model.parameters()`.
+            loss: "binary_crossentropy", "mse", "mae", "focal", "cross_entropy" (multiclass), or a callable
+                `f(prediction, y)`, with a `reduction` argument or without; for several tasks a list of one a task, a
+                dict by task name, or one for all.
+            metrics: list of names (see "Metrics, defined") or callables `f(y_true, y_pred)`; for several tasks also a
+                dict by task name.
             learning_rate: learning rate of an optimizer given by name.
-            lr_schedule: None, "cosine", "warmup", "step", "plateau", a dict such as {"name": "cosine", "warmup_steps": 100}, or a
-                callable from the step number to a factor of the learning rate.
+            lr_schedule: None, "cosine", "warmup", "step", "plateau", a dict such as {"name": "cosine",
+                "warmup_steps": 100}, or a callable from the step number to a factor of the learning rate. Callbacks
+                that set the learning rate set what the factor multiplies.
             clip_norm: largest norm of the whole gradient.
             precision: "fp32", or "bf16" for bfloat16 autocast of all that comes after the lookup.
             torch_compile: compile all that comes after the lookup.
-            embedding_update: "dense" updates every row of every table at each step, "sparse" only the rows of the batch, so that the cost
-                does not grow with the vocabulary; "auto" chooses by the size of the batch and the tables.
+            embedding_update: "dense" updates every row of every table at each step, "sparse" only those of the batch,
+                whatever the vocabulary; "auto" chooses by the size of the batch and the tables.
             embedding_optimizer, embedding_lr: optimizer (by name) and learning rate of the tables, where they differ.
             loss_reduction: "sum" (as in DeepCTR-Torch) or "mean" over the rows of a batch.
-            task_weights: weight of each task's loss: a list, a dict by name, or "uncertainty" to learn them (Kendall et al., 2018).
+            task_weights: weight of each task's loss: a list, a dict by name, or "uncertainty" to learn them.
 
         Raises:
             ValueError: an unknown name; it says what is known and suggests the nearest.
         """
+        given = {k: v for k, v in locals().items() if k != "self"}
         shown, losses = compile_losses(loss, self.tasks)
         names, functions, per_task = compile_metrics(metrics, self.tasks)
-        self._compiled = Compiled(
-            self.tasks,
-            losses,
-            per_task,
-            names,
-            loss_reduction,
-            self._task_weights(task_weights),
-            precision,
-            clip_norm,
-            torch_compile,
-            None if lr_schedule is None else get_schedule(lr_schedule),
-            embedding_update,
-        )
-        self._update = Update(self, optimizer, learning_rate, embedding_optimizer, embedding_lr, embedding_update)  # type: ignore[arg-type]
+        schedule = None if lr_schedule is None else get_schedule(lr_schedule)
+        weights = self._task_weights(task_weights)
+        how = (loss_reduction, weights, precision, clip_norm, torch_compile, schedule, embedding_update)
+        compiled = Compiled(self.tasks, losses, per_task, names, *how)
+        tables = (embedding_optimizer, embedding_lr, embedding_update)
+        self._compiled, self._update = compiled, Update(self, optimizer, learning_rate, *tables)  # type: ignore[arg-type]
         self.loss_func, self.metrics, self.metrics_names = shown, functions, names
-        given = {k: v for k, v in locals().items() if k in _COMPILE_ARGUMENTS}
         object.__setattr__(self, "_compile_arguments", given)
 
     def _task_weights(self, weights: Any) -> list[float] | None:
@@ -126,12 +123,32 @@ class TrainableModel:
 
     @optim.setter
     def optim(self, optimizer: Any) -> None:
-        self._needed("optim").optimizer = optimizer
+        if self._update is None:  # a subclass with a `compile` of its own
+            self._update = Update(self, optimizer)  # type: ignore[arg-type]
+        else:
+            self._update.replace(optimizer)
+        if self._compile_arguments is not None:
+            object.__setattr__(self, "_compile_arguments", {**self._compile_arguments, "optimizer": optimizer})
 
-    def _needed(self, method: str) -> Update:
+    def _get_optim(self, optimizer: Any) -> Any:
+        """For a `compile` of one's own, as the original wrote it: the optimizer of a name."""
+        return Update(self, optimizer, mode="dense").optimizer  # type: ignore[arg-type]
+
+    def _get_loss_func(self, loss: Any) -> Any:
+        return compile_losses(loss, self.tasks)[0]
+
+    def _get_metrics(self, metrics: Any, set_eps: bool = False) -> dict[str, Any]:
+        self.metrics_names, functions, _ = compile_metrics(metrics, self.tasks)
+        return functions
+
+    def _needed(self, method: str) -> tuple[Compiled, Update]:
+        if self._compiled is None and self._update is not None and hasattr(self, "loss_func"):
+            named = [replace(get_metric(m), name=n) for n, m in getattr(self, "metrics", {}).items()]
+            names, _, per_task = compile_metrics(named, self.tasks)
+            self._compiled = Compiled(self.tasks, compile_losses(self.loss_func, self.tasks)[1], per_task, names)
         if self._update is None or self._compiled is None:
             raise RuntimeError(f"call compile(optimizer, loss, metrics) before {method}")
-        return self._update
+        return self._compiled, self._update
 
     @property
     def overrides_forward(self) -> bool:
@@ -178,24 +195,22 @@ class TrainableModel:
         """Train the model.
 
         Args:
-            x: dict of arrays, list of arrays in `feature_index` order, one packed 2-D array, a pandas / polars / pyarrow table; or an
-                iterable or `DataLoader` of batches `(x, y)` or `(x, y, sample_weight)`. Never changed.
-            y: labels (N,), (N, 1) or (N, T): array, list, Series or table; NaN in one of several tasks: not observed. None with a stream.
+            x: dict of arrays, list of arrays in `feature_index` order, one packed 2-D array, a pandas, polars or
+                pyarrow table; or an iterable or `DataLoader` of batches `(x, y)` or `(x, y, sample_weight)`.
+            y: labels (N,), (N, 1) or (N, T): array, list, Series or table; NaN in one of several tasks: not observed.
+                None with a stream.
             batch_size: rows a step (256 unless given); streams bring their own.
-            epochs: the number of the last epoch.
+            epochs, initial_epoch: the number of the last epoch, and of the first.
             verbose: 1 for a progress bar, 2 for a line an epoch, 0 for silence.
-            initial_epoch: the number of the first epoch.
             validation_split: share of the rows, the last ones, that is not trained on but evaluated.
             validation_data: `(x, y)` or `(x, y, sample_weight)`, or a stream of batches; overrides `validation_split`.
             shuffle: a new order in every epoch, from a generator of (seed, epochs trained so far).
-            callbacks: list of callbacks.
             sample_weight: one weight a row; enters loss and metrics.
-            class_weight: label -> weight, for one task.
+            class_weight: label -> weight, for one task; as a sample weight, but not in the validation.
             groups: values by which `gauc` and `ndcg@k` group, one a row; or a dict of several, by name.
-            steps_per_epoch: steps that make an epoch.
-            max_steps: steps after which to end.
-            eval_every: steps (int) or part of an epoch (float in (0, 1)) between two evaluations; callbacks and history then have one
-                entry for each.
+            steps_per_epoch, max_steps: steps that make an epoch, and after which to end.
+            eval_every: steps (int) or part of an epoch (float in (0, 1)) between two evaluations; callbacks and history
+                then have one entry for each.
 
         Returns:
             The history: `history.history` maps "loss", each metric, "val_loss" and "val_<metric>" to their values.
@@ -203,17 +218,17 @@ class TrainableModel:
         Raises:
             ValueError, TypeError: bad input, before the first step (streams: before the step that would use the batch).
         """
-        update = self._needed("fit")
-        plan = _plan(batch_size, epochs, initial_epoch, shuffle, steps_per_epoch, max_steps, eval_every, verbose)
+        compiled, update = self._needed("fit")
+        size = DEFAULT_BATCH if batch_size is None else batch_size
+        steps = (steps_per_epoch, max_steps, eval_every)
+        plan = FitPlan(size, epochs, initial_epoch, shuffle, *steps, int(verbose))
         labels = self._labels(class_weight)
         source = make_source(self.schema, x, y, labels, sample_weight, groups)
         validation = self._validation(source, validation_split, validation_data, labels)
         if isinstance(source, ArraySource) and validation_data is None and validation_split:
             source = source.split(validation_split)[0]
-        update.decide(self, plan.batch_size)
-        if self._compiled is None:
-            raise RuntimeError("call compile before fit")
-        return Trainer(self, self._compiled, update, source, validation, plan, callbacks).run()
+        update.decide(self, size if source.rows else getattr(x, "batch_size", None) or size)
+        return Trainer(self, compiled, update, source, validation, plan, callbacks).run()
 
     def _validation(self, source: Source, split: float, data: Any, labels: Labels) -> Source | None:
         plain = labels._replace(class_weight=None)
@@ -222,7 +237,8 @@ class TrainableModel:
                 return make_source(self.schema, data, None, plain)
             if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
                 raise ValueError(
-                    f"validation_data must be (x, y), (x, y, sample_weight) or a stream of batches, got {type(data).__name__}"
+                    "validation_data must be (x, y), (x, y, sample_weight) or a stream of batches, "
+                    f"got {type(data).__name__}"
                 )
             x, y, weight = (*data, None)[:3]
             return make_source(self.schema, x, y, plain, weight)
@@ -237,11 +253,9 @@ class TrainableModel:
         self, x: Any, y: Any = None, batch_size: int | None = 256, *, sample_weight: Any = None, groups: Any = None
     ) -> dict[str, float]:
         """Every compiled metric over all of `x`; arguments as in `fit`."""
-        self._needed("evaluate")
-        if self._compiled is None:
-            raise RuntimeError("call compile before evaluate")
+        compiled, _ = self._needed("evaluate")
         source = make_source(self.schema, x, y, self._labels(), sample_weight, groups)
-        values = evaluate_source(self, self._compiled, source, batch_size or DEFAULT_BATCH)
+        values = evaluate_source(self, compiled, source, batch_size or DEFAULT_BATCH)
         return {name: value for name, value in values.items() if name != "loss"}
 
     def predict(self, x: Any, batch_size: int | None = 256) -> npt.NDArray[np.float64]:
@@ -255,33 +269,3 @@ class TrainableModel:
     def _in_multi_worker_mode(self) -> bool:
         """Asked by callbacks written for the original."""
         return False
-
-
-_COMPILE_ARGUMENTS = ["optimizer", "loss", "metrics", "learning_rate", "lr_schedule", "clip_norm", "precision", "torch_compile", "embedding_update", "embedding_optimizer", "embedding_lr", "loss_reduction", "task_weights"]
-
-
-def _plan(
-    batch_size: int | None,
-    epochs: int,
-    initial_epoch: int,
-    shuffle: bool,
-    steps_per_epoch: int | None,
-    max_steps: int | None,
-    eval_every: int | float | None,
-    verbose: int,
-) -> FitPlan:
-    size = DEFAULT_BATCH if batch_size is None else batch_size
-    check_at_least("batch_size", size, 1)
-    check_at_least("epochs", epochs, 0)
-    check_at_least("initial_epoch", initial_epoch, 0)
-    for name, value in (("steps_per_epoch", steps_per_epoch), ("max_steps", max_steps)):
-        if value is not None:
-            check_at_least(name, value, 1)
-    if isinstance(eval_every, float):
-        if not 0 < eval_every < 1:
-            raise ValueError(
-                f"eval_every must be a number of steps (int) or a part of an epoch in (0, 1), got {eval_every!r}"
-            )
-    elif eval_every is not None:
-        check_at_least("eval_every", eval_every, 1)
-    return FitPlan(size, epochs, initial_epoch, shuffle, steps_per_epoch, max_steps, eval_every, int(verbose))

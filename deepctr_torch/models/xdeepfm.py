@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..features import FeatureColumn
 from ..layers.core import DNN
 from ..layers.interaction import CIN
+from ._fieldwise import field_count
 from .basemodel import BaseModel
 from .fields import Fields
 
@@ -62,8 +63,7 @@ class xDeepFM(BaseModel):  # noqa: N801 - upstream's name
         super().__init__(linear_feature_columns, dnn_feature_columns, l2_reg_linear, l2_reg_embedding, *shared)
         self.dnn_hidden_units, self.cin_layer_size = dnn_hidden_units, cin_layer_size
         width = self.compute_input_dim(self.dnn_feature_columns)
-        # NOTE[DIFF] C8: columns are counted, not tables, so that two of them may share one.
-        field_size = len(self.embedding.parts["deep"].columns)
+        field_size = field_count(self)
         self.use_dnn = width > 0 and len(dnn_hidden_units) > 0
         # NOTE[DIFF] C14: the original fails without a sparse column; here the CIN is left out.
         self.use_cin = field_size > 0 and len(cin_layer_size) > 0

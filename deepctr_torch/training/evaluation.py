@@ -23,11 +23,11 @@ PREDICT_ROWS = 4096  # blocks of predict and evaluate are at least this large; t
 
 @dataclass
 class Seen:
-    """What an epoch or an evaluation saw: predictions before each update, and the loss. Stays on the device until the period ends."""
+    """What an epoch or an evaluation saw: predictions before each update, and the loss; on the device to the end."""
 
     predictions: list[Tensor] = field(default_factory=list)
     labels: list[Tensor] = field(default_factory=list)
-    weights: list[Tensor] = field(default_factory=list)
+    weights: list[Tensor | None] = field(default_factory=list)
     groups: list[dict[str, Array]] = field(default_factory=list)
     loss: Tensor | float = 0.0
     rows: int = 0
@@ -37,8 +37,7 @@ class Seen:
         self.predictions.append(prediction.detach())
         if example.y is not None:
             self.labels.append(example.y)
-        if example.weight is not None:
-            self.weights.append(example.weight)
+        self.weights.append(example.weight)
         self.groups.append(example.groups)
         self.rows += len(example.batch.ids)
         self.steps += 1
@@ -49,10 +48,16 @@ class Seen:
     def metrics(self, compiled: Compiled) -> dict[str, float]:
         if not any(compiled.metrics) or not self.rows:
             return {}
-        weight = torch.cat(self.weights, dim=0).cpu().numpy().astype(np.float64) if self.weights else None
+        weight = self._weight()
         groups = {name: np.concatenate([g[name] for g in self.groups]) for name in self.groups[0]}
         y = torch.cat(self.labels, dim=0).cpu().numpy().astype(np.float64)
         return compiled.evaluate(y, _joined(self.predictions), weight, groups)
+
+    def _weight(self) -> Array | None:
+        """[N]; a batch of a stream without weights weighs 1."""
+        if all(w is None for w in self.weights):
+            return None
+        return _joined([y.new_ones(len(y)) if w is None else w for w, y in zip(self.weights, self.labels, strict=True)])
 
 
 def _joined(parts: Sequence[Tensor]) -> Array:

@@ -66,7 +66,8 @@ def binary_crossentropy(pred: Tensor, y: Tensor, reduction: str = "sum") -> Tens
     tensor(1.3863)
     """
     pred, y = _alike(pred, y)
-    with torch.autocast(pred.device.type, enabled=False):  # autocast refuses this function
+    kind = "cpu" if pred.is_meta else pred.device.type  # autocast does not know the meta device
+    with torch.autocast(kind, enabled=False):  # autocast refuses this function
         return _reduce(F.binary_cross_entropy(pred, y, reduction="none"), reduction)
 
 

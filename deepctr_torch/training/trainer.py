@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._checks import check_at_least
 from ..callbacks import CallbackList, History, ProgressBar
 from ..data.sources import Example, Source
 from ..features import Batch
@@ -60,6 +61,22 @@ class FitPlan:
     max_steps: int | None = None
     eval_every: int | float | None = None
     verbose: int = 1
+
+    def __post_init__(self) -> None:
+        check_at_least("batch_size", self.batch_size, 1)
+        check_at_least("epochs", self.epochs, 0)
+        check_at_least("initial_epoch", self.initial_epoch, 0)
+        for name, value in (("steps_per_epoch", self.steps_per_epoch), ("max_steps", self.max_steps)):
+            if value is not None:
+                check_at_least(name, value, 1)
+        every = self.eval_every
+        if isinstance(every, float):
+            if not 0 < every < 1:
+                raise ValueError(
+                    f"eval_every must be a number of steps (int) or a part of an epoch in (0, 1), got {every!r}"
+                )
+        elif every is not None:
+            check_at_least("eval_every", every, 1)
 
 
 @contextlib.contextmanager

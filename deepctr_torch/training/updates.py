@@ -36,6 +36,14 @@ def choose_update(model: Any, batch_size: int) -> str:
     return "dense" if 3 * ids >= 4 * rows else "sparse"
 
 
+def _with_task_weights(optimizer: Optimizer, model: nn.Module) -> Optimizer:
+    """An optimizer of the user's knows the parameters from before `compile`; learned task weights are newer."""
+    learned = getattr(model, "task_log_variances", None)
+    if learned is not None and all(learned is not p for group in optimizer.param_groups for p in group["params"]):
+        optimizer.add_param_group({"params": [learned]})
+    return optimizer
+
+
 class Update:
     """Moves the weights of a model; lives as long as its compilation, so that optimizer state survives a fit.
 
@@ -75,7 +83,7 @@ class Update:
     def _dense(self, model: nn.Module) -> Any:
         optimizer, rate, table_optimizer, table_rate = self.spec
         if isinstance(optimizer, Optimizer):
-            return make_optimizer(optimizer, [], rate)
+            return _with_task_weights(make_optimizer(optimizer, [], rate), model)
         if (table_optimizer is None and table_rate is None) or not self.tables:
             return make_optimizer(optimizer, model.parameters(), rate)
         table_rate = rate if table_rate is None and table_optimizer is None else table_rate

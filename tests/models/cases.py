@@ -68,9 +68,9 @@ class Case:
         columns: the columns of each column argument.
         kwargs: arguments that make it small.
         unused: arguments that upstream's signature forces and that have no effect, with the reason.
+        refused: arguments that upstream's signature forces and that have one legal value, with the reason.
         together: for an argument that works only beside others: those others.
         sequential: pairs targets with histories.
-        needs: kinds of columns without which the formula means nothing, with the reason.
         stacks: needs one embedding dimension.
     """
 
@@ -78,9 +78,9 @@ class Case:
     columns: tuple[list[Any], ...]
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     unused: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
     together: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     sequential: bool = False
-    needs: Mapping[str, str] = field(default_factory=dict)
     stacks: bool = True
 
     @property
@@ -135,24 +135,24 @@ def labels(model: Any, rows: int, seed: int = 1) -> np.ndarray:
 
 NO_LINEAR = {"l2_reg_linear": "upstream's signature has it, but there is no linear side"}
 BOTH, ONE = (FIELDS, FIELDS), (FIELDS,)
-NO_SPARSE = {"sparse": "is all about vectors of fields"}
-PAIRS = {"sparse": "targets and histories are what it is about", "sequence": "the histories are what it is about"}
+NO_DENSE = (FIELDS, [c for c in FIELDS if not isinstance(c, DenseFeat)])  # their deep side refuses numbers
 
 CASES = {
     c.name: c
     for c in [
-        Case("AFM", BOTH, {"attention_factor": 4}),
+        Case("AFM", NO_DENSE, {"attention_factor": 4}),
         Case("AFN", BOTH),
         Case("AutoInt", BOTH),
-        Case("CCPM", BOTH),
+        Case("CCPM", NO_DENSE),
         Case("DCN", BOTH, stacks=False),
         Case("DCNMix", BOTH, stacks=False),
         Case("DeepFM", BOTH),
-        Case("DIEN", (SEQUENTIAL + NEGATIVES,), {"att_hidden_units": (4, 3)}, sequential=True, needs=PAIRS, stacks=False,
+        Case("DIEN", (SEQUENTIAL + NEGATIVES,), {"att_hidden_units": (4, 3)}, sequential=True, stacks=False,
              together={"alpha": {"use_negsampling": True}}),
         Case("DIFM", BOTH),
-        Case("DIN", (SEQUENTIAL,), {"att_hidden_size": (4, 3)}, sequential=True, needs=PAIRS, stacks=False),
-        Case("ESMM", ONE, unused=NO_LINEAR | {"task_types": "only binary tasks have a product of probabilities"}, stacks=False),
+        Case("DIN", (SEQUENTIAL,), {"att_hidden_size": (4, 3)}, sequential=True, stacks=False),
+        Case("ESMM", ONE, unused=NO_LINEAR, stacks=False,
+             refused={"task_types": "only binary tasks have a product of probabilities"}),
         Case("FiBiNET", BOTH),
         Case("IFM", BOTH),
         Case("MLR", (FIELDS,), unused={}, stacks=False),

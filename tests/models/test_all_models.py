@@ -76,7 +76,14 @@ def fingerprint(case: Case, **arguments: Any) -> list[np.ndarray]:
     y = labels(model, 16)
     history = model.fit(x, y, batch_size=8, epochs=2, verbose=0, shuffle=False).history
     names = sorted(f"{n}" for n in history)
-    return [*shapes, before, penalty, np.array(history["loss"]), np.array([hash(n) % 997 for n in names]), model.predict(x)]
+    return [
+        *shapes,
+        before,
+        penalty,
+        np.array(history["loss"]),
+        np.array([hash(n) % 997 for n in names]),
+        model.predict(x),
+    ]
 
 
 def differ(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
@@ -99,6 +106,10 @@ def test_every_argument_has_an_effect(case: Case, name: str) -> None:
     value = OTHER[name]
     if value is None:
         value = not case.parameters[name].default
+    if name in case.refused:
+        with pytest.raises(ValueError, match=case.name):
+            case.make(**{name: value})
+        return
     beside = dict(case.together.get(name, {}))
     changed = differ(fingerprint(case, **beside), fingerprint(case, **beside, **{name: value}))
     assert changed is (name not in case.unused), case.unused.get(name, f"{name} has no effect")
@@ -202,7 +213,9 @@ def test_columns_of_one_kind_only(case: Case, kind: str) -> None:
 @every_model
 def test_one_field_only(case: Case) -> None:
     if case.sequential:
-        columns: tuple[list[Any], ...] = ([c for c in case.columns[0] if "cate" not in c.name and c.name not in ("user", "tags")],)
+        columns: tuple[list[Any], ...] = (
+            [c for c in case.columns[0] if "cate" not in c.name and c.name not in ("user", "tags")],
+        )
         model = case.make(columns, history_feature_list=["item"])
     else:
         columns = tuple([c for c in group if c.name == "user"] for group in case.columns)
@@ -359,7 +372,10 @@ def test_sparse_updates_leave_the_other_rows_alone(case: Case) -> None:
     table = next(t for _, tables in model.named_tables() for t in tables.weights.values())
     before = table.detach().clone()
     compiled(model, embedding_update="sparse")
-    x = {k: np.zeros_like(v) if v.dtype.kind == "i" and not k.endswith("len") else v for k, v in inputs(case.all_columns, 6).items()}
+    x = {
+        k: np.zeros_like(v) if v.dtype.kind == "i" and not k.endswith("len") else v
+        for k, v in inputs(case.all_columns, 6).items()
+    }
     model.fit(x, labels(model, 6), batch_size=6, epochs=2, verbose=0)
     moved = (table.detach() != before).any(dim=1)
     assert moved.any() and moved.sum() <= len(case.all_columns) and not moved.all()
@@ -383,7 +399,9 @@ def test_multiclass(case: Case) -> None:
     batch = model.schema.unpack(packed(model, case.all_columns, 64))
     out = model.train().objective(batch)[0]
     (out * torch.linspace(0.1, 2, out.numel()).reshape(out.shape)).sum().backward()
-    assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0 if "aux" not in n] == []
+    assert [
+        n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0 if "aux" not in n
+    ] == []
 
 
 @pytest.mark.parametrize("case", [c for c in CASES.values() if "task" in c.parameters], ids=lambda c: c.name)

@@ -1,4 +1,4 @@
-"""Ma X, et al. Entire Space Multi-Task Model: An Effective Approach for Estimating Post-Click Conversion Rate. SIGIR 2018."""
+"""Ma X, et al. Entire Space Multi-Task Model: ... Estimating Post-Click Conversion Rate. SIGIR 2018."""
 
 from __future__ import annotations
 
@@ -48,9 +48,13 @@ class ESMM(BaseModel):
         device: str | torch.device = "cpu",
         gpus: Sequence[Any] | None = None,
     ) -> None:
-        super().__init__([], dnn_feature_columns, l2_reg_linear, l2_reg_embedding, init_std, seed, "binary", device, gpus)
+        super().__init__(
+            [], dnn_feature_columns, l2_reg_linear, l2_reg_embedding, init_std, seed, "binary", device, gpus
+        )
         if list(task_types) != ["binary", "binary"] or len(task_names) != 2:
-            raise ValueError(f"ESMM must have exactly two tasks, both binary, got {list(task_names)} of types {list(task_types)}")
+            raise ValueError(
+                f"ESMM must have exactly two tasks, both binary, got {list(task_names)} of types {list(task_types)}"
+            )
         set_tasks(self, task_types, task_names)
         self.num_tasks, self.task_names = 2, task_names
         self.input_dim = self.compute_input_dim(dnn_feature_columns)
@@ -58,7 +62,12 @@ class ESMM(BaseModel):
 
         def tower() -> DNN:
             return DNN(
-                self.input_dim, tower_dnn_hidden_units, dnn_activation, dropout_rate=dnn_dropout, use_bn=dnn_use_bn, init_std=init_std
+                self.input_dim,
+                tower_dnn_hidden_units,
+                dnn_activation,
+                dropout_rate=dnn_dropout,
+                use_bn=dnn_use_bn,
+                init_std=init_std,
             )
 
         self.ctr_dnn = self.penalized(tower(), l2_reg_dnn)
@@ -76,7 +85,7 @@ class ESMM(BaseModel):
 
     def head(self, logits: Tensor) -> Tensor:
         """Logits -> P(click), P(click and conversion)."""
-        click, conversion = super().head(logits).split(1, dim=1)
+        click, conversion = super().head(logits).chunk(2, dim=1)
         return torch.cat([click, click * conversion], dim=1)
 
     def upgrade_state(self, state: dict[str, Any], prefix: str) -> None:

@@ -1,4 +1,4 @@
-"""Tang H, Liu J, Zhao M, Gong X. Progressive Layered Extraction (PLE): A Novel Multi-Task Learning Model. RecSys 2020."""
+"""Tang H, et al. Progressive Layered Extraction (PLE): A Novel Multi-Task Learning Model. RecSys 2020."""
 
 from __future__ import annotations
 
@@ -56,17 +56,28 @@ class PLE(BaseModel):
         device: str | torch.device = "cpu",
         gpus: Sequence[Any] | None = None,
     ) -> None:
-        super().__init__([], dnn_feature_columns, l2_reg_linear, l2_reg_embedding, init_std, seed, "binary", device, gpus)
+        super().__init__(
+            [], dnn_feature_columns, l2_reg_linear, l2_reg_embedding, init_std, seed, "binary", device, gpus
+        )
         for name in ("shared_expert_num", "specific_expert_num", "num_levels"):
             check_at_least(name, locals()[name], 1)
         set_tasks(self, task_types, task_names)
         self.num_tasks, self.task_names = len(task_names), task_names
-        self.shared_expert_num, self.specific_expert_num, self.num_levels = shared_expert_num, specific_expert_num, num_levels
+        self.shared_expert_num, self.specific_expert_num, self.num_levels = (
+            shared_expert_num,
+            specific_expert_num,
+            num_levels,
+        )
         self.input_dim = self.compute_input_dim(dnn_feature_columns)
         self.expert_dnn_hidden_units, self.gate_dnn_hidden_units = expert_dnn_hidden_units, gate_dnn_hidden_units
         self.tower_dnn_hidden_units = tower_dnn_hidden_units
         tasks = [str(t) for t in range(self.num_tasks)]
-        options = {"activation": dnn_activation, "dropout_rate": dnn_dropout, "use_bn": dnn_use_bn, "init_std": init_std}
+        options = {
+            "activation": dnn_activation,
+            "dropout_rate": dnn_dropout,
+            "use_bn": dnn_use_bn,
+            "init_std": init_std,
+        }
         extracted = expert_dnn_hidden_units[-1] if expert_dnn_hidden_units else self.input_dim
         sizes = [self.input_dim] + [extracted] * (num_levels - 1)
 
@@ -102,7 +113,9 @@ class PLE(BaseModel):
             [B, H] for each task, and, below the last level, [B, H] of all experts.
         """
         if len(inputs) != self.num_tasks + 1:
-            raise ValueError(f"inputs must be {self.num_tasks + 1} tensors, one a task and the shared one, got {len(inputs)}")
+            raise ValueError(
+                f"inputs must be {self.num_tasks + 1} tensors, one a task and the shared one, got {len(inputs)}"
+            )
         tasks, shared = self._level(torch.stack(list(inputs[:-1]), dim=1), inputs[-1], level_num)
         return [*tasks.unbind(1), *([] if shared is None else [shared])]
 

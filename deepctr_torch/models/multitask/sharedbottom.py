@@ -48,17 +48,26 @@ class SharedBottom(BaseModel):
         device: str | torch.device = "cpu",
         gpus: Sequence[Any] | None = None,
     ) -> None:
-        super().__init__([], dnn_feature_columns, l2_reg_linear, l2_reg_embedding, init_std, seed, "binary", device, gpus)
+        super().__init__(
+            [], dnn_feature_columns, l2_reg_linear, l2_reg_embedding, init_std, seed, "binary", device, gpus
+        )
         set_tasks(self, task_types, task_names)
         self.num_tasks, self.task_names = len(task_names), task_names
         self.input_dim = self.compute_input_dim(dnn_feature_columns)
         self.bottom_dnn_hidden_units, self.tower_dnn_hidden_units = bottom_dnn_hidden_units, tower_dnn_hidden_units
         tasks = [str(t) for t in range(self.num_tasks)]
         bottom = DNN(
-            self.input_dim, bottom_dnn_hidden_units, dnn_activation, dropout_rate=dnn_dropout, use_bn=dnn_use_bn, init_std=init_std
+            self.input_dim,
+            bottom_dnn_hidden_units,
+            dnn_activation,
+            dropout_rate=dnn_dropout,
+            use_bn=dnn_use_bn,
+            init_std=init_std,
         )
         self.bottom_dnn = self.penalized(bottom, l2_reg_dnn)
-        towers = ParallelDNN(bottom.output_dim, tower_dnn_hidden_units, tasks, dnn_activation, dnn_dropout, dnn_use_bn, init_std)
+        towers = ParallelDNN(
+            bottom.output_dim, tower_dnn_hidden_units, tasks, dnn_activation, dnn_dropout, dnn_use_bn, init_std
+        )
         self.tower_dnn = self.penalized(towers, l2_reg_dnn)
         self.tower_dnn_final_layer = self.penalized(ParallelLinear(towers.output_dim, 1, tasks), l2_reg_dnn)
         self.to(device)

@@ -1,0 +1,94 @@
+"""AutoInt against equations 5 to 9 of its paper, and what the original gets wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from deepctr_torch.features import DenseFeat, SparseFeat
+from deepctr_torch.models.autoint import AutoInt
+from tests.models import by_sample
+from tests.models.cases import CITY, FIELDS, ITEM, PRICE, STATS, USER, inputs
+
+
+def deep_input(state: by_sample.State, x: dict[str, np.ndarray], row: int) -> by_sample.Array:
+    numbers = [np.atleast_1d(x[c.name][row]) for c in FIELDS if isinstance(c, DenseFeat)]
+    return np.concatenate([by_sample.vectors(state, FIELDS, x, row).reshape(-1), *numbers])
+
+
+@pytest.mark.parametrize(
+    ("layers", "heads", "residual", "hidden"), [(2, 2, True, (6, 5)), (1, 4, False, ()), (0, 2, True, (3,))]
+)
+def test_equals_the_papers_formula(layers: int, heads: int, residual: bool, hidden: tuple[int, ...]) -> None:
+    model = by_sample.randomized(AutoInt(FIELDS, FIELDS, layers, heads, residual, hidden))
+    x, state, expected = inputs(FIELDS, 6), by_sample.state_of(model), []
+    for row in range(6):
+        parts = []
+        if layers:
+            fields = by_sample.vectors(state, FIELDS, x, row)
+            for i in range(layers):
+                fields = by_sample.interacting(state, f"int_layers.{i}", fields, heads, residual, scaling=False)
+            parts.append(fields.reshape(-1))
+        if hidden:
+            parts.append(by_sample.dnn(state, "dnn", deep_input(state, x, row)))
+        logit = by_sample.linear(state, FIELDS, x, row) + state["dnn_linear.weight"] @ np.concatenate(parts)
+        expected.append(by_sample.sigmoid(logit + state["out.bias"]))
+    np.testing.assert_allclose(model.predict(x), np.array(expected), atol=1e-6)
+
+
+def test_keys_come_in_the_order_of_the_original() -> None:
+    keys = [
+        key for key in AutoInt([USER], [USER], 1, dnn_hidden_units=(3,)).state_dict() if "embedding_dict" not in key
+    ]
+    layer = [f"int_layers.0.{name}" for name in ("W_Query", "W_key", "W_Value", "W_Res")]
+    assert keys == ["out.bias", "dnn_linear.weight", "dnn.linears.0.weight", "dnn.linears.0.bias", *layer]
+
+
+def test_w12_the_linear_side_can_have_a_penalty() -> None:
+    model = AutoInt(FIELDS, FIELDS, l2_reg_embedding=0, l2_reg_linear=0.5)
+    expected = 0.5 * sum(p.detach().square().sum() for p in model.linear_model.parameters())
+    torch.testing.assert_close(model.get_regularization_loss().detach(), expected.reshape(1))
+    assert AutoInt(FIELDS, FIELDS, l2_reg_embedding=0).get_regularization_loss().item() == 0.0
+
+
+def test_c8_fields_that_share_a_table_are_fields_of_their_own() -> None:
+    shared = SparseFeat("friend", 13, 4, embedding_name="user")
+    model = by_sample.randomized(AutoInt([], [USER, shared], 1, dnn_hidden_units=()))
+    x, state, expected = {"user": np.array([1, 2]), "friend": np.array([3, 3])}, by_sample.state_of(model), []
+    for row in range(2):
+        fields = by_sample.interacting(
+            state, "int_layers.0", by_sample.vectors(state, [USER, shared], x, row), 2, True, False
+        )
+        expected.append(by_sample.sigmoid(state["dnn_linear.weight"] @ fields.reshape(-1) + state["out.bias"]))
+    np.testing.assert_allclose(model.predict(x), np.array(expected), atol=1e-6)
+
+
+def test_c14_dense_features_alone() -> None:
+    columns = [PRICE, STATS]
+    model = by_sample.randomized(AutoInt(columns, columns, dnn_hidden_units=(3,)))
+    x, state, expected = inputs(FIELDS, 3), by_sample.state_of(model), []
+    for row in range(3):
+        numbers = np.concatenate([np.atleast_1d(x[c.name][row]) for c in columns])
+        logit = by_sample.linear(state, columns, x, row) + state["dnn_linear.weight"] @ by_sample.dnn(
+            state, "dnn", numbers
+        )
+        expected.append(by_sample.sigmoid(logit + state["out.bias"]))
+    np.testing.assert_allclose(model.predict(x), np.array(expected), atol=1e-6)
+    assert not [key for key in state if key.startswith("int_layers")]
+    linear = AutoInt(columns, columns, dnn_hidden_units=())
+    assert list(linear.state_dict()) == ["linear_model.weight", "out.bias"]
+
+
+def test_classes_and_kept_scores() -> None:
+    model = AutoInt(FIELDS, FIELDS, 1, task="multiclass", num_classes=3)
+    prediction = model.predict(inputs(FIELDS, 4))
+    np.testing.assert_allclose(prediction.sum(axis=1), 1, atol=1e-6)
+    assert model.int_layers[0].normalized_att_scores.shape == (2, 4, 5, 5)
+
+
+def test_neither_attention_nor_dnn_is_refused() -> None:
+    with pytest.raises(ValueError, match="att_layer_num must be at least 1"):
+        AutoInt([USER], [USER], att_layer_num=0, dnn_hidden_units=())
+    with pytest.raises(ValueError, match="multiple of head_num"):
+        AutoInt([], [USER, ITEM, CITY], att_head_num=3)

@@ -1,0 +1,130 @@
+"""DIN against a loop over the steps of the history, and its repaired faults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
+from deepctr_torch.models import DIN
+
+STEPS = 4
+USER, ITEM, CATE, PRICE = (
+    SparseFeat("user", 7, 3),
+    SparseFeat("item", 9, 4),
+    SparseFeat("cate", 6, 2),
+    DenseFeat("price", 2),
+)
+TAGS = VarLenSparseFeat(SparseFeat("tags", 8, 3), 3, "sum")
+
+
+def history(like: SparseFeat, length_name: str | None = None) -> VarLenSparseFeat:
+    inner = SparseFeat(f"hist_{like.name}", like.vocabulary_size, like.embedding_dim, embedding_name=like.name)
+    return VarLenSparseFeat(inner, STEPS, length_name=length_name)
+
+
+COLUMNS: list[Any] = [USER, ITEM, CATE, PRICE, history(ITEM), history(CATE), TAGS]
+
+
+def model(columns: list[Any] | None = None, names: tuple[str, ...] = ("item", "cate"), **kwargs: Any) -> DIN:
+    options = {"init_std": 0.5, "dnn_hidden_units": (5,), "att_hidden_size": (3,), "att_activation": "sigmoid"} | kwargs
+    return DIN(columns or COLUMNS, list(names), **options)
+
+
+def data(rows: int, lengths: list[int] | None = None) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    length = rng.integers(0, STEPS + 1, rows) if lengths is None else np.array(lengths)
+    valid = np.arange(STEPS) < length[:, None]
+    x = {"user": rng.integers(0, 7, rows), "price": rng.random((rows, 2)), "tags": rng.integers(0, 8, (rows, 3))}
+    for name, size in (("item", 9), ("cate", 6)):
+        x |= {
+            name: rng.integers(0, size, rows),
+            f"hist_{name}": np.where(valid, rng.integers(1, size, (rows, STEPS)), 0),
+        }
+    return x
+
+
+def interest(din: DIN, query: Tensor, steps: list[Tensor], normalized: bool) -> Tensor:
+    """Equation 3 for one sample."""
+    if not steps:
+        return torch.zeros_like(query)
+    unit, scores = din.attention.local_att, []
+    for k in steps:
+        hidden = torch.sigmoid(unit.dnn.linears[0](torch.cat([query, k, query - k, query * k])))
+        scores.append(unit.dense(hidden))
+    weights = torch.softmax(torch.stack(scores), dim=0) if normalized else scores
+    return sum((w * k for w, k in zip(weights, steps, strict=True)), torch.zeros_like(query))
+
+
+@pytest.mark.parametrize("normalized", [False, True])
+def test_din_is_equation_3(normalized: bool) -> None:  # W9: an empty history is no interest, normalised or not
+    din, x = model(att_weight_normalization=normalized).eval(), data(9, [0, 1, 2, 3, 4, 0, 1, 2, 4])
+    table = {n: din.embedding_dict[n].weight.detach() for n in ("user", "item", "cate", "tags")}
+    for b in range(9):
+        query = torch.cat([table["item"][x["item"][b]], table["cate"][x["cate"][b]]])
+        pairs = zip(x["hist_item"][b], x["hist_cate"][b], strict=True)
+        steps = [torch.cat([table["item"][i], table["cate"][c]]) for i, c in pairs if i]
+        tags = table["tags"][[t for t in x["tags"][b] if t]].sum(dim=0)
+        numbers = torch.tensor(x["price"][b], dtype=torch.float32)
+        row = torch.cat([table["user"][x["user"][b]], query, tags, interest(din, query, steps, normalized), numbers])
+        logit = din.dnn_linear(torch.relu(din.dnn.linears[0](row))) + din.out.get_parameter("bias")
+        np.testing.assert_allclose(din.predict(x)[b], torch.sigmoid(logit).detach().numpy(), atol=1e-5)
+
+
+def test_w4_targets_and_histories_are_paired_by_name() -> None:
+    a, b = model(), model([TAGS, history(CATE), history(ITEM), USER, ITEM, CATE, PRICE], ("cate", "item"))
+    b.load_state_dict(a.state_dict())
+    x = data(8)
+    np.testing.assert_allclose(a.predict(x), b.predict(x), atol=1e-6)
+
+
+def test_w5_every_history_has_its_own_length() -> None:
+    din = model([USER, ITEM, CATE, PRICE, history(ITEM, "n_item"), history(CATE, "n_cate")])
+    x = data(6, [4] * 6)
+    base = din.predict(x | {"n_item": np.full(6, 2), "n_cate": np.full(6, 4)})
+    assert (base != din.predict(x | {"n_item": np.full(6, 2), "n_cate": np.full(6, 3)})).all()
+    beyond = x | {"hist_item": np.where(np.arange(STEPS) < 2, x["hist_item"], 1)}
+    np.testing.assert_array_equal(base, din.predict(beyond | {"n_item": np.full(6, 2), "n_cate": np.full(6, 4)}))
+
+
+def test_w10_dice_does_not_see_padding() -> None:
+    """Steps that are padding leave no trace in the running statistics of the attention."""
+    x, means = data(6, [1, 2, 3, 4, 2, 1]), []
+    for steps in (STEPS, STEPS + 3):
+        columns = [c._replace(maxlen=steps) if c.name.startswith("hist_") else c for c in COLUMNS]
+        din = model(columns, att_activation="dice")
+        padded = {k: np.pad(v, ((0, 0), (0, steps - STEPS))) if k.startswith("hist_") else v for k, v in x.items()}
+        packed = np.concatenate([padded[n].reshape(6, -1) for n in din.feature_index], axis=1)
+        din.train()(torch.from_numpy(packed))
+        means.append({k: v for k, v in din.state_dict().items() if "running" in k})
+    assert means[0].keys() == means[1].keys()
+    assert len(means[0]) == 2
+    for key, value in means[0].items():
+        torch.testing.assert_close(value, means[1][key])
+
+
+def test_w12_w13_penalty_and_initial_scale() -> None:
+    din = model(l2_reg_dnn=0.1, l2_reg_embedding=0)
+    expected = 0.1 * (din.dnn.linears[0].weight.square().sum() + din.dnn_linear.weight.square().sum())
+    torch.testing.assert_close(din.get_regularization_loss().squeeze(), expected)
+    wide = model(dnn_hidden_units=(400,), att_hidden_size=(400,), init_std=0.3)
+    for weight in (wide.dnn.linears[0].weight, wide.attention.local_att.dnn.linears[0].weight):
+        assert weight.std().item() == pytest.approx(0.3, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("columns", "names", "message"),
+    [
+        (COLUMNS, ("itm",), "names no SparseFeat 'itm'.*'item'"),
+        ([USER, ITEM], ("item",), "must be a VarLenSparseFeat 'hist_item'"),
+        ([ITEM._replace(embedding_dim=3), history(ITEM)], ("item",), "agree on its embedding_dim|one embedding_dim"),
+        (COLUMNS, (), "at least one feature name"),
+    ],
+)
+def test_wrong_histories_are_named(columns: list[Any], names: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        model(columns, names)
