@@ -298,7 +298,6 @@ class FeatureSchema:
         self.lengths = list(dict.fromkeys(s.length_name for s in self.sequences if s.length_name is not None))
         weights = dict.fromkeys((s.weight_name, s.maxlen) for s in self.sequences if s.weight_name is not None)
         self.dense = numbers + [w for w in weights if w not in numbers]
-        self.packed_width = max((stop for _, stop in self.feature_index.values()), default=0)
         self._check_helpers(seen)
         self.widths = tuple(s.maxlen for s in self.sequences)
         self.id_position = {c.name: i for i, c in enumerate(self.ids)}
@@ -312,6 +311,10 @@ class FeatureSchema:
     def sparse(self) -> list[SparseColumn]:
         """All columns of ids, in batch order."""
         return [*self.ids, *self.sequences]
+
+    @property
+    def packed_width(self) -> int:
+        return max((stop for _, stop in self.feature_index.values()), default=0)
 
     @property
     def dense_width(self) -> int:

@@ -102,6 +102,8 @@ def _shaped(raw: Any, name: str, width: int, offset: int, exact: bool = True) ->
     except ValueError as error:
         raise ValueError(f"{name!r} must hold {error}") from None
     array = to_numpy(raw) if lists is None else _pad(*lists, width, name, offset, exact)
+    if not exact and isinstance(raw, (list, tuple)) and array.ndim == 2 and array.shape[1] < width:
+        array = _pad(array.reshape(-1), np.full(len(array), array.shape[1]), width, name, offset, exact)
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim == 3 and array.shape[1] == 1:
@@ -131,7 +133,8 @@ def _integers(array: Array, what: str, offset: int, allow_text: bool) -> Array:
     if kind in "UT" and allow_text:
         return array
     hint = ": encode them, or declare the column with use_hash=True" if kind in "UTS" else ""
-    raise ValueError(f"{what} must be integers, got {array.flat[0]!r} ({array.dtype}) in row {offset}{hint}")
+    shown = repr(array.ravel()[0].item() if kind in "UTS" else array.ravel()[0])
+    raise ValueError(f"{what} must be integers, got {shown} ({array.dtype}) in row {offset}{hint}")
 
 
 def _from_objects(array: Array, what: str, offset: int, allow_text: bool) -> Array:
@@ -245,7 +248,7 @@ def to_arrays(x: Any, schema: FeatureSchema, offset: int = 0) -> Arrays:
         ids[:, start:stop] = _ids(raw[column.name], column, offset)
     for name in schema.lengths:
         at = schema.length_position(name, schema.widths)
-        ids[:, at : at + 1] = np.minimum(_length(raw[name], name, offset), np.iinfo(dtype).max)
+        ids[:, at : at + 1] = np.minimum(_length(raw[name], name, offset).astype(np.uint64), np.iinfo(dtype).max)
     weights = {c.weight_name for c in schema.sequences}
     for name, width in schema.dense:
         start, stop = schema.dense_slice[name]

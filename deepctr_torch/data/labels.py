@@ -44,20 +44,24 @@ def _label_matrix(y: Any, names: list[str]) -> Array:
         missing = [n for n in names if column_of(y, n) is None]
         if missing:
             raise ValueError(f"labels lack the task(s) {missing}; they have {names_of(y)}")
-        y = [column_of(y, n) for n in names]
-    elif is_table(y):
+        return _side_by_side([column_of(y, n) for n in names], names)
+    if is_table(y):
         y = y.to_numpy() if hasattr(y, "to_numpy") else [column_of(y, n) for n in names_of(y)]
     if isinstance(y, (list, tuple)) and len(y) == len(names) and not any(np.ndim(v) == 0 for v in y):
-        if len(names) == 1:
-            y = y[0]
-        elif not isinstance(y[0], (list, tuple)) or len(y[0]) != len(names):  # else: rows of one label a task
-            parts = [to_numpy(v).reshape(-1) for v in y]
-            sizes = {n: len(p) for n, p in zip(names, parts, strict=True)}
-            if len(set(sizes.values())) > 1:
-                raise ValueError(f"all tasks must have the same number of labels, got {sizes}")
-            return np.stack(parts, axis=1)
+        rows_of_labels = isinstance(y[0], (list, tuple)) and len(y[0]) == len(names) > 1
+        if not rows_of_labels:
+            return _side_by_side(y, names)
     array = to_numpy(y)
     return array[:, None] if array.ndim == 1 else array
+
+
+def _side_by_side(columns: Sequence[Any], names: list[str]) -> Array:
+    """[N, T] from one column of labels a task."""
+    parts = [to_numpy(v).reshape(-1) for v in columns]
+    sizes = {n: len(p) for n, p in zip(names, parts, strict=True)}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"all tasks must have the same number of labels, got {sizes}")
+    return np.stack(parts, axis=1)
 
 
 def _check_labels(values: Array, name: str, kind: str, num_classes: int | None, offset: int, optional: bool) -> None:

@@ -73,12 +73,12 @@ def _from_list(values: Sequence[Any]) -> Array:
         for i, value in enumerate(values):
             out[i] = value
         return out
-    kind = array.dtype.kind
-    if kind == "U":
-        flat = values if array.ndim == 1 else chain.from_iterable(values)
+    flat = values if array.ndim == 1 else chain.from_iterable(values)
+    as_given = False
+    if array.dtype.kind == "U":
         as_given = not all(isinstance(v, str) for v in flat)
-    else:
-        as_given = kind == "f" and bool((np.abs(array) >= FLOAT64_EXACT).any())
+    elif array.dtype.kind == "f" and (np.abs(array) >= FLOAT64_EXACT).any():
+        as_given = any(isinstance(v, (int, np.integer)) and abs(v) > FLOAT64_EXACT for v in flat)
     return np.array(values, dtype=object) if as_given else array
 
 
@@ -96,7 +96,7 @@ def ragged(values: Any) -> tuple[Array, Array] | None:
     if hasattr(values, "list") and str(getattr(values, "dtype", "")).startswith("List"):  # polars
         sizes = values.list.len().fill_null(0)
         return to_numpy(values.filter(sizes > 0).explode()), sizes.to_numpy().astype(np.int64)
-    if str(getattr(values, "type", "")).startswith(("list<", "large_list<")):  # pyarrow
+    if str(getattr(values, "type", "")).startswith(("list<", "large_list<", "fixed_size_list<")):  # pyarrow
         chunks = getattr(values, "chunks", [values])
         flat = [to_numpy(c.flatten()) for c in chunks]
         sizes = [np.asarray(c.value_lengths().fill_null(0)) for c in chunks]
@@ -138,7 +138,8 @@ def floats(array: Array, what: str, offset: int, missing_is_nan: bool = False) -
         with np.errstate(over="ignore"):
             return array.astype(np.float32)
     out = np.empty(array.size, dtype=np.float64)
-    for i, value in enumerate(array.ravel().tolist() if array.dtype.kind == "O" else array.ravel()):
+    given = array.astype(str) if array.dtype.kind in "mM" else array  # as numbers, dates would pass
+    for i, value in enumerate(given.ravel().tolist()):
         try:
             out[i] = np.nan if missing_is_nan and is_missing(value) else _number(value)
         except (TypeError, ValueError, OverflowError):

@@ -19,17 +19,18 @@ __all__ = ["DIN"]
 
 
 class DIN(BaseModel):
-    """DNN over the features and an interest: the history, weighted by how much each step has to do with the target (equation 3).
+    """DNN over the features and an interest: a history weighted by its relevance for the target (equation 3).
 
     Args:
-        history_feature_list: names of the target features; the history of `item` is the VarLenSparseFeat `hist_item`. To share a table
-            with its target, a history names it in `embedding_name`.
+        history_feature_list: names of the target features; the history of `item` is the VarLenSparseFeat `hist_item`.
+            To share a table with its target, a history names it in `embedding_name`.
         dnn_use_bn: batch normalisation in the DNN.
         dnn_hidden_units: layer sizes of the DNN; empty for the output layer alone.
         dnn_activation: activation of the DNN.
         att_hidden_size: layer sizes of the local activation unit.
         att_activation: its activation.
-        att_weight_normalization: softmax over the valid steps; the paper keeps the raw scores, to preserve the strength of an interest.
+        att_weight_normalization: softmax over the valid steps; the paper keeps the raw scores, to preserve the strength
+            of an interest.
         l2_reg_dnn: L2 penalty of the DNN.
         dnn_dropout: share of units set to zero in training.
     """

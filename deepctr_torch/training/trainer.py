@@ -249,11 +249,11 @@ class Trainer:
 
     def _step(self, example: Example, seen: Seen) -> None:
         model, compiled = self.model, self.compiled
-        if not model.training:  # a callback predicted in between
-            model.train()
         wants = self.callbacks.wants_batches
         if wants:
             self.callbacks.on_train_batch_begin(seen.steps)
+        if not model.training:  # a callback predicted in between
+            model.train()
         if self.schedule is not None:
             self.update.scale_lr(self.schedule.multiplier(self.step_number, self.total_steps, self.epoch_steps))
         prediction, loss = self.update.step(model, compiled, example)

@@ -30,7 +30,7 @@ def choose_update(model: Any, batch_size: int) -> str:
     Every table and every lookup counts once; the linear part does not count unless it is all there is.
     """
     parts = model.embedding.parts
-    counted = {n: p for n, p in parts.items() if n != "linear"} or parts
+    counted = {n: p for n, p in parts.items() if n != "linear" and p.columns} or parts
     rows = sum(p.tables.where(t)[0].rows for p in counted.values() for t in p.tables)
     ids = batch_size * sum(getattr(c, "maxlen", 1) for p in counted.values() for c in p.columns)
     return "dense" if 3 * ids >= 4 * rows else "sparse"

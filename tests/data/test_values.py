@@ -167,10 +167,10 @@ def test_floats_copies_and_converts() -> None:
         (np.array([1, "a"], dtype=object), "x must be numbers, got 'a' (object) in row 11"),
         (np.array([[1, 2], [3, None]], dtype=object), "x must be numbers, got None (object) in row 11"),
         (np.array([1.0, pd.NA], dtype=object), "x must be numbers, got <NA> (object) in row 11"),
-        (np.array(["1.5"]), "x must be numbers, got np.str_('1.5') (<U3) in row 10"),
+        (np.array(["1.5"]), "x must be numbers, got '1.5' (<U3) in row 10"),
         (np.array([1, [2]], dtype=object), "x must be numbers, got [2] (object) in row 11"),
-        (np.array(["2020-01-01"], dtype="datetime64[D]"), "x must be numbers, got np.datetime64('2020-01-01') (datetime64[D]) in row 10"),
-        (np.array([1j]), "x must be numbers, got np.complex128(1j) (complex128) in row 10"),
+        (np.array(["2020-01-01"], dtype="datetime64[D]"), "x must be numbers, got '2020-01-01' (datetime64[D]) in row 10"),
+        (np.array([1j]), "x must be numbers, got 1j (complex128) in row 10"),
     ],
 )
 def test_floats_names_the_row(array: Any, message: str) -> None:
@@ -185,3 +185,9 @@ def test_missing_as_nan() -> None:
     assert np.isnan(out[1:]).all()
     with pytest.raises(ValueError, match="y must be numbers, got 'a'"):
         floats(np.array([None, "a"], dtype=object), "y", 0, missing_is_nan=True)
+
+
+def test_ragged_of_fixed_size() -> None:
+    flat, sizes = ragged(pa.array([[1, 2], None, [3, 4]], pa.list_(pa.int64(), 2))) or (None, None)
+    assert flat.tolist() == [1, 2, 3, 4]
+    assert sizes.tolist() == [2, 0, 2]

@@ -19,7 +19,6 @@ from deepctr_torch.models.basemodel import BaseModel
 from deepctr_torch.training.gradients import FrozenRows, clip_gradients
 from deepctr_torch.training.updates import choose_update
 from tests.training.samples import (
-    COLUMNS,
     ITEMS,
     USERS,
     Recorder,
@@ -496,7 +495,3 @@ def test_bf16_trains_near_fp32_and_keeps_float32_weights() -> None:
     assert exact != rough
     np.testing.assert_allclose(exact, rough, rtol=0.02)
     assert models[1].predict(x).dtype == np.float64
-
-
-def test_columns() -> None:
-    assert [c.name for c in COLUMNS] == ["user", "item", "tags", "price"]

@@ -1,0 +1,229 @@
+"""All models on MovieLens, side by side: the demo's split and features, the same settings for every model, several seeds.
+
+    python benchmarks/model_table.py [--seeds 3] [--only DeepFM,DIN] [--epochs 12]
+
+Every model is trained on the fit part, stopped by the logloss of the validation part, and scored once on the test part. The settings
+are those that the demo chose for DeepFM on the validation part; no model is tuned for itself, so the table compares models under one
+budget, not at their best. Multi-task models learn "rating >= 4" and "rating >= 5". Writes `benchmarks/results/model_table.json` and the table
+of `docs/model-table.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import platform
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import deepctr_torch
+from deepctr_torch.callbacks import Callback, EarlyStopping
+from deepctr_torch.datasets import load_movielens, movielens_features, sample_negatives
+from deepctr_torch.demo import BATCH, COMPILE, DEEP, DIMENSION, Parts, boosting_inputs, linear_inputs, prepare
+from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
+from deepctr_torch.models import MODELS
+from deepctr_torch.training.metrics import get_metric
+
+ROOT = Path(__file__).resolve().parents[1]
+MULTITASK = ("ESMM", "MMOE", "PLE", "SharedBottom")
+SMALLER = {  # layer sizes near those of the DNN, where a model has others
+    "afn_dnn_hidden_units": (64, 32),
+    "ltl_hidden_size": 64,
+    "cin_layer_size": (32, 16),
+    "expert_dnn_hidden_units": (64, 32),
+    "gate_dnn_hidden_units": (16,),
+    "tower_dnn_hidden_units": (16,),
+    "bottom_dnn_hidden_units": (64, 32),
+    "l2_reg_linear": 0.002,
+}
+OWN: dict[str, dict[str, Any]] = {  # what a model needs to be itself
+    "DCNMix": {"low_rank": 8},
+    "DIEN": {"gru_type": "AUGRU", "use_negsampling": True, "att_activation": "relu"},
+    "DIN": {"att_activation": "relu", "att_weight_normalization": True},
+    "ESMM": {"tower_dnn_hidden_units": (64, 32)},
+}
+
+
+class Stopwatch(Callback):
+    """Rows a second of training, evaluations left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = self._begin = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._begin = time.perf_counter()
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self.seconds += time.perf_counter() - self._begin
+
+
+def build(name: str, parts: Parts, seed: int) -> Any:
+    cls = MODELS.get(name)
+    linear, dnn = parts.data.columns(DIMENSION)
+    known = inspect.signature(cls.__init__).parameters
+    options = {k: v for k, v in {**DEEP, **SMALLER}.items() if k in known} | OWN.get(name, {}) | {"seed": seed}
+    if name in ("AFM", "CCPM"):
+        dnn = [c for c in dnn if not isinstance(c, DenseFeat)]  # their deep side has no place for numbers
+    if name == "MLR":
+        return cls(linear, **options)
+    if name in ("DIN", "DIEN"):
+        negatives = SparseFeat("neg_hist_movie", parts.data.vocabulary["movie"], DIMENSION, embedding_name="movie")
+        extra = [VarLenSparseFeat(negatives, 20, length_name="hist_length")] if name == "DIEN" else []
+        return cls([*dnn, *extra], ["movie"], **options)
+    return cls(linear, dnn, **options) if "linear_feature_columns" in known else cls(dnn, **options)
+
+
+def labels(name: str, parts: Parts) -> tuple[Any, Any, Any]:
+    if name not in MULTITASK:
+        return parts.y_fit, parts.y_validation, parts.y_test
+    train, test = parts.data.multitask_labels((4, 5))
+    return train[parts.fit["row"]], train[parts.validation["row"]], test
+
+
+def run_model(name: str, parts: Parts, seed: int, epochs: int) -> dict[str, float]:
+    model = build(name, parts, seed)
+    y_fit, y_validation, y_test = labels(name, parts)
+    losses = ["binary_crossentropy"] * len(model.tasks)
+    model.compile(loss=losses if len(losses) > 1 else losses[0], metrics=["logloss", "auc"], **COMPILE)
+    watch, stopper = Stopwatch(), EarlyStopping("val_logloss", patience=3, restore_best_weights=True)
+    history = model.fit(
+        parts.fit,
+        y_fit,
+        BATCH,
+        epochs,
+        0,
+        0,
+        0.0,
+        (parts.validation, y_validation),
+        callbacks=[watch, stopper],
+        eval_every=0.5,
+    )
+    prediction, truth = model.predict(parts.test), np.asarray(y_test).reshape(len(parts.y_test), -1)
+    out = scores(truth[:, 0], prediction[:, 0])
+    if name in MULTITASK:
+        out |= {f"{k}_5": v for k, v in scores(truth[:, 1], prediction[:, 1]).items()}
+    parameters = sum(p.numel() for p in model.parameters())
+    return out | {"parameters": parameters, "samples_per_s": len(y_fit) * len(history.epoch) / 2 / watch.seconds}
+
+
+def scores(y: Any, prediction: Any) -> dict[str, float]:
+    return {name: get_metric(name)(y, prediction) for name in ("auc", "logloss")}
+
+
+def run_logistic_regression(parts: Parts, seed: int) -> dict[str, float]:
+    from sklearn.linear_model import LogisticRegression
+
+    vocabulary = parts.data.vocabulary
+    x = linear_inputs(parts.fit, vocabulary)
+    model = LogisticRegression(C=2.0, max_iter=1000, random_state=seed)
+    begin = time.perf_counter()
+    model.fit(x, parts.y_fit)
+    seconds = time.perf_counter() - begin
+    out = scores(parts.y_test, model.predict_proba(linear_inputs(parts.test, vocabulary))[:, 1])
+    return out | {"parameters": x.shape[1] + 1, "samples_per_s": x.shape[0] * int(model.n_iter_[0]) / seconds}
+
+
+def run_lightgbm(parts: Parts, seed: int) -> dict[str, float]:
+    import lightgbm
+
+    vocabulary = parts.data.vocabulary
+    x, valid = boosting_inputs(parts.fit, vocabulary), boosting_inputs(parts.validation, vocabulary)
+    model = lightgbm.LGBMClassifier(
+        n_estimators=1000, learning_rate=0.03, reg_lambda=10.0, subsample=0.8, subsample_freq=1, verbose=-1, seed=seed
+    )
+    begin = time.perf_counter()
+    stop = lightgbm.early_stopping(50, verbose=False)
+    model.fit(x, parts.y_fit, eval_set=[(valid, parts.y_validation)], eval_metric="logloss", callbacks=[stop])
+    seconds = time.perf_counter() - begin
+    out = scores(parts.y_test, np.asarray(model.predict_proba(boosting_inputs(parts.test, vocabulary)))[:, 1])
+    leaves = model.booster_.trees_to_dataframe()["left_child"].isna().sum()
+    return out | {"parameters": int(leaves), "samples_per_s": len(x) * model.best_iteration_ / seconds}
+
+
+def row(name: str, runs: list[dict[str, float]], suffix: str = "") -> str:
+    def spread(key: str) -> str:
+        values = [r[key + suffix] for r in runs]
+        return f"{statistics.mean(values):.4f} ± {statistics.stdev(values) if len(values) > 1 else 0.0:.4f}"
+
+    rate = statistics.median(r["samples_per_s"] for r in runs)
+    return f"| {name} | {spread('auc')} | {spread('logloss')} | {int(runs[0]['parameters']):,} | {rate:,.0f} |"
+
+
+def page(results: dict[str, list[dict[str, float]]], about: dict[str, Any]) -> str:
+    head = ["| model | test AUC | test logloss | parameters | samples/s |", "| --- | --- | --- | --- | --- |"]
+    single = sorted(
+        (n for n in results if n not in MULTITASK), key=lambda n: -statistics.mean(r["auc"] for r in results[n])
+    )
+    lines = [
+        "# All models on MovieLens",
+        "",
+        "The data, split and features of `deepctr-torch demo`: 100,004 ratings; the last fifth of each user's ratings is the test part. Mean and",
+        f"standard deviation of the test metrics over {about['seeds']} seeds. Training stops by the logloss of a validation part, and the test part is",
+        "scored once. Every model has the settings that the demo chose for DeepFM on the validation part; none is tuned for itself. So the",
+        "table compares models under one budget, not at their best, and differences below 0.002 mean nothing.",
+        "",
+        f"Measured by `{about['command']}` on {about['machine']}, torch {about['torch']}, {about['threads']} threads. Samples a second are those of",
+        "training (for logistic regression and LightGBM: rows times passes or rounds). LightGBM's parameters are its leaves.",
+        "",
+        "## Clicked: rating >= 4",
+        "",
+        *head,
+        *[row(n, results[n]) for n in single],
+        "",
+        "## Two tasks: rating >= 4 and rating >= 5",
+        "",
+    ]
+    many = [n for n in results if n in MULTITASK]
+    for title, suffix in (("Rating >= 4", ""), ("Rating >= 5", "_5")):
+        lines += [f"### {title}", "", *head, *[row(n, results[n], suffix) for n in many], ""]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--only", default="")
+    given = parser.parse_args()
+    parts = prepare(with_extras(movielens_features(load_movielens())))
+    runners: dict[str, Any] = {"logistic regression": run_logistic_regression, "LightGBM": run_lightgbm}
+    names = given.only.split(",") if given.only else [*MODELS, *runners]
+    results: dict[str, list[dict[str, float]]] = {}
+    for name in names:
+        for seed in range(given.seeds):
+            run = runners[name](parts, seed) if name in runners else run_model(name, parts, seed, given.epochs)
+            results.setdefault(name, []).append(run)
+        print(row(name, results[name]), flush=True)
+    about = {
+        "seeds": given.seeds,
+        "command": f"python benchmarks/model_table.py --seeds {given.seeds}",
+        "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} cores",
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__.split("+")[0],
+        "version": deepctr_torch.__version__,
+    }
+    if not given.only:
+        text = json.dumps({"about": about, "results": results}, indent=1)
+        (ROOT / "benchmarks" / "results" / "model_table.json").write_text(text + "\n")
+        (ROOT / "docs" / "model-table.md").write_text(page(results, about))
+
+
+def with_extras(data: Any) -> Any:
+    """Row numbers, to find the labels of other tasks, and negatives for DIEN."""
+    counts = np.bincount(data.train["movie"], minlength=data.vocabulary["movie"])
+    counts[:2] = 0
+    for part in (data.train, data.test):
+        part["row"] = np.arange(len(part["user"]))
+        part["neg_hist_movie"] = sample_negatives(part["hist_movie"], counts, seed=0)
+    return data
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""What the deep models are compared with: scikit-learn on the same features, encoded as each model can read them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .parts import NUMBERS, Array, Inputs, Parts, Result
+
+__all__ = ["boosting_inputs", "gradient_boosting", "linear_inputs", "logistic_regression"]
+
+INVERSE_L2 = 2.0
+HISTORY_SCALE = 0.3  # below 1: the penalty is the harder on the weights of the history
+BOOSTING: Mapping[str, Any] = {"learning_rate": 0.03, "max_iter": 500, "l2_regularization": 10.0}
+
+
+def linear_inputs(x: Inputs, vocabulary: Mapping[str, int]) -> Any:
+    """A sparse matrix [N, W]: user, movie and year one-hot, shares of genres and of liked movies, numbers."""
+    from scipy import sparse
+
+    def shares(name: str, size: int) -> Any:
+        ids = x[name].reshape(len(x[name]), -1)
+        rows, steps = np.nonzero(ids)
+        weight = 1.0 / np.maximum((ids > 0).sum(axis=1), 1)
+        return sparse.csr_matrix((weight[rows], (rows, ids[rows, steps])), shape=(len(ids), size))
+
+    ids = [shares(name, vocabulary[name]) for name in ("user", "movie", "year", "genres")]
+    history = HISTORY_SCALE * shares("hist_movie", vocabulary["movie"])
+    return sparse.hstack([*ids, history, np.column_stack([x[name] for name in NUMBERS])]).tocsr()
+
+
+def boosting_inputs(x: Inputs, vocabulary: Mapping[str, int]) -> Array:
+    """[N, W]: the year (a category), ordinal ids, numbers, each genre as 0 or 1; of the history its length and last movie.
+
+    User and movie have more ids than scikit-learn's categories may (255), and a tree cannot read a list of movies.
+    """
+    rows = np.arange(len(x["user"]))
+    genres = np.zeros((len(rows), vocabulary["genres"]), np.float32)
+    np.put_along_axis(genres, x["genres"], 1.0, axis=1)
+    length = x["hist_length"]
+    last = x["hist_movie"][rows, np.maximum(length - 1, 0)]
+    numbers = [x[name] for name in NUMBERS]
+    return np.column_stack([x["year"], x["user"], x["movie"], *numbers, length, last, genres[:, 1:]])
+
+
+def logistic_regression(parts: Parts) -> Result:
+    from sklearn.linear_model import LogisticRegression
+
+    vocabulary = parts.data.vocabulary
+    model = LogisticRegression(C=INVERSE_L2, max_iter=1000)
+    begin = time.perf_counter()
+    model.fit(linear_inputs(parts.fit, vocabulary), parts.y_fit)
+    seconds = time.perf_counter() - begin
+
+    def predict(x: Inputs) -> Array:
+        return np.asarray(model.predict_proba(linear_inputs(x, vocabulary))[:, 1])
+
+    return Result("logistic_regression", predict, seconds, len(parts.y_fit) * int(model.n_iter_[0]) / seconds)
+
+
+def gradient_boosting(parts: Parts, seed: int) -> Result:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    vocabulary = parts.data.vocabulary
+    model = HistGradientBoostingClassifier(
+        **BOOSTING, early_stopping=False, categorical_features=[0], random_state=seed
+    )
+    begin = time.perf_counter()
+    model.fit(boosting_inputs(parts.fit, vocabulary), parts.y_fit)
+    seconds = time.perf_counter() - begin
+
+    def predict(x: Inputs) -> Array:
+        return np.asarray(model.predict_proba(boosting_inputs(x, vocabulary))[:, 1])
+
+    return Result("gbdt", predict, seconds, len(parts.y_fit) * int(model.n_iter_) / seconds)

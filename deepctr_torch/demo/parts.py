@@ -1,0 +1,84 @@
+"""What all models of the demo are trained on and measured by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..datasets import MovieLens
+from ..models import BaseModel
+from ..training.metrics import get_metric
+
+__all__ = ["METRICS", "NUMBERS", "Inputs", "Parts", "Result", "prepare", "score"]
+
+Array: TypeAlias = NDArray[Any]
+Inputs: TypeAlias = dict[str, Array]
+
+METRICS = {"auc": "AUC", "gauc": "GAUC", "logloss": "logloss", "ne": "NE", "calibration": "calibration"}
+NUMBERS = ("user_rate", "user_count", "movie_rate", "movie_count")
+
+
+class Parts(NamedTuple):
+    """Three parts of the ratings; numbers are standardised by what `fit` holds."""
+
+    fit: Inputs
+    y_fit: Array
+    validation: Inputs
+    y_validation: Array
+    test: Inputs
+    y_test: Array
+    data: MovieLens
+
+    @property
+    def test_users(self) -> Array:
+        return self.test[self.data.group]
+
+
+class Result(NamedTuple):
+    """One trained model; `history` and `model` of the deep ones."""
+
+    name: str
+    predict: Callable[[Inputs], Array]  # inputs -> probabilities [N]
+    seconds: float
+    samples_per_s: float
+    history: dict[str, list[float]] | None = None
+    model: BaseModel | None = None
+
+
+def prepare(data: MovieLens) -> Parts:
+    """Take the last tenth of each user's training ratings for validation, as the test part is the last fifth of all.
+
+    Not the last tenth of all users' ratings together: 93% of those belong to users who have no earlier rating, which is
+    another question than the test part asks.
+    """
+    late = _last_tenth(data.train["user"])
+    fit, validation = ({name: values[rows] for name, values in data.train.items()} for rows in (~late, late))
+    test = dict(data.test)
+    for name in NUMBERS:
+        mean, std = fit[name].mean(), max(fit[name].std(), 1e-6)
+        for part in (fit, validation, test):
+            part[name] = ((part[name] - mean) / std).astype(np.float32)
+    return Parts(fit, data.y_train[~late], validation, data.y_train[late], test, data.y_test, data)
+
+
+def _last_tenth(user: Array) -> NDArray[np.bool_]:
+    """Which rows, sorted by time, are among the last n // 10 of their user's n."""
+    order = np.argsort(user, kind="stable")
+    size = np.bincount(user)
+    rank = np.empty(len(user), np.int64)
+    rank[order] = np.arange(len(user)) - (np.cumsum(size) - size)[user[order]]
+    late: NDArray[np.bool_] = rank >= size[user] - size[user] // 10
+    return late
+
+
+def score(y: Array, prediction: Array, users: Array) -> dict[str, float]:
+    """Every metric of the table.
+
+    >>> score(np.array([0, 1, 0, 1]), np.array([0.2, 0.7, 0.4, 0.8]), np.array([1, 1, 2, 2]))["gauc"]
+    1.0
+    """
+    groups = {"gauc": users}
+    return {name: get_metric(name)(y, prediction, None, groups.get(name)) for name in METRICS}
