@@ -25,7 +25,9 @@ import torch
 import deepctr_torch
 from deepctr_torch.callbacks import Callback, EarlyStopping
 from deepctr_torch.datasets import load_movielens, movielens_features, sample_negatives
-from deepctr_torch.demo import BATCH, COMPILE, DEEP, DIMENSION, Parts, boosting_inputs, linear_inputs, prepare
+from deepctr_torch.demo.baselines import INVERSE_L2, boosting_inputs, linear_inputs
+from deepctr_torch.demo.deep import BATCH, COMPILE, DIMENSION, EPOCHS, MODEL
+from deepctr_torch.demo.parts import Parts, prepare
 from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
 from deepctr_torch.models import MODELS
 from deepctr_torch.training.metrics import get_metric
@@ -68,7 +70,7 @@ def build(name: str, parts: Parts, seed: int) -> Any:
     cls = MODELS.get(name)
     linear, dnn = parts.data.columns(DIMENSION)
     known = inspect.signature(cls.__init__).parameters
-    options = {k: v for k, v in {**DEEP, **SMALLER}.items() if k in known} | OWN.get(name, {}) | {"seed": seed}
+    options = {k: v for k, v in {**MODEL, **SMALLER}.items() if k in known} | OWN.get(name, {}) | {"seed": seed}
     if name in ("AFM", "CCPM"):
         dnn = [c for c in dnn if not isinstance(c, DenseFeat)]  # their deep side has no place for numbers
     if name == "MLR":
@@ -91,7 +93,7 @@ def run_model(name: str, parts: Parts, seed: int, epochs: int) -> dict[str, floa
     model = build(name, parts, seed)
     y_fit, y_validation, y_test = labels(name, parts)
     losses = ["binary_crossentropy"] * len(model.tasks)
-    model.compile(loss=losses if len(losses) > 1 else losses[0], metrics=["logloss", "auc"], **COMPILE)
+    model.compile("adam", losses if len(losses) > 1 else losses[0], metrics=["logloss", "auc"], **COMPILE)
     watch, stopper = Stopwatch(), EarlyStopping("val_logloss", patience=3, restore_best_weights=True)
     history = model.fit(
         parts.fit,
@@ -122,7 +124,7 @@ def run_logistic_regression(parts: Parts, seed: int) -> dict[str, float]:
 
     vocabulary = parts.data.vocabulary
     x = linear_inputs(parts.fit, vocabulary)
-    model = LogisticRegression(C=2.0, max_iter=1000, random_state=seed)
+    model = LogisticRegression(C=INVERSE_L2, max_iter=1000, random_state=seed)
     begin = time.perf_counter()
     model.fit(x, parts.y_fit)
     seconds = time.perf_counter() - begin
@@ -189,7 +191,7 @@ def page(results: dict[str, list[dict[str, float]]], about: dict[str, Any]) -> s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--only", default="")
     given = parser.parse_args()
     parts = prepare(with_extras(movielens_features(load_movielens())))

@@ -1,6 +1,7 @@
 """The columns a user declares, and what they resolve to: `FeatureSchema`, the layout of every batch.
 
-A sample travels as a `Batch`: integer ids and float numbers, apart from each other, so that an id never passes through a float.
+A sample travels as a `Batch`: integer ids and float numbers, apart from each other, so that an id never passes through
+a float.
 """
 
 from __future__ import annotations
@@ -58,9 +59,10 @@ class SparseFeat(_SparseFeat):
         name: feature name.
         vocabulary_size: number of rows of the table; ids lie in [0, vocabulary_size). Whole floats (1e6) are accepted.
         embedding_dim: length of the vectors, or "auto" for `6 * int(vocabulary_size ** 0.25)`.
-        use_hash: the input holds strings or any 64-bit integers, hashed on the fly into the table (`deepctr_torch.hashing`).
+        use_hash: the input holds strings or any 64-bit integers, hashed on the fly into the table
+            (`deepctr_torch.hashing`).
         dtype: kept for compatibility; models do not use it.
-        embedding_name: table of this feature; features with the same name share it. The feature's own name unless given.
+        embedding_name: table of this feature; features with the same one share it. The feature's own name unless given.
         group_name: label for `embedding_lookup`; models do not use it.
 
     >>> SparseFeat("user", 1e3, embedding_dim="auto").embedding_dim
@@ -115,8 +117,8 @@ class VarLenSparseFeat(_VarLenSparseFeat):
         maxlen: width of the input, the longest sequence.
         combiner: "sum", "mean" or "max": how models without attention pool the vectors.
         length_name: input column with the number of valid elements; without one, id 0 is padding.
-        weight_name: input column of `maxlen` non-negative numbers, one weight an element: `sum` gives sum(w * e), `mean` gives
-            sum(w * e) / sum(w), `max` the maximum of w * e.
+        weight_name: input column of `maxlen` non-negative numbers, one weight an element: `sum` gives sum(w * e),
+            `mean` gives sum(w * e) / sum(w), `max` the maximum of w * e.
 
     >>> VarLenSparseFeat(SparseFeat("genres", 20), maxlen=5).name
     'genres'
@@ -225,7 +227,9 @@ def _input_width(column: FeatureColumn) -> int:
 
 
 def build_input_features(feature_columns: Iterable[FeatureColumn]) -> OrderedDict[str, tuple[int, int]]:
-    """Name -> (start, stop) in the packed input matrix, in order of first appearance; a length column follows its sequence.
+    """Name -> (start, stop) in the packed input matrix, in order of first appearance.
+
+    A sequence is followed by its length and weight columns.
 
     >>> dict(build_input_features([VarLenSparseFeat(SparseFeat("genres", 20), 3, length_name="n"), DenseFeat("age")]))
     {'genres': (0, 3), 'n': (3, 4), 'age': (4, 5)}
@@ -358,30 +362,45 @@ class FeatureSchema:
                 raise ValueError(f"weight_name {name!r} of {column.name!r} must hold numbers, but is {seen[name]}")
 
     def unpack(self, X: Tensor) -> Batch:
-        """The packed matrix [B, W], laid out by `feature_index`, as a batch; hashed columns are hashed (but see `rows_packed`).
+        """The packed matrix [B, W], laid out by `feature_index`, as a batch; hashed columns hold raw values.
+
+        (Inside `rows_packed` they hold table rows.)
 
         Raises:
-            ValueError: a matrix of the wrong width, or a float32 one where a vocabulary exceeds 2**24 and ids would be rounded.
+            ValueError: a matrix of the wrong width; a float32 one where a vocabulary exceeds 2**24 and ids would be
+                rounded; an id beyond its vocabulary (looked for on the CPU only).
         """
         if X.dim() != 2 or X.shape[1] != self.packed_width:
             raise ValueError(
                 f"the packed input must have shape [B, {self.packed_width}] (see feature_index), got {list(X.shape)}"
             )
-        # NOTE[DIFF] W11: the original rounds ids above 2**24 to a neighbour; here such a matrix must be float64 or integer.
+        # NOTE[DIFF] W11: the original rounds ids above 2**24 to a neighbour; here it must be float64 or integer.
         for column in self.sparse:
             check_exact(column, str(X.dtype).removeprefix("torch."))
         parts = [packed_ids(X, self.feature_index[c.name], c) for c in self.sparse]
         parts += [X[:, slice(*self.feature_index[n])].long() for n in self.lengths]
         numbers = [X[:, slice(*self.feature_index[n])] for n, _ in self.dense]
         empty = X[:, :0]
-        return Batch(
-            torch.cat(parts, dim=1) if parts else empty.long(),
-            torch.cat(numbers, dim=1).float() if numbers else empty.float(),
-            self.widths,
-        )
+        ids = torch.cat(parts, dim=1) if parts else empty.long()
+        if checkable(ids) and not _ROWS_PACKED.get():
+            self._check_rows(ids)
+        return Batch(ids, torch.cat(numbers, dim=1).float() if numbers else empty.float(), self.widths)
+
+    def _check_rows(self, ids: Tensor) -> None:
+        """Raise if an id lies beyond its vocabulary, where it would read the row of another table."""
+        owner = [c for c in self.sparse for _ in range(_input_width(c))]
+        limits = torch.tensor([c.vocabulary_size for c in owner])
+        wrong = (ids[:, : len(owner)] < 0) | (ids[:, : len(owner)] >= limits)
+        if bool(wrong.any()):
+            row, at = (int(i) for i in wrong.nonzero()[0])
+            column = owner[at]
+            raise ValueError(
+                f"ids of {column.name!r} must be in [0, {column.vocabulary_size}) (its vocabulary_size is "
+                f"{column.vocabulary_size}), got {int(ids[row, at])} in row {row}"
+            )
 
     def pack(self, batch: Batch) -> Tensor:
-        """The inverse of `unpack` inside `rows_packed`: [B, W] in float32, or float64 where float32 would round an id."""
+        """The inverse of `unpack` inside `rows_packed`: [B, W] in float32, or float64 where that would round ids."""
         rows = batch.ids.shape[0]
         big = any(c.vocabulary_size > EXACT["float32"] for c in self.sparse)
         dtype = torch.float64 if big else torch.float32
@@ -405,7 +424,7 @@ _ROWS_PACKED: ContextVar[bool] = ContextVar("_ROWS_PACKED", default=False)
 
 @contextlib.contextmanager
 def rows_packed() -> Iterator[None]:
-    """Inside, packed matrices come from `FeatureSchema.pack`: hashed columns hold table rows, which are not hashed again."""
+    """Inside, packed matrices come from `FeatureSchema.pack`: hashed columns hold rows, not to be hashed again."""
     token = _ROWS_PACKED.set(True)
     try:
         yield
@@ -420,6 +439,12 @@ def packed_ids(X: Tensor, where: tuple[int, int], column: SparseColumn) -> Tenso
         return ids
     rows = hash_rows(ids.cpu().numpy(), column.vocabulary_size, padded=isinstance(column, VarLenSparseFeat))
     return torch.from_numpy(rows).to(ids.device)
+
+
+def checkable(ids: Tensor) -> bool:
+    """Whether looking at the values costs next to nothing: on the CPU, and not while a graph is being recorded."""
+    recording = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    return ids.device.type == "cpu" and not recording
 
 
 def check_exact(column: SparseColumn, dtype: str) -> None:

@@ -1,6 +1,7 @@
 """Feature hashing: any string or 64-bit integer -> a table row, the same on every platform, process and version.
 
-The function is version 1 and will not change; a different one would get another version. All arithmetic is on 64 bits, modulo 2**64.
+The function is version 1 and will not change; a different one would get another version. All arithmetic is on 64 bits,
+modulo 2**64.
 
     mix(z)     = splitmix64's finaliser (Steele et al., 2014): z ^= z >> 30; z *= 0xBF58476D1CE4E5B9; z ^= z >> 27;
                  z *= 0x94D049BB133111EB; z ^= z >> 31

@@ -1,4 +1,4 @@
-"""Names given by the user, looked up in one way: a registry knows its items, and says what it knows when asked for another."""
+"""Names given by the user, looked up in one way: a registry says what it knows when asked for another."""
 
 from __future__ import annotations
 

@@ -52,11 +52,30 @@ def test_good_values_pass(check: Callable[[Any], None], value: Any) -> None:
         ),
         (lambda v: checks.check_choice("x", v, iter(["a"])), None, ValueError, "unknown x None: Known: a"),
         (lambda v: checks.check_type("x", v, str, "a string"), 3, TypeError, "x must be a string, got int"),
-        (lambda v: checks.check_positive_units("h", v), 4, TypeError, "h must be a list or tuple of layer sizes, got int"),
-        (lambda v: checks.check_positive_units("h", v), [4, 0], ValueError, "h[1] must be an integer of at least 1, got 0"),
+        (
+            lambda v: checks.check_positive_units("h", v),
+            4,
+            TypeError,
+            "h must be a list or tuple of layer sizes, got int",
+        ),
+        (
+            lambda v: checks.check_positive_units("h", v),
+            [4, 0],
+            ValueError,
+            "h[1] must be an integer of at least 1, got 0",
+        ),
     ],
 )
 def test_bad_values(check: Callable[[Any], None], value: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error) as caught:
         check(value)
     assert str(caught.value) == message
+
+
+def test_refused_names() -> None:
+    renamed = {"use_bn": "dnn_use_bn", "reduce_sum": ""}
+    checks.refuse_names("ONN", ["device"], renamed)
+    with pytest.raises(TypeError, match=r"^ONN has no argument 'use_bn': did you mean 'dnn_use_bn'\?$"):
+        checks.refuse_names("ONN", ["device", "use_bn"], renamed)
+    with pytest.raises(TypeError, match=r"^ONN has no argument 'reduce_sum': leave it out$"):
+        checks.refuse_names("ONN", ["reduce_sum"], renamed)

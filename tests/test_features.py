@@ -58,7 +58,9 @@ def test_defaults() -> None:
 
 def test_repr_names_the_class_and_the_fields() -> None:
     assert repr(DenseFeat("age", 2)) == "DenseFeat(name='age', dimension=2, dtype='float32')"
-    assert repr(SparseFeat("u", 3)).startswith("SparseFeat(name='u', vocabulary_size=3, embedding_dim=4, use_hash=False")
+    assert repr(SparseFeat("u", 3)).startswith(
+        "SparseFeat(name='u', vocabulary_size=3, embedding_dim=4, use_hash=False"
+    )
 
 
 @pytest.mark.parametrize(("rows", "dim"), [(1, 6), (10, 6), (100, 18), (1000, 30), (1_000_000, 186), (1e6, 186)])
@@ -113,7 +115,10 @@ def test_replace() -> None:
         (lambda: SparseFeat("a", 2.5), "vocabulary_size of 'a' must be an integer of at least 1, got 2.5"),
         (lambda: SparseFeat("a", float("inf")), "got inf"),
         (lambda: SparseFeat("a", True), "got True"),
-        (lambda: SparseFeat("a", 1, use_hash=True), "vocabulary_size of 'a' with use_hash=True must be an integer of at least 2"),
+        (
+            lambda: SparseFeat("a", 1, use_hash=True),
+            "vocabulary_size of 'a' with use_hash=True must be an integer of at least 2",
+        ),
         (lambda: SparseFeat("a", 5, 0), "embedding_dim of 'a' must be an integer of at least 1, got 0"),
         (lambda: SparseFeat("a", 5, "atuo"), "unknown embedding_dim of 'a' 'atuo': did you mean 'auto'"),
         (lambda: DenseFeat("d", 0), "dimension of 'd' must be an integer of at least 1, got 0"),
@@ -205,7 +210,9 @@ def test_positions() -> None:
 
 def test_repeated_columns_are_one_input() -> None:
     column = SparseFeat("user", 5)
-    schema = FeatureSchema([column, column, SparseFeat("user", 5, 8, embedding_name="other"), sequence(), sequence(combiner="sum")])
+    schema = FeatureSchema(
+        [column, column, SparseFeat("user", 5, 8, embedding_name="other"), sequence(), sequence(combiner="sum")]
+    )
     assert [c.name for c in schema.sparse] == ["user", "genres"]
 
 
@@ -328,9 +335,14 @@ def test_ids_above_2_to_the_24_stay_themselves() -> None:
         batch = schema.unpack(torch.tensor([[big, 1]], dtype=dtype))
         assert batch.ids.tolist() == [[big]]
         assert schema.unpack(schema.pack(batch)).ids.tolist() == [[big]]
-    with pytest.raises(ValueError, match=r"float32 rounds ids above 16777216, and 'a' has a vocabulary of 16777218: pass int64 or float64"):
+    with pytest.raises(
+        ValueError,
+        match=r"float32 rounds ids above 16777216, and 'a' has a vocabulary of 16777218: pass int64 or float64",
+    ):
         schema.unpack(torch.zeros(1, 2))  # whatever the data are
-    assert FeatureSchema([SparseFeat("a", 2**24)]).unpack(torch.tensor([[float(2**24 - 1)]])).ids.tolist() == [[2**24 - 1]]
+    assert FeatureSchema([SparseFeat("a", 2**24)]).unpack(torch.tensor([[float(2**24 - 1)]])).ids.tolist() == [
+        [2**24 - 1]
+    ]
 
 
 @pytest.mark.parametrize(("dtype", "limit"), [("float16", 2**11), ("bfloat16", 2**8)])
@@ -365,7 +377,9 @@ def test_only_ids_or_only_numbers() -> None:
 
 
 def test_hashed_columns_are_hashed_once() -> None:
-    schema = FeatureSchema([SparseFeat("a", 50, use_hash=True), VarLenSparseFeat(SparseFeat("s", 50, use_hash=True), 3)])
+    schema = FeatureSchema(
+        [SparseFeat("a", 50, use_hash=True), VarLenSparseFeat(SparseFeat("s", 50, use_hash=True), 3)]
+    )
     raw = torch.tensor([[-7, 5, 2**62, 0]])
     batch = schema.unpack(raw)
     assert batch.ids[:, :1].tolist() == hash_rows([[-7]], 50).tolist()
@@ -382,3 +396,18 @@ def test_check_exact_passes_what_is_exact() -> None:
     for dtype in ("int64", "float64", "uint8"):
         check_exact(SparseFeat("a", 2**40, use_hash=True), dtype)
     check_exact(SparseFeat("a", 2**24), "float32")
+
+
+@pytest.mark.parametrize("bad", [-1, 5, float("nan")])
+def test_ids_beyond_the_vocabulary(bad: float) -> None:
+    schema = FeatureSchema([SparseFeat("u", 9), sequence("s", 2), SparseFeat("a", 5)])
+    X = torch.tensor([[0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 2.0, bad]], dtype=torch.float64)
+    with pytest.raises(ValueError) as caught:  # in the tables' common parameter it would be a row of another table
+        schema.unpack(X)
+    shown = int(X[1, 3].long())
+    assert str(caught.value) == f"ids of 'a' must be in [0, 5) (its vocabulary_size is 5), got {shown} in row 1"
+    with pytest.raises(
+        ValueError, match=r"ids of 's' must be in \[0, 20\) \(its vocabulary_size is 20\), got 20 in row 0"
+    ):
+        schema.unpack(torch.tensor([[0, 1, 20, 3]]))
+    assert schema.unpack(X.to("meta")).ids.shape == (2, 4)

@@ -52,7 +52,6 @@ def test_rows_of_version_1() -> None:
     assert [1 + reference(v) % 999 for v in values] == ROWS_OF_1000
 
 
-
 @given(st.lists(st.one_of(st.integers(-(2**63), 2**64 - 1), st.text(max_size=40)), min_size=1, max_size=20))
 def test_against_the_definition(values: list[int | str]) -> None:
     assert hash_values(values).tolist() == [reference(v) for v in values]
@@ -65,14 +64,19 @@ def test_strings_do_not_depend_on_their_neighbours(values: list[str]) -> None:
     assert together.tolist() == [int(hash_values([v])[0]) for v in values]
 
 
-@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", ">i8", "<i4"])
+@pytest.mark.parametrize(
+    "dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", ">i8", "<i4"]
+)
 def test_integers_of_any_width_hash_alike(dtype: str) -> None:
     assert hash_values(np.array([0, 1, 99], dtype=dtype)).tolist() == [reference(v) for v in (0, 1, 99)]
 
 
 def test_twos_complement() -> None:
     assert hash_values(np.array([-1])) == hash_values(np.array([2**64 - 1], dtype=np.uint64))
-    assert hash_values([2**63, -1]).tolist() == [reference(2**63), reference(-1)]  # numpy alone would make floats of them
+    assert hash_values([2**63, -1]).tolist() == [
+        reference(2**63),
+        reference(-1),
+    ]  # numpy alone would make floats of them
 
 
 def test_text_and_numbers_differ() -> None:
@@ -108,7 +112,10 @@ def test_rows_keep_the_shape_and_never_meet_row_0() -> None:
 
 def test_padding_goes_to_row_0() -> None:
     assert hash_rows(np.array([[0, 3], [4, 0]]), 100, padded=True)[[0, 1], [0, 1]].tolist() == [0, 0]
-    assert (hash_rows(np.array([["", "a"], ["b", ""]]), 100, padded=True) == 0).tolist() == [[True, False], [False, True]]
+    assert (hash_rows(np.array([["", "a"], ["b", ""]]), 100, padded=True) == 0).tolist() == [
+        [True, False],
+        [False, True],
+    ]
     assert (hash_rows(["", 0, "0", 1], 100, padded=True) == 0).tolist() == [True, True, False, False]
     unpadded = hash_rows([0, ""], 100)
     assert (unpadded > 0).all()
@@ -132,5 +139,7 @@ def test_empty() -> None:
 
 def test_same_in_another_process() -> None:
     code = "from deepctr_torch.hashing import hash_rows; print(hash_rows(['user', 'item', 7], 10**9).tolist())"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "5"})
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "5"}
+    )
     assert out.stdout.strip() == str(hash_rows(["user", "item", 7], 10**9).tolist())

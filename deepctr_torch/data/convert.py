@@ -1,4 +1,4 @@
-"""Whatever users pass as inputs -> arrays of the schema's layout, checked: feature, row, value and limit are in each error."""
+"""Whatever users pass as inputs -> arrays of the schema's layout, checked: errors name feature, row, value, limit."""
 
 from __future__ import annotations
 
@@ -154,15 +154,13 @@ def _from_objects(array: Array, what: str, offset: int, allow_text: bool) -> Arr
         flat = [v if isinstance(v, str) else int(v) for v in flat]
     if any(issubclass(t, str) for t in types):
         return np.array(flat, dtype=object).reshape(array.shape)
-    for dtype in (np.int64, np.uint64):
-        try:
-            return np.array([int(v) for v in flat], dtype=dtype).reshape(array.shape)
-        except OverflowError:
-            continue
-    wrong = np.array([not -(2**63) <= v < 2**64 for v in flat]).reshape(array.shape)
-    if not wrong.any():  # negative ones beside ones above 2**63: equal in two's complement
-        return np.array([int(v) % 2**64 for v in flat], dtype=np.uint64).reshape(array.shape)
-    raise ValueError(f"{what} must be 64-bit integers, got {array[_first(wrong)]} in {_where(wrong, offset)}")
+    low, high = int(min(flat)), int(max(flat))
+    if low < -(2**63) or high >= 2**64:
+        wrong = np.array([not -(2**63) <= v < 2**64 for v in flat]).reshape(array.shape)
+        raise ValueError(f"{what} must be 64-bit integers, got {array[_first(wrong)]} in {_where(wrong, offset)}")
+    if high < 2**63:
+        return np.array([int(v) for v in flat], dtype=np.int64).reshape(array.shape)
+    return np.array([int(v) % 2**64 for v in flat], dtype=np.uint64).reshape(array.shape)  # in two's complement
 
 
 def _is_whole(value: Any) -> bool:
@@ -174,7 +172,7 @@ def _ids(raw: Any, column: SparseFeat | VarLenSparseFeat, offset: int) -> Array:
     name, rows, several = column.name, column.vocabulary_size, isinstance(column, VarLenSparseFeat)
     shaped = _shaped(raw, name, getattr(column, "maxlen", 1), offset, exact=not several)
     if shaped.dtype.kind == "f":
-        # NOTE[DIFF] W11: the original rounds ids above 2**24 to a neighbour; here floats must be able to hold the vocabulary.
+        # NOTE[DIFF] W11: the original rounds ids above 2**24 to a neighbour; here floats must hold the vocabulary.
         check_exact(column, str(shaped.dtype))
     if column.use_hash:
         return hash_rows(_integers(shaped, f"ids of {name!r}", offset, allow_text=True), rows, padded=several)
@@ -221,7 +219,8 @@ def to_arrays(x: Any, schema: FeatureSchema, offset: int = 0) -> Arrays:
     """Check inputs of any accepted kind and lay them out.
 
     Args:
-        x: dict of arrays, list in `feature_index` order, one packed 2-D array, or a pandas / polars / pyarrow table. Never changed.
+        x: dict of arrays, list in `feature_index` order, one packed 2-D array, or a pandas / polars / pyarrow table.
+            Never changed.
         schema: what the model reads.
         offset: number of the first row, for messages.
 
@@ -234,7 +233,8 @@ def to_arrays(x: Any, schema: FeatureSchema, offset: int = 0) -> Arrays:
     if len(set(sizes.values())) > 1:
         other = next(n for n, s in sizes.items() if s != rows)
         raise ValueError(
-            f"all inputs must have the same number of rows: {next(iter(sizes))!r} has {rows}, {other!r} has {sizes[other]}"
+            f"all inputs must have the same number of rows: {next(iter(sizes))!r} has {rows}, "
+            f"{other!r} has {sizes[other]}"
         )
     if rows == 0:
         raise ValueError("the input is empty: at least one row is needed")

@@ -134,7 +134,8 @@ class ArraySource:
         at = int(len(self) * (1.0 - fraction))
         if not 0 < at < len(self):
             raise ValueError(
-                f"validation_split={fraction} of {len(self)} rows leaves {at} to train on and {len(self) - at} to validate on"
+                f"validation_split={fraction} of {len(self)} rows leaves {at} to train on "
+                f"and {len(self) - at} to validate on"
             )
         first, rest = self._part(slice(0, at)), self._part(slice(at, None))
         first.class_weight = self.class_weight  # a validation is not weighted by class
@@ -154,8 +155,8 @@ class ArraySource:
 class StreamSource:
     """Batches from any iterable (a generator, a `DataLoader`, ...), each checked before the step that uses it.
 
-    Each item is `(x, y)` or `(x, y, sample_weight)`, or `x` alone when predicting; `x` is anything that `to_arrays` accepts.
-    The items' own size is the batch size.
+    Each item is `(x, y)` or `(x, y, sample_weight)`, or `x` alone when predicting; `x` is anything that `to_arrays`
+    accepts. The items' own size is the batch size.
     """
 
     def __init__(self, schema: FeatureSchema, batches: Iterable[Any], labels: Labels | None) -> None:
@@ -194,7 +195,9 @@ class StreamSource:
 
     def _is_whole(self, x: Any) -> bool:
         """Whether `x` holds all inputs of a batch by itself."""
-        return isinstance(x, Mapping) or is_table(x) or tuple(getattr(x, "shape", ()))[1:] == (self.schema.packed_width,)
+        return (
+            isinstance(x, Mapping) or is_table(x) or tuple(getattr(x, "shape", ()))[1:] == (self.schema.packed_width,)
+        )
 
 
 def _group_values(x: Any, name: str, groups: Any, schema: FeatureSchema) -> Array:

@@ -1,8 +1,8 @@
-"""Values of any library -> numpy, as they are: integers stay integers, text stays text, what is missing stays missing."""
+"""Values of any library -> numpy: integers stay integers, text stays text, what is missing stays missing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -24,7 +24,9 @@ def is_table(x: Any) -> bool:
 
 def names_of(x: Any) -> list[Any]:
     """Column names of a dict or table."""
-    return list(x) if isinstance(x, Mapping) else list(getattr(x, "column_names", None) or x.columns)
+    if isinstance(x, Mapping):
+        return list(x)
+    return list(x.columns if hasattr(x, "iloc") or hasattr(x, "get_column") else x.column_names)
 
 
 def column_of(x: Any, name: str) -> Any:
@@ -33,9 +35,9 @@ def column_of(x: Any, name: str) -> Any:
         return x.get(name)
     if not is_table(x) or name not in names_of(x):
         return None
-    if hasattr(x, "get_column"):
-        return x.get_column(name)
-    return x.column(name) if hasattr(x, "column_names") else x[name]
+    if hasattr(x, "iloc"):  # pandas comes first: a column may be named as a method of the others
+        return x[name]
+    return x.get_column(name) if hasattr(x, "get_column") else x.column(name)
 
 
 def is_missing(value: Any) -> bool:
@@ -65,7 +67,7 @@ def to_numpy(values: Any) -> Array:
 
 
 def _from_list(values: Sequence[Any]) -> Array:
-    """A list as an array; of objects where it is ragged, or where numpy would make text or rounded floats of integers."""
+    """A list as an array; of objects where it is ragged, or where numpy would make text or floats of integers."""
     try:
         array = np.asarray(values)
     except ValueError:  # sequences of several lengths
@@ -73,17 +75,19 @@ def _from_list(values: Sequence[Any]) -> Array:
         for i, value in enumerate(values):
             out[i] = value
         return out
-    flat = values if array.ndim == 1 else chain.from_iterable(values)
+    flat: Iterable[Any] = values if array.ndim == 1 else chain.from_iterable(values)
     as_given = False
     if array.dtype.kind == "U":
         as_given = not all(isinstance(v, str) for v in flat)
     elif array.dtype.kind == "f" and (np.abs(array) >= FLOAT64_EXACT).any():
-        as_given = any(isinstance(v, (int, np.integer)) and abs(v) > FLOAT64_EXACT for v in flat)
+        as_given = any(isinstance(v, (int, np.integer)) and abs(int(v)) > FLOAT64_EXACT for v in flat)
     return np.array(values, dtype=object) if as_given else array
 
 
 def ragged(values: Any) -> tuple[Array, Array] | None:
-    """A column of lists -> (all elements in a row, number of each list's); None for any other column. A missing list is empty.
+    """A column of lists -> (all elements in a row, number of each list's); None for any other column.
+
+    A missing list is empty.
 
     >>> ragged([[1, 2], [], [3]])
     (array([1, 2, 3]), array([2, 0, 1]))

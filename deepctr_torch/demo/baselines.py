@@ -14,7 +14,12 @@ __all__ = ["boosting_inputs", "gradient_boosting", "linear_inputs", "logistic_re
 
 INVERSE_L2 = 2.0
 HISTORY_SCALE = 0.3  # below 1: the penalty is the harder on the weights of the history
-BOOSTING: Mapping[str, Any] = {"learning_rate": 0.03, "max_iter": 500, "l2_regularization": 10.0}
+BOOSTING: Mapping[str, Any] = {
+    "learning_rate": 0.05,
+    "max_iter": 500,
+    "max_leaf_nodes": 15,
+    "l2_regularization": 10.0,
+}
 
 
 def linear_inputs(x: Inputs, vocabulary: Mapping[str, int]) -> Any:
@@ -33,7 +38,7 @@ def linear_inputs(x: Inputs, vocabulary: Mapping[str, int]) -> Any:
 
 
 def boosting_inputs(x: Inputs, vocabulary: Mapping[str, int]) -> Array:
-    """[N, W]: the year (a category), ordinal ids, numbers, each genre as 0 or 1; of the history its length and last movie.
+    """[N, W]: the year (a category), ordinal ids, numbers, genres as 0 or 1; of the history its length and last movie.
 
     User and movie have more ids than scikit-learn's categories may (255), and a tree cannot read a list of movies.
     """

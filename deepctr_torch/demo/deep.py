@@ -31,8 +31,9 @@ def deepfm(data: MovieLens, seed: int) -> BaseModel:
 
 
 def din(data: MovieLens, seed: int) -> BaseModel:
+    settings = {**MODEL, "dnn_hidden_units": (200, 80), "dnn_use_bn": True}
     columns = data.columns(DIMENSION).dnn
-    return DIN(columns, data.history, att_activation="relu", att_weight_normalization=True, seed=seed, **MODEL)
+    return DIN(columns, data.history, att_activation="relu", att_weight_normalization=True, seed=seed, **settings)
 
 
 class _Stopwatch(Callback):

@@ -37,8 +37,8 @@ def introduction(parts: Parts, console: Console) -> None:
         {
             "data": f"MovieLens: {sum(sizes):,} real ratings of movies, by {people} people",
             "question": "Will this person give this movie 4 stars or more?",
-            "features": "user, movie, year, genres, the user's last 20 liked movies; past like-rates and counts of user "
-            "and movie. Each is made from earlier ratings alone.",
+            "features": "user, movie, year, genres, the user's last 20 liked movies; past like-rates and counts of "
+            "user and movie. Each is made from earlier ratings alone.",
             "train on": f"{sizes[0]:,} ratings",
             "stop by": f"{sizes[1]:,} ratings, the last tenth of each person's training ratings",
             "test on": f"{sizes[2]:,} ratings, the last fifth of each person's; used once, at the end",
@@ -70,7 +70,7 @@ def table(numbers: Mapping[str, Any], results: list[Result], parts: Parts, conso
     rates = f"{parts.y_fit.mean():.0%} of the ratings in training and {parts.y_test.mean():.0%} in the test"
     _explain(
         {
-            "AUC": "share of pairs (liked, not liked) in the right order; 0.5 is chance. GAUC: the same within each user",
+            "AUC": "share of pairs (liked, not liked) in the right order; 0.5 is chance. GAUC: the same within a user",
             "logloss": "lower is better. NE: logloss over that of always saying the average; below 1 means learned",
             "calibration": f"likes promised over likes seen; 1 is right. People liked {rates}.",
             "samples/s": "ratings read in training: over epochs, iterations (logistic regression), trees (gbdt)",
@@ -120,8 +120,8 @@ def farewell(out: Path, seconds: float, console: Console) -> None:
         {
             "curves": f"{out / 'learning_curves.png'}",
             "models": f"{out / 'DeepFM'}, {out / 'DIN'}; deepctr_torch.load_model(folder) reads one",
-            "next": "README.md, 'In code': a model in ten lines; examples/: complete scripts; docs/: every model and metric; "
-            "`deepctr-torch models`: the list",
+            "next": "README.md, 'In code': a model in ten lines; examples/: complete scripts; docs/: every model and "
+            "metric; `deepctr-torch models`: the list",
         },
         console,
     )

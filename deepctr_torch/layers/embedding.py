@@ -1,8 +1,8 @@
-"""Embedding tables: many logical tables in one parameter a width, one lookup a batch, one entry each in every checkpoint.
+"""Embedding tables: many logical ones in one parameter a width, one lookup a batch, one entry each in checkpoints.
 
 `EmbeddingTables` owns the weights and looks like upstream's `ModuleDict` of `nn.Embedding`. `Embeddings` is the seam
-between lookup and model: it turns a `Batch` into rows; everything after it sees rows only. Tables sharded over processes
-are another `Embeddings`.
+between lookup and model: it turns a `Batch` into rows; everything after it sees rows only. Tables sharded over
+processes are another `Embeddings`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..features import Batch, FeatureColumn, FeatureSchema, SparseFeat, VarLenSparseFeat
+from ..features import Batch, FeatureColumn, FeatureSchema, SparseFeat, VarLenSparseFeat, checkable
 from ..registry import suggest
 
 __all__ = ["EmbeddingTables", "Embeddings", "Group", "Part", "Table", "TableView", "tables_of"]
@@ -41,14 +41,14 @@ def tables_of(columns: Sequence[FeatureColumn], init_std: float, width: int | No
         width: length of the vectors, where it is not each column's `embedding_dim`.
 
     Raises:
-        ValueError: two columns share a table and disagree about its rows or width.
+        ValueError: two columns share a table and disagree about its rows, its width or hashing.
     """
     # NOTE[DIFF] W19: the original lets the last column of a shared table win without a word.
     first: dict[str, SparseFeat | VarLenSparseFeat] = {}
     sparse = [c for c in columns if isinstance(c, (SparseFeat, VarLenSparseFeat))]
     for column in sorted(sparse, key=lambda c: isinstance(c, VarLenSparseFeat)):
         other = first.setdefault(column.embedding_name, column)
-        for field in ("vocabulary_size", "embedding_dim"):
+        for field in ("vocabulary_size", "use_hash", "embedding_dim"):
             if getattr(other, field) != getattr(column, field) and (field != "embedding_dim" or width is None):
                 raise ValueError(
                     f"{other.name!r} and {column.name!r} share the table {column.embedding_name!r} and must agree on "
@@ -84,6 +84,8 @@ class TableView:
     def __call__(self, ids: Tensor) -> Tensor:
         """ids [...] -> vectors [..., E]."""
         spec, start = self._tables.where(self._name)
+        if checkable(ids) and ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < spec.rows:
+            raise IndexError(f"ids of table {self._name!r} must be in [0, {spec.rows}), got {ids.tolist()}")
         rows = F.embedding(ids.long() + start, self._tables.weights[str(spec.width)])
         return rows.detach() if self._name in self._tables.frozen else rows
 
@@ -111,7 +113,8 @@ class TableView:
 class EmbeddingTables(nn.Module):
     """Logical tables, all of one width in one parameter `weights[str(width)]` [rows of all, width].
 
-    Behaves as a mapping name -> `TableView`. Its state_dict holds one entry a table (`<name>.weight`), never the fused parameter.
+    Behaves as a mapping name -> `TableView`. Its state_dict holds one entry a table (`<name>.weight`), never the fused
+    parameter.
 
     >>> tables = EmbeddingTables(tables_of([SparseFeat("user", 3), SparseFeat("item", 5)], init_std=0.01))
     >>> list(tables.state_dict()), tables.weights["4"].shape
@@ -183,7 +186,7 @@ class EmbeddingTables(nn.Module):
         return TableView(self, name)
 
     def __setitem__(self, name: str, module: nn.Module) -> None:
-        weight = module.weight
+        weight = getattr(module, "weight", None)
         if not isinstance(weight, Tensor):
             raise TypeError(f"a table is assigned an nn.Embedding, got {type(module).__name__}")
         self.assign(name, weight.detach(), weight.requires_grad)
@@ -287,7 +290,8 @@ class Part(NamedTuple):
 class Embeddings(nn.Module):
     """Batch -> rows: one gather for every part and width, the index computed once for parts that read the same columns.
 
-    Holds no parameter itself: the tables belong to the modules of the model that users know (`embedding_dict`, `linear_model`, ...).
+    Holds no parameter itself: the tables belong to the modules of the model that users know (`embedding_dict`,
+    `linear_model`, ...).
 
     Args:
         schema: layout of the batch.
@@ -313,7 +317,9 @@ class Embeddings(nn.Module):
             for column in distinct:
                 other = next(c for c in distinct if c.name == column.name)
                 if other is not column:
-                    raise ValueError(f"two different columns of one side are named {column.name!r}: {other} and {column}")
+                    raise ValueError(
+                        f"two different columns of one side are named {column.name!r}: {other} and {column}"
+                    )
             widths = {c.name: part.tables.where(c.embedding_name)[0].width for c in part.columns}
             for width in dict.fromkeys(widths.values()):
                 self._add_group(name, part, [c for c in part.columns if widths[c.name] == width], width)
@@ -344,7 +350,7 @@ class Embeddings(nn.Module):
         self.groups.append(Group(part.tables, width, singles, sequences, {c.name: c.embedding_name for c in ordered}))
 
     def indices(self, batch: Batch) -> list[Tensor]:
-        """Row numbers in the fused parameters, int [B, n], one a group; groups with the same columns share the tensor."""
+        """Row numbers in the fused parameters, int [B, n], one a group; groups of the same columns share the tensor."""
         made: dict[str, Tensor] = {}
         for singles, sequences, buffer in self._plans:
             if buffer not in made:

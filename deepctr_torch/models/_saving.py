@@ -29,7 +29,7 @@ log = logging.getLogger("deepctr_torch")
 PACKAGE = __name__.split(".", maxsplit=1)[0]
 
 
-class NotPlain(TypeError):
+class NotPlainError(TypeError):
     """A value that cannot be written as plain data."""
 
 
@@ -37,7 +37,7 @@ def encode(value: Any, where: str) -> Any:
     """An argument as JSON: columns and tuples are tagged, everything else is itself.
 
     Raises:
-        NotPlain: a function, module or other object.
+        NotPlainError: a function, module or other object.
     """
     for tag, column in COLUMNS.items():
         if isinstance(value, column):
@@ -56,7 +56,9 @@ def encode(value: Any, where: str) -> Any:
         return {"dict": [[encode(k, where), encode(v, where)] for k, v in value.items()]}
     if isinstance(value, type) and _module_class(value.__name__) is value:
         return {"module": value.__name__}
-    raise NotPlain(f"{where}={value!r} is not plain data and cannot be saved; give it by name where that is possible")
+    raise NotPlainError(
+        f"{where}={value!r} is not plain data and cannot be saved; give it by name where that is possible"
+    )
 
 
 def _module_class(name: str) -> Any:
@@ -85,7 +87,7 @@ def config(model: BaseModel) -> dict[str, Any]:
     """Class and constructor arguments of a model, as JSON.
 
     Raises:
-        NotPlain: an argument is an object; the message names it.
+        NotPlainError: an argument is an object; the message names it.
     """
     arguments = model._arguments
     star = [p.name for p in inspect.signature(type(model).__init__).parameters.values() if p.kind is p.VAR_KEYWORD]
@@ -135,7 +137,7 @@ def _optimizer_state(model: BaseModel) -> dict[str, Any] | None:
             plain["optimizer"] = given["optimizer"]
         else:
             plain["optimizer"], plain["learning_rate"] = _describe(optimizer, model), None
-    except NotPlain as problem:
+    except NotPlainError as problem:
         log.warning("the model is saved without what compile was given: %s", problem)
         return None
     return {"compile": plain, "mode": model._update.mode, "state": model._update.state_dict()}
@@ -144,11 +146,11 @@ def _optimizer_state(model: BaseModel) -> dict[str, Any] | None:
 def _describe(optimizer: Any, model: BaseModel) -> dict[str, Any]:
     """A torch optimizer: its class, and which parameters each of its groups has, by name."""
     if getattr(torch.optim, type(optimizer).__name__, None) is not type(optimizer):
-        raise NotPlain(f"optimizer={type(optimizer).__name__} is not one of torch.optim")
+        raise NotPlainError(f"optimizer={type(optimizer).__name__} is not one of torch.optim")
     names = {id(p): name for name, p in model.named_parameters()}
     groups = [[names.get(id(p), "") for p in group["params"]] for group in optimizer.param_groups]
     if any("" in group for group in groups):
-        raise NotPlain("the optimizer has parameters that are not the model's")
+        raise NotPlainError("the optimizer has parameters that are not the model's")
     return {"torch": type(optimizer).__name__, "groups": groups}
 
 
@@ -210,7 +212,7 @@ def reduce(model: BaseModel) -> Any:
         return None
     try:
         description = json.dumps(config(model))
-    except NotPlain:
+    except NotPlainError:
         return None
     return _rebuild_model, (description, dict(model.state_dict()), extras(model), model.training)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .basemodel import BaseModel
 
 __all__ = [
+    "adopt_tasks",
     "check_gpus",
     "combined_dnn_input",
     "compute_input_dim",
@@ -27,6 +28,7 @@ __all__ = [
     "get_dense_input",
     "get_varlen_pooling_list",
     "input_from_feature_columns",
+    "keep_layer",
     "maxlen_lookup",
     "packed_objective",
     "star_name",
@@ -88,6 +90,30 @@ def packed_objective(model: BaseModel, batch: Batch) -> tuple[Tensor, Tensor | N
     auxiliary = model.aux_loss if model.aux_loss.requires_grad else None
     model.aux_loss = model.aux_loss.detach()  # the graph belongs to this step
     return prediction, auxiliary
+
+
+def keep_layer(model: BaseModel, name: str, layer: nn.Module | nn.Parameter) -> None:
+    """Let a layer of a subclass be found although `BaseModel` has a method of its name, such as `head`.
+
+    Raises:
+        ValueError: the loop needs what that name stands for.
+    """
+    free = {"head"} | (
+        {"fields", "logits", "outcome", "penalized", "plan", "score"} if model.overrides_forward else set()
+    )
+    if name not in free:
+        raise ValueError(f"{name!r} has a meaning in every model: give this {type(layer).__name__} another name")
+    model.__dict__[name] = layer
+
+
+def adopt_tasks(model: BaseModel) -> None:
+    """The tasks of a subclass that says what they are as the original's models do: `num_tasks`, `task_names`, `out`."""
+    count = getattr(model, "num_tasks", 1)
+    if count < 2 or len(model.tasks) == count:
+        return
+    names = getattr(model, "task_names", None) or [f"task{t}" for t in range(count)]
+    heads = list(model.out) if isinstance(model.out, nn.ModuleList) else [model.out] * count
+    model.tasks = tuple((name, getattr(head, "task", "binary")) for name, head in zip(names, heads, strict=True))
 
 
 def _sparse(columns: Iterable[FeatureColumn]) -> list[SparseFeat]:

@@ -119,6 +119,11 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
         self.epochs_trained = 0
         self.to(device)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if isinstance(value, (nn.Module, nn.Parameter)) and (name in vars(BaseModel) or name in vars(TrainableModel)):
+            _upstream.keep_layer(self, name, value)
+
     def plan(self, columns: Sequence[FeatureColumn], parts: Mapping[str, Part]) -> None:
         """Lay out the inputs and the lookup: `columns` are all that is read, `parts` join the deep and linear side."""
         self.schema = FeatureSchema(columns)
@@ -133,8 +138,6 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
         if self.linear_feature_columns:
             own["linear"] = self.linear_model.part
         self.embedding = Embeddings(self.schema, {**own, **parts})
-
-    # ------------------------------------------------------------------ forward
 
     def fields(self, batch: Batch, rows: list[Tensor]) -> Fields:
         """The inputs by name."""
@@ -158,7 +161,7 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
 
     def outcome(self, fields: Fields) -> tuple[Tensor, Tensor | None]:
         """Predictions [B, T], and an auxiliary loss a sample [B] (or None)."""
-        return self.head(self.logits(fields)), None
+        return type(self).head(self, self.logits(fields)), None  # `self.head` may be a layer of a subclass
 
     def score(self, batch: Batch, rows: list[Tensor]) -> tuple[Tensor, Tensor | None]:
         """All that comes after the lookup: the part that is compiled and exported."""
@@ -174,8 +177,6 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
         """Predictions [B, T] for a packed matrix [B, W] laid out by `feature_index`, or for a `Batch`."""
         batch = X if isinstance(X, Batch) else self.schema.unpack(X)
         return self.score(batch, self.embedding.lookup(batch))[0]
-
-    # ------------------------------------------------------------------ building
 
     @property
     def embedding_size(self) -> int:
@@ -243,8 +244,6 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
         values = torch.as_tensor(np.ascontiguousarray(to_numpy(array)), dtype=torch.float32)
         self.embedding_dict.assign(table, values, trainable)
 
-    # ------------------------------------------------------------------ upstream's helpers for user subclasses
-
     def compute_input_dim(
         self,
         feature_columns: Iterable[FeatureColumn],
@@ -268,8 +267,6 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
     def add_auxiliary_loss(self, aux_loss: Tensor, alpha: float) -> None:
         """From a `forward(X)` of one's own: add `alpha * aux_loss` to the loss of this step."""
         self.aux_loss = aux_loss * alpha
-
-    # ------------------------------------------------------------------ saving
 
     def upgrade_state(self, state: dict[str, Any], prefix: str) -> None:
         """Rename, add or drop entries of an older state_dict, in place. Models with a history override it."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ..features import Batch, DenseFeat, FeatureColumn, FeatureSchema, SparseFeat, VarLenSparseFeat
+from ..features import Batch, DenseFeat, FeatureColumn, FeatureSchema
 from ..layers.embedding import Embeddings
 from ..layers.sequence import pool
 
@@ -20,7 +21,8 @@ __all__ = ["Fields"]
 class Fields:
     """The inputs of one batch after lookup.
 
-    Letters: B samples, F fields of the deep side, E embedding, T time, D dense numbers of the deep side, W = width of `flat`.
+    Letters: B samples, F fields of the deep side, E embedding, T time, D dense numbers of the deep side, W = width of
+    `flat`.
 
     Args:
         embedding: how the rows were looked up.
@@ -38,6 +40,8 @@ class Fields:
         rows: list[Tensor],
         linear: Linear | None,
     ) -> None:
+        if rows and batch.dense.dtype != rows[0].dtype:  # a model in double or half precision
+            batch = Batch(batch.ids, batch.dense.to(rows[0].dtype), batch.widths)
         self._embedding, self._columns, self._batch, self._rows, self._linear = embedding, columns, batch, rows, linear
         self._vectors: dict[tuple[str, str], Tensor] = {}
         self._masks: dict[str, Tensor] = {}
@@ -67,7 +71,7 @@ class Fields:
         return self._rows[number][:, start:stop]
 
     def mask(self, name: str) -> Tensor:
-        """bool [B, T]: which elements of a sequence are valid: below its length, or, without a length column, not id 0."""
+        """bool [B, T]: which elements of a sequence are valid: below its length; without a length column, not id 0."""
         if name not in self._masks:
             widths = self._batch.widths
             column = self.schema.sequences[self.schema.sequence_position[name]]
@@ -122,7 +126,7 @@ class Fields:
         spans = [self.schema.dense_slice[c.name] for c in columns if isinstance(c, DenseFeat)]
         if not spans:
             return self._batch.dense[:, :0]
-        if all(a[1] == b[0] for a, b in zip(spans, spans[1:], strict=False)):
+        if all(a[1] == b[0] for a, b in pairwise(spans)):
             return self._batch.dense[:, spans[0][0] : spans[-1][1]]
         return torch.cat([self._batch.dense[:, a:b] for a, b in spans], dim=1)
 
@@ -173,13 +177,3 @@ class Fields:
         if self._linear is None:
             return self._batch.dense.new_zeros(self._batch.dense.shape[0], 1)
         return self._linear.logit(self, weights)
-
-
-def sparse_names(columns: list[FeatureColumn]) -> list[str]:
-    """Names of the single-id columns."""
-    return [c.name for c in columns if isinstance(c, SparseFeat)]
-
-
-def sequence_names(columns: list[FeatureColumn]) -> list[str]:
-    """Names of the sequence columns."""
-    return [c.name for c in columns if isinstance(c, VarLenSparseFeat)]

@@ -53,7 +53,7 @@ class Linear(nn.Module):
         self.to(device)
 
     def relocate(self) -> None:
-        """Lay out the lookup of `forward` after `feature_index` changed (models look up all their parts together instead)."""
+        """Lay out the lookup of `forward` after `feature_index` changed (models look up all their parts together)."""
         schema = FeatureSchema(self.feature_columns)
         schema.feature_index = self.feature_index
         self._lookup = Embeddings(schema, {self.part_name: self.part})
@@ -81,7 +81,7 @@ class Linear(nn.Module):
             terms = terms * refine.unsqueeze(-1)
         total = terms.sum(dim=1) if terms.shape[1] else fields.numbers([]).new_zeros(terms.shape[0], self.outputs)
         if self.dense_feature_columns:
-            total = total + fields.numbers(self.feature_columns) @ self.weight
+            total = total + fields.numbers(self.feature_columns).to(self.weight.dtype) @ self.weight
         return total
 
     def forward(self, X: Tensor, sparse_feat_refine_weight: Tensor | None = None) -> Tensor:

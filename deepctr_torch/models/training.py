@@ -21,6 +21,7 @@ from ..training.metrics import get_metric
 from ..training.schedules import get_schedule
 from ..training.trainer import FitPlan, Trainer
 from ..training.updates import Update
+from ._upstream import adopt_tasks
 
 __all__ = ["TrainableModel"]
 
@@ -85,6 +86,7 @@ class TrainableModel:
             ValueError: an unknown name; it says what is known and suggests the nearest.
         """
         given = {k: v for k, v in locals().items() if k != "self"}
+        adopt_tasks(self)  # type: ignore[arg-type]
         shown, losses = compile_losses(loss, self.tasks)
         names, functions, per_task = compile_metrics(metrics, self.tasks)
         schedule = None if lr_schedule is None else get_schedule(lr_schedule)
@@ -135,6 +137,7 @@ class TrainableModel:
         return Update(self, optimizer, mode="dense").optimizer  # type: ignore[arg-type]
 
     def _get_loss_func(self, loss: Any) -> Any:
+        adopt_tasks(self)  # type: ignore[arg-type]
         return compile_losses(loss, self.tasks)[0]
 
     def _get_metrics(self, metrics: Any, set_eps: bool = False) -> dict[str, Any]:

@@ -37,7 +37,9 @@ RAGGED = {**LISTS, "hist": [[1, 2], [], [8, 7, 6]], "genres": [[1], [], [4, 5]],
 OBJECTS = pd.DataFrame({k: pd.Series(v, dtype=object) for k, v in RAGGED.items()})
 ARROW = pa.table(
     {
-        **{k: pa.chunked_array([pa.array(v[:1]), pa.array(v[1:])]) for k, v in RAGGED.items() if k not in ("hist", "w")},
+        **{
+            k: pa.chunked_array([pa.array(v[:1]), pa.array(v[1:])]) for k, v in RAGGED.items() if k not in ("hist", "w")
+        },
         "hist": pa.array([[1, 2], None, [8, 7, 6]]),
         "w": pa.array(W, pa.list_(pa.float64(), 2)),
     }
@@ -65,7 +67,9 @@ KINDS: dict[str, Any] = {
     "pandas, categories": OBJECTS.astype({"user": "category"}),
     "pandas, Arrow": OBJECTS.astype({"user": "int64[pyarrow]", "hist": pd.ArrowDtype(pa.list_(pa.int64()))}),
     "polars": pl.DataFrame(RAGGED, strict=False),
-    "polars, Array": pl.DataFrame(LISTS, schema_overrides={"vector": pl.Array(pl.Float32, 2), "hist": pl.Array(pl.Int16, 3)}),
+    "polars, Array": pl.DataFrame(
+        LISTS, schema_overrides={"vector": pl.Array(pl.Float32, 2), "hist": pl.Array(pl.Int16, 3)}
+    ),
     "polars Series": {k: pl.Series(v) for k, v in LISTS.items()},
     "pyarrow": ARROW,
     "pyarrow batch": ARROW.combine_chunks().to_batches()[0],
@@ -110,13 +114,25 @@ def test_read_only_and_never_shared() -> None:
 
 def test_numbers_of_all_types() -> None:
     schema = FeatureSchema([DenseFeat("d")])
-    for values in ([True, False], [1, 0], [Decimal("1"), Decimal("0")], np.array([1, 0], dtype=np.float16), pl.Series([1, 0], dtype=pl.Decimal(5, 2))):
+    for values in (
+        [True, False],
+        [1, 0],
+        [Decimal("1"), Decimal("0")],
+        np.array([1, 0], dtype=np.float16),
+        pl.Series([1, 0], dtype=pl.Decimal(5, 2)),
+    ):
         assert to_arrays({"d": values}, schema).dense.tolist() == [[1.0], [0.0]]
 
 
 def test_ids_of_all_types() -> None:
     schema = FeatureSchema([SparseFeat("a", 2)])
-    for values in ([True, False], [1.0, 0.0], np.array([1, 0], dtype=object), np.array([1.0, 0], dtype=object), [np.int8(1), False]):
+    for values in (
+        [True, False],
+        [1.0, 0.0],
+        np.array([1, 0], dtype=object),
+        np.array([1.0, 0], dtype=object),
+        [np.int8(1), False],
+    ):
         assert to_arrays({"a": values}, schema).ids.tolist() == [[1], [0]]
 
 
@@ -144,7 +160,10 @@ def test_16777217_is_not_16777216(x: Any) -> None:
 
 @pytest.mark.parametrize("x", [{"a": np.zeros(1, np.float32)}, np.zeros((1, 1), np.float32), torch.zeros(1, 1)])
 def test_float32_is_refused_by_the_vocabulary(x: Any) -> None:
-    with pytest.raises(ValueError, match="float32 rounds ids above 16777216, and 'a' has a vocabulary of 16777217: pass int64 or float64"):
+    with pytest.raises(
+        ValueError,
+        match="float32 rounds ids above 16777216, and 'a' has a vocabulary of 16777217: pass int64 or float64",
+    ):
         to_arrays(x, FeatureSchema([SparseFeat("a", 2**24 + 1)]))
     assert to_arrays(x, FeatureSchema([SparseFeat("a", 2**24)])).ids.tolist() == [[0]]
 
@@ -159,7 +178,10 @@ def test_vocabularies_beyond_int32() -> None:
 # ---------------------------------------------------------------------------------------------- hashing
 
 HASHED = FeatureSchema(
-    [SparseFeat("a", 1000, use_hash=True), VarLenSparseFeat(SparseFeat("s", 1000, use_hash=True, embedding_name="a"), 3)]
+    [
+        SparseFeat("a", 1000, use_hash=True),
+        VarLenSparseFeat(SparseFeat("s", 1000, use_hash=True, embedding_name="a"), 3),
+    ]
 )
 
 
@@ -204,7 +226,11 @@ def test_text_of_all_kinds(texts: Any) -> None:
 def test_64_bit_integers_of_all_kinds(numbers: Any) -> None:
     got = to_arrays({"a": numbers, "s": [[0, 7, 0], [2**62, 0, 0], [-5, -5, -5]]}, HASHED)
     rows = hash_rows([-5, 2**62, 0, 7], 1000).tolist()
-    assert got.ids.tolist() == [[rows[0], 0, rows[3], 0], [rows[1], rows[1], 0, 0], [rows[2], rows[0], rows[0], rows[0]]]
+    assert got.ids.tolist() == [
+        [rows[0], 0, rows[3], 0],
+        [rows[1], rows[1], 0, 0],
+        [rows[2], rows[0], rows[0], rows[0]],
+    ]
 
 
 def test_text_beside_integers() -> None:
@@ -223,9 +249,13 @@ def test_ragged_text_is_padded_with_nothing() -> None:
     assert mixed == [hash_rows(["a", 3], 50).tolist(), [0, 0]]
 
 
-@given(st.lists(st.tuples(st.integers(-(2**63), 2**63 - 1), st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=5))
+@given(
+    st.lists(st.tuples(st.integers(-(2**63), 2**63 - 1), st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=5)
+)
 def test_packed_equals_dict(rows: list[tuple[int, int, int]]) -> None:
-    schema = FeatureSchema([SparseFeat("a", 99, use_hash=True), VarLenSparseFeat(SparseFeat("s", 99, use_hash=True), 2)])
+    schema = FeatureSchema(
+        [SparseFeat("a", 99, use_hash=True), VarLenSparseFeat(SparseFeat("s", 99, use_hash=True), 2)]
+    )
     matrix = np.array(rows, dtype=np.int64)
     from_dict = to_arrays({"a": matrix[:, 0], "s": matrix[:, 1:]}, schema)
     assert np.array_equal(to_arrays(matrix, schema).ids, from_dict.ids)
@@ -235,7 +265,10 @@ def test_packed_equals_dict(rows: list[tuple[int, int, int]]) -> None:
 def test_hashed_floats_must_be_exact() -> None:
     schema = FeatureSchema([SparseFeat("a", 50, use_hash=True)])
     assert to_arrays({"a": [5.0]}, schema).ids.tolist() == to_arrays({"a": [5]}, schema).ids.tolist()
-    with pytest.raises(ValueError, match=r"ids of 'a' must be whole numbers, as float at most 2\*\*53, got 1.8014398509481984e\+16 in row 1"):
+    with pytest.raises(
+        ValueError,
+        match=r"ids of 'a' must be whole numbers, as float at most 2\*\*53, got 1.8014398509481984e\+16 in row 1",
+    ):
         to_arrays({"a": np.array([1.0, 2.0**54])}, schema)
     with pytest.raises(ValueError, match="float32 rounds ids above 16777216, and 'a' hashes any 64-bit integer"):
         to_arrays({"a": np.zeros(1, np.float32)}, schema)
@@ -257,62 +290,194 @@ ENCODE = ": encode them, or declare the column with use_hash=True"
 UNSEEN = " (unseen ids need a row of their own, or use_hash=True)"
 
 ERRORS: dict[str, tuple[list[Any], Any, str]] = {
-    "id beyond the vocabulary": ([ID], {"a": [1, 5]}, f"ids of 'a' must be in [0, 5) (its vocabulary_size is 5), got 5 in row 11{UNSEEN}"),
-    "negative id": ([ID], {"a": [1, 2, -1]}, f"ids of 'a' must be in [0, 5) (its vocabulary_size is 5), got -1 in row 12{UNSEEN}"),
-    "float beyond": ([ID], {"a": [1.0, 1e19]}, f"ids of 'a' must be in [0, 5) (its vocabulary_size is 5), got 1e+19 in row 11{UNSEEN}"),
+    "id beyond the vocabulary": (
+        [ID],
+        {"a": [1, 5]},
+        f"ids of 'a' must be in [0, 5) (its vocabulary_size is 5), got 5 in row 11{UNSEEN}",
+    ),
+    "negative id": (
+        [ID],
+        {"a": [1, 2, -1]},
+        f"ids of 'a' must be in [0, 5) (its vocabulary_size is 5), got -1 in row 12{UNSEEN}",
+    ),
+    "float beyond": (
+        [ID],
+        {"a": [1.0, 1e19]},
+        f"ids of 'a' must be in [0, 5) (its vocabulary_size is 5), got 1e+19 in row 11{UNSEEN}",
+    ),
     "uint64 beyond": ([ID], {"a": np.array([2**64 - 1], dtype=np.uint64)}, "got 18446744073709551615 in row 10"),
-    "object beyond": ([ID], {"a": np.array([0, 2**70], dtype=object)}, f"ids of 'a' must be 64-bit integers, got {2**70} in row 11"),
-    "infinite id": ([ID], {"a": [1, np.inf]}, "ids of 'a' must be in [0, 5) (its vocabulary_size is 5), got inf in row 11"),
-    "in a sequence": ([SEQ], {"s": [[1, 2, 3], [0, 7, 0]]}, f"ids of 's' must be in [0, 5) (its vocabulary_size is 5), got 7 in row 11, position 1{UNSEEN}"),
+    "object beyond": (
+        [ID],
+        {"a": np.array([0, 2**70], dtype=object)},
+        f"ids of 'a' must be 64-bit integers, got {2**70} in row 11",
+    ),
+    "infinite id": (
+        [ID],
+        {"a": [1, np.inf]},
+        "ids of 'a' must be in [0, 5) (its vocabulary_size is 5), got inf in row 11",
+    ),
+    "in a sequence": (
+        [SEQ],
+        {"s": [[1, 2, 3], [0, 7, 0]]},
+        f"ids of 's' must be in [0, 5) (its vocabulary_size is 5), got 7 in row 11, position 1{UNSEEN}",
+    ),
     "fractional id": ([ID], {"a": [1, 2.5]}, "ids of 'a' must be whole numbers, got 2.5 in row 11"),
-    "fractional object": ([ID], {"a": np.array([1, 2.5], dtype=object)}, "ids of 'a' must be integers, got 2.5 in row 11"),
-    "fractional decimal": ([ID], {"a": [Decimal(1), Decimal("1.5")]}, "ids of 'a' must be integers, got Decimal('1') in row 10"),
+    "fractional object": (
+        [ID],
+        {"a": np.array([1, 2.5], dtype=object)},
+        "ids of 'a' must be integers, got 2.5 in row 11",
+    ),
+    "fractional decimal": (
+        [ID],
+        {"a": [Decimal(1), Decimal("1.5")]},
+        "ids of 'a' must be integers, got Decimal('1') in row 10",
+    ),
     "NaN id": ([ID], {"a": [1, np.nan]}, "ids of 'a' must be whole numbers, got a missing value in row 11"),
     "None id": ([ID], {"a": [1, None]}, "ids of 'a' must be integers, got a missing value (None) in row 11"),
-    "NA id": ([ID], pd.DataFrame({"a": pd.array([1, pd.NA], dtype="boolean").astype(object)}), "ids of 'a' must be integers, got a missing value (<NA>) in row 11"),
-    "null of polars": ([ID], pl.DataFrame({"a": [1, None]}), "ids of 'a' must be whole numbers, got a missing value in row 11"),
-    "null of pyarrow": ([ID], pa.table({"a": [1, None]}), "ids of 'a' must be whole numbers, got a missing value in row 11"),
-    "None in a list": ([SEQ], {"s": [[1], [2, None]]}, "ids of 's' must be integers, got a missing value (None) in row 11, position 1"),
-    "null in a list of polars": ([SEQ], pl.DataFrame({"s": [[1], [2, None]]}), "ids of 's' must be whole numbers, got a missing value in row 11, position 1"),
+    "NA id": (
+        [ID],
+        pd.DataFrame({"a": pd.array([1, pd.NA], dtype="boolean").astype(object)}),
+        "ids of 'a' must be integers, got a missing value (<NA>) in row 11",
+    ),
+    "null of polars": (
+        [ID],
+        pl.DataFrame({"a": [1, None]}),
+        "ids of 'a' must be whole numbers, got a missing value in row 11",
+    ),
+    "null of pyarrow": (
+        [ID],
+        pa.table({"a": [1, None]}),
+        "ids of 'a' must be whole numbers, got a missing value in row 11",
+    ),
+    "None in a list": (
+        [SEQ],
+        {"s": [[1], [2, None]]},
+        "ids of 's' must be integers, got a missing value (None) in row 11, position 1",
+    ),
+    "null in a list of polars": (
+        [SEQ],
+        pl.DataFrame({"s": [[1], [2, None]]}),
+        "ids of 's' must be whole numbers, got a missing value in row 11, position 1",
+    ),
     "text": ([ID], {"a": ["x", "y"]}, f"ids of 'a' must be integers, got 'x' (<U1) in row 10{ENCODE}"),
-    "text of pandas": ([ID], pd.DataFrame({"a": pd.Series([1, "y"], dtype=object)}), f"ids of 'a' must be integers, got 'y' in row 11{ENCODE}"),
+    "text of pandas": (
+        [ID],
+        pd.DataFrame({"a": pd.Series([1, "y"], dtype=object)}),
+        f"ids of 'a' must be integers, got 'y' in row 11{ENCODE}",
+    ),
     "text in lists": ([SEQ], {"s": [["x"], []]}, f"ids of 's' must be integers, got 'x' in row 10, position 0{ENCODE}"),
     "dates": ([ID], {"a": np.array(["2020-01-01"], dtype="datetime64[D]")}, "ids of 'a' must be integers, got "),
-    "missing text": ([TEXT], {"h": ["x", None]}, "ids of 'h' must be integers or strings, got a missing value (None) in row 11"),
-    "missing text, NaN": ([TEXT], pd.DataFrame({"h": ["x", None]}), "ids of 'h' must be integers or strings, got a missing value (nan) in row 11"),
-    "missing category": ([TEXT], pd.DataFrame({"h": pd.Categorical(["x", None])}), "ids of 'h' must be integers or strings, got a missing value (nan) in row 11"),
-    "missing text, NA": ([TEXT], pd.DataFrame({"h": pd.array(["x", None], dtype="string")}), "ids of 'h' must be integers or strings, got a missing value (<NA>) in row 11"),
-    "missing text of polars": ([TEXT], pl.DataFrame({"h": ["x", None]}), "ids of 'h' must be integers or strings, got a missing value (None) in row 11"),
+    "missing text": (
+        [TEXT],
+        {"h": ["x", None]},
+        "ids of 'h' must be integers or strings, got a missing value (None) in row 11",
+    ),
+    "missing text, NaN": (
+        [TEXT],
+        pd.DataFrame({"h": pd.Series(["x", np.nan], dtype=object)}),
+        "ids of 'h' must be integers or strings, got a missing value (nan) in row 11",
+    ),
+    "missing category": (
+        [TEXT],
+        pd.DataFrame({"h": pd.Categorical(["x", None])}),
+        "ids of 'h' must be integers or strings, got a missing value (nan) in row 11",
+    ),
+    "missing text, NA": (
+        [TEXT],
+        pd.DataFrame({"h": pd.array(["x", None], dtype="string")}),
+        "ids of 'h' must be integers or strings, got a missing value (<NA>) in row 11",
+    ),
+    "missing text of polars": (
+        [TEXT],
+        pl.DataFrame({"h": ["x", None]}),
+        "ids of 'h' must be integers or strings, got a missing value (None) in row 11",
+    ),
     "bytes": ([TEXT], {"h": [b"x"]}, "ids of 'h' must be integers, got b'x' (|S1) in row 10"),
     "wide integer": ([TEXT], {"h": [1, 2**64]}, f"ids of 'h' must be 64-bit integers, got {2**64} in row 11"),
-    "NaN number": ([DenseFeat("d")], {"d": [1, np.nan]}, "'d' must hold finite numbers (as float32), got nan in row 11"),
-    "infinite number": ([DenseFeat("d", 2)], {"d": [[1, 2], [3, -np.inf]]}, "'d' must hold finite numbers (as float32), got -inf in row 11, position 1"),
-    "too large a number": ([DenseFeat("d")], {"d": [1e39]}, "'d' must hold finite numbers (as float32), got 1e+39 in row 10"),
+    "NaN number": (
+        [DenseFeat("d")],
+        {"d": [1, np.nan]},
+        "'d' must hold finite numbers (as float32), got nan in row 11",
+    ),
+    "infinite number": (
+        [DenseFeat("d", 2)],
+        {"d": [[1, 2], [3, -np.inf]]},
+        "'d' must hold finite numbers (as float32), got -inf in row 11, position 1",
+    ),
+    "too large a number": (
+        [DenseFeat("d")],
+        {"d": [1e39]},
+        "'d' must hold finite numbers (as float32), got 1e+39 in row 10",
+    ),
     "None number": ([DenseFeat("d")], {"d": [1.5, None]}, "'d' must be numbers, got None (object) in row 11"),
     "text for a number": ([DenseFeat("d")], {"d": ["1.5"]}, "'d' must be numbers, got '1.5' (<U3) in row 10"),
     "wrong width": ([DenseFeat("d", 3)], {"d": [[1, 2], [3, 4]]}, "'d' must have shape (N, 3), got (2, 2)"),
     "wrong width of an id": ([ID], {"a": [[1, 2], [3, 4]]}, "'a' must have shape (N,), got (2, 2)"),
     "ragged numbers": ([DenseFeat("d", 2)], {"d": [[1, 2], [3]]}, "'d' must hold 2 element(s) a row, got 1 in row 11"),
     "ragged ids": ([ID], {"a": [[1], []]}, "'a' must hold 1 element(s) a row, got 0 in row 11"),
-    "too long a sequence": ([SEQ], {"s": [[1], [1, 2, 3, 4]]}, "'s' must hold at most 3 element(s) a row, got 4 in row 11: cut the sequences, or raise maxlen"),
-    "too long, polars": ([SEQ], pl.DataFrame({"s": [[1], [1, 2, 3, 4]]}), "'s' must hold at most 3 element(s) a row, got 4 in row 11"),
+    "too long a sequence": (
+        [SEQ],
+        {"s": [[1], [1, 2, 3, 4]]},
+        "'s' must hold at most 3 element(s) a row, got 4 in row 11: cut the sequences, or raise maxlen",
+    ),
+    "too long, polars": (
+        [SEQ],
+        pl.DataFrame({"s": [[1], [1, 2, 3, 4]]}),
+        "'s' must hold at most 3 element(s) a row, got 4 in row 11",
+    ),
     "too wide a sequence": ([SEQ], {"s": np.zeros((2, 4), int)}, "'s' must have shape (N, 3), got (2, 4)"),
     "lists and numbers": ([SEQ], {"s": [[1], 2]}, "'s' must hold a list or nothing in every row, got 2 in row 1"),
     "missing column": ([ID, DenseFeat("d")], {"a": [1], "e": [2]}, "the input lacks ['d']; it has ['a', 'e']"),
-    "missing column, pandas": ([ID, DenseFeat("d")], pd.DataFrame({"a": [1], 3: [2]}), "the input lacks ['d']; it has ['a', '3']"),
-    "unequal lengths": ([ID, DenseFeat("d")], {"a": [1, 2], "d": [1.0]}, "all inputs must have the same number of rows: 'a' has 2, 'd' has 1"),
+    "missing column, pandas": (
+        [ID, DenseFeat("d")],
+        pd.DataFrame({"a": [1], 3: [2]}),
+        "the input lacks ['d']; it has ['a', '3']",
+    ),
+    "unequal lengths": (
+        [ID, DenseFeat("d")],
+        {"a": [1, 2], "d": [1.0]},
+        "all inputs must have the same number of rows: 'a' has 2, 'd' has 1",
+    ),
     "empty": ([ID], {"a": []}, "the input is empty: at least one row is needed"),
     "empty matrix": ([ID], np.zeros((0, 1)), "the input is empty: at least one row is needed"),
-    "list too short": ([ID, DenseFeat("d")], [[1]], "a list of inputs must hold 2 arrays in the order ['a', 'd'], got 1"),
-    "matrix too narrow": ([ID, DenseFeat("d")], np.zeros((2, 1)), "a packed input must have shape (N, 2), columns as in feature_index, got (2, 1)"),
+    "list too short": (
+        [ID, DenseFeat("d")],
+        [[1]],
+        "a list of inputs must hold 2 arrays in the order ['a', 'd'], got 1",
+    ),
+    "matrix too narrow": (
+        [ID, DenseFeat("d")],
+        np.zeros((2, 1)),
+        "a packed input must have shape (N, 2), columns as in feature_index, got (2, 1)",
+    ),
     "single value": ([ID], {"a": 3}, "'a' must hold one value for each sample, got the single value 3"),
     "single string": ([TEXT], {"h": "user"}, "'h' must hold one value for each sample, got the single value 'user'"),
-    "single tensor": ([ID], {"a": torch.tensor(3)}, "'a' must hold one value for each sample, got the single value tensor(3)"),
-    "negative length": ([VarLenSparseFeat(SparseFeat("s", 5), 2, length_name="n")], {"s": [[1, 2]], "n": [-1]}, "lengths in 'n' must be >= 0, got -1 in row 10"),
-    "fractional length": ([VarLenSparseFeat(SparseFeat("s", 5), 2, length_name="n")], {"s": [[1, 2]], "n": [1.5]}, "lengths in 'n' must be whole numbers, got 1.5 in row 10"),
-    "negative weight": ([VarLenSparseFeat(SparseFeat("s", 5), 2, weight_name="w")], {"s": [[1, 2]], "w": [[0, -0.5]]}, "'w' must hold finite numbers >= 0 (as float32), got -0.5 in row 10, position 1"),
-    "NaN weight": ([VarLenSparseFeat(SparseFeat("s", 5), 2, weight_name="w")], {"s": [[1, 2]], "w": [[np.nan, 1]]}, "'w' must hold finite numbers >= 0 (as float32), got nan in row 10, position 0"),
-}  # fmt: skip
+    "single tensor": (
+        [ID],
+        {"a": torch.tensor(3)},
+        "'a' must hold one value for each sample, got the single value tensor(3)",
+    ),
+    "negative length": (
+        [VarLenSparseFeat(SparseFeat("s", 5), 2, length_name="n")],
+        {"s": [[1, 2]], "n": [-1]},
+        "lengths in 'n' must be >= 0, got -1 in row 10",
+    ),
+    "fractional length": (
+        [VarLenSparseFeat(SparseFeat("s", 5), 2, length_name="n")],
+        {"s": [[1, 2]], "n": [1.5]},
+        "lengths in 'n' must be whole numbers, got 1.5 in row 10",
+    ),
+    "negative weight": (
+        [VarLenSparseFeat(SparseFeat("s", 5), 2, weight_name="w")],
+        {"s": [[1, 2]], "w": [[0, -0.5]]},
+        "'w' must hold finite numbers >= 0 (as float32), got -0.5 in row 10, position 1",
+    ),
+    "NaN weight": (
+        [VarLenSparseFeat(SparseFeat("s", 5), 2, weight_name="w")],
+        {"s": [[1, 2]], "w": [[np.nan, 1]]},
+        "'w' must hold finite numbers >= 0 (as float32), got nan in row 10, position 0",
+    ),
+}
 
 
 @pytest.mark.parametrize("case", ERRORS)
@@ -325,7 +490,9 @@ def test_errors_name_feature_row_value_and_limit(case: str) -> None:
 
 def test_other_types_are_refused() -> None:
     for x in (None, 3, "train.csv", iter([1])):
-        with pytest.raises(TypeError, match="inputs must be a dict, list, 2-D array, table or iterable of batches, got "):
+        with pytest.raises(
+            TypeError, match="inputs must be a dict, list, 2-D array, table or iterable of batches, got "
+        ):
             to_arrays(x, FeatureSchema([ID]))
 
 
@@ -345,7 +512,14 @@ def test_used_by_length_is_at_most_the_width() -> None:
 
 
 def test_a_length_that_is_also_a_feature() -> None:
-    schema = FeatureSchema([SparseFeat("n", 4), DenseFeat("m"), VarLenSparseFeat(SparseFeat("s", 4), 3, length_name="n"), VarLenSparseFeat(SparseFeat("t", 4), 3, length_name="m")])
+    schema = FeatureSchema(
+        [
+            SparseFeat("n", 4),
+            DenseFeat("m"),
+            VarLenSparseFeat(SparseFeat("s", 4), 3, length_name="n"),
+            VarLenSparseFeat(SparseFeat("t", 4), 3, length_name="m"),
+        ]
+    )
     got = to_arrays({"n": [2], "m": [3], "s": [[1, 1, 1]], "t": [[2, 2, 2]]}, schema)
     assert got.ids.tolist() == [[2, 1, 1, 1, 2, 2, 2, 2, 3]]
     assert got.dense.tolist() == [[3.0]]

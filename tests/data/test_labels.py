@@ -106,7 +106,11 @@ def test_labels_are_a_copy() -> None:
         ([1, np.inf], [("", "regression")], "labels must be finite numbers for a regression task, got inf in row 11"),
         ([1, np.nan], [("", "regression")], "labels must be finite numbers for a regression task, got nan in row 11"),
         ([[0, 1], [2, 1]], TWO, "labels of 'click' must be in [0, 1] for a binary task, got 2.0 in row 11"),
-        ([[0, 1], [1, -np.inf]], TWO, "labels of 'time' must be finite numbers for a regression task, got -inf in row 11"),
+        (
+            [[0, 1], [1, -np.inf]],
+            TWO,
+            "labels of 'time' must be finite numbers for a regression task, got -inf in row 11",
+        ),
         ([0, 3], CLASSES, "labels must be integers in [0, 3) for a multiclass task, got 3.0 in row 11"),
         ([0, 1.5], CLASSES, "labels must be integers in [0, 3) for a multiclass task, got 1.5 in row 11"),
         ([0, 1, 1], ONE, "inputs and labels must have the same number of rows: 2 inputs, 3 labels"),
@@ -124,7 +128,9 @@ def test_refused(y: Any, tasks: Any, message: str) -> None:
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("weight", [[1, 0.5], np.array([[1], [0.5]]), pd.Series([1, 0.5]), pl.Series([1.0, 0.5]), torch.tensor([1, 0.5])])
+@pytest.mark.parametrize(
+    "weight", [[1, 0.5], np.array([[1], [0.5]]), pd.Series([1, 0.5]), pl.Series([1.0, 0.5]), torch.tensor([1, 0.5])]
+)
 def test_weights(weight: Any) -> None:
     out = to_weights(weight, 2)
     assert out.dtype == np.float32

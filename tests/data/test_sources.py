@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -61,10 +62,10 @@ def test_shuffling_depends_on_seed_and_epoch_only() -> None:
     torch.manual_seed(2)
     np.random.seed(2)
     assert ids(list(source.examples(7, (3, 0)))) == first
-    assert ids(list(source.examples(50, (3, 0))))[0] == sum(first, [])  # one order, whatever the batch size
+    assert ids(list(source.examples(50, (3, 0))))[0] == list(chain(*first))  # one order, whatever the batch size
     others = [ids(list(source.examples(7, seed))) for seed in ((3, 1), (4, 0), (0, 3))]
     assert len({str(o) for o in [first, *others]}) == 4
-    assert sorted(sum(first, [])) == list(range(50))
+    assert sorted(chain(*first)) == list(range(50))
 
 
 def test_rows_stay_together_when_shuffled() -> None:
@@ -105,7 +106,9 @@ def test_sequences_are_cut_to_the_longest_of_the_batch() -> None:
     assert [b.widths for b in by_one] == [(1, 1), (3, 2), (1, 1), (4, 3)]  # an empty sequence keeps one element
     assert by_one[2].ids.tolist() == [[3, 0, 0, 0]]
     for b in by_two:
-        assert torch.equal(schema.unpack(schema.pack(b)).ids, torch.from_numpy(to_arrays(x, schema).ids)[b.ids[:, 0].long() - 1].long())
+        assert torch.equal(
+            schema.unpack(schema.pack(b)).ids, torch.from_numpy(to_arrays(x, schema).ids)[b.ids[:, 0].long() - 1].long()
+        )
 
 
 def test_split_takes_the_last_rows() -> None:
@@ -121,7 +124,9 @@ def test_split_takes_the_last_rows() -> None:
         small = make_source(SCHEMA, data(3), [0, 1, 0], LABELS)
         assert isinstance(small, ArraySource)
         if fraction == 0.99:
-            with pytest.raises(ValueError, match=r"validation_split=0.99 of 3 rows leaves 0 to train on and 3 to validate on"):
+            with pytest.raises(
+                ValueError, match=r"validation_split=0.99 of 3 rows leaves 0 to train on and 3 to validate on"
+            ):
                 small.split(fraction)
         else:
             assert len(small.split(fraction)[1]) == 1
@@ -169,12 +174,18 @@ def test_groups_from_a_feature(x: Any) -> None:
 
 def test_groups_from_elsewhere() -> None:
     labels = LABELS._replace(group_columns=["session", "groups"])
-    (example,) = make_source(SCHEMA, {**data(2), "session": ["x", "y"]}, [0, 1], labels, groups={"groups": [7, 8]}).examples(9)
+    (example,) = make_source(
+        SCHEMA, {**data(2), "session": ["x", "y"]}, [0, 1], labels, groups={"groups": [7, 8]}
+    ).examples(9)
     assert example.groups["session"].tolist() == ["x", "y"]
     assert example.groups["groups"].tolist() == [7, 8]
-    (example,) = make_source(SCHEMA, data(2), [0, 1], LABELS._replace(group_columns=["groups"]), groups=[7, 8]).examples(9)
+    (example,) = make_source(
+        SCHEMA, data(2), [0, 1], LABELS._replace(group_columns=["groups"]), groups=[7, 8]
+    ).examples(9)
     assert example.groups["groups"].tolist() == [7, 8]
-    with pytest.raises(ValueError, match=r"needs the group 'session': give x a column 'session', or pass groups=\{'session': array\}"):
+    with pytest.raises(
+        ValueError, match=r"needs the group 'session': give x a column 'session', or pass groups=\{'session': array\}"
+    ):
         make_source(SCHEMA, data(2), [0, 1], labels)
     with pytest.raises(ValueError, match="the group 'groups' must have one value for each of 2 rows, got 3"):
         make_source(SCHEMA, {**data(2), "session": [1, 2]}, [0, 1], labels, groups={"groups": [7, 8, 9]})
@@ -192,7 +203,19 @@ def test_what_is_a_stream() -> None:
     loader = DataLoader(TensorDataset(torch.zeros(2, 2), torch.zeros(2)))
     for stream in (batches(1), iter([1]), loader, map(str, [1])):
         assert is_stream(stream)
-    for held in ({}, [], (), np.zeros(2), torch.zeros(2), pd.DataFrame(), pl.DataFrame(), pa.table({}), "file.csv", 3, None):
+    for held in (
+        {},
+        [],
+        (),
+        np.zeros(2),
+        torch.zeros(2),
+        pd.DataFrame(),
+        pl.DataFrame(),
+        pa.table({}),
+        "file.csv",
+        3,
+        None,
+    ):
         assert not is_stream(held)
 
 
@@ -261,7 +284,9 @@ def test_data_loader(dataset: Any) -> None:
         assert [e.y.flatten().tolist() for e in examples if e.y is not None] == [[0.0, 1.0], [0.0, 1.0], [0.0]]
 
 
-@pytest.mark.parametrize("kind", ["labelled dicts", "dicts", "labelled matrices", "TensorDataset of one", "lists", "frames"])
+@pytest.mark.parametrize(
+    "kind", ["labelled dicts", "dicts", "labelled matrices", "TensorDataset of one", "lists", "frames"]
+)
 def test_streams_to_predict(kind: str) -> None:
     matrix = np.array([[3, 1.5], [4, 2.5]])
     items: dict[str, Any] = {
@@ -301,11 +326,31 @@ def test_stream_errors_name_the_batch_and_the_row() -> None:
 @pytest.mark.parametrize(
     ("item", "error", "message"),
     [
-        ({"a": [1], "d": [1.0]}, ValueError, "batch 0 of the stream: an item of the stream must be (x, y) or (x, y, sample_weight), got dict"),
-        ((1, 2, 3, 4), ValueError, "batch 0 of the stream: an item of the stream must be (x, y) or (x, y, sample_weight), got tuple"),
-        ((3, [1]), TypeError, "batch 0 of the stream: inputs must be a dict, list, 2-D array, table or iterable of batches, got int"),
-        (({"a": [1], "d": [1.0]}, [3]), ValueError, "batch 0 of the stream: labels must be in [0, 1] for a binary task, got 3.0 in row 0"),
-        (({"a": [1], "d": [1.0]}, [1], [-1]), ValueError, "batch 0 of the stream: sample_weight must be finite and >= 0, got -1.0 in row 0"),
+        (
+            {"a": [1], "d": [1.0]},
+            ValueError,
+            "batch 0 of the stream: an item of the stream must be (x, y) or (x, y, sample_weight), got dict",
+        ),
+        (
+            (1, 2, 3, 4),
+            ValueError,
+            "batch 0 of the stream: an item of the stream must be (x, y) or (x, y, sample_weight), got tuple",
+        ),
+        (
+            (3, [1]),
+            TypeError,
+            "batch 0 of the stream: inputs must be a dict, list, 2-D array, table or iterable of batches, got int",
+        ),
+        (
+            ({"a": [1], "d": [1.0]}, [3]),
+            ValueError,
+            "batch 0 of the stream: labels must be in [0, 1] for a binary task, got 3.0 in row 0",
+        ),
+        (
+            ({"a": [1], "d": [1.0]}, [1], [-1]),
+            ValueError,
+            "batch 0 of the stream: sample_weight must be finite and >= 0, got -1.0 in row 0",
+        ),
         (({"a": [], "d": []}, []), ValueError, "batch 0 of the stream: the input is empty: at least one row is needed"),
     ],
 )

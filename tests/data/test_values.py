@@ -30,6 +30,18 @@ def test_tables(frame: Any) -> None:
     assert column_of(frame, "c") is None
 
 
+def test_columns_named_as_methods() -> None:
+    names = ["column_names", "get_column", "columns", "iloc", "column", "list", "type"]
+    for frame in (
+        pd.DataFrame({n: [1] for n in names}),
+        pl.DataFrame({n: [1] for n in names}),
+        pa.table({n: [1] for n in names}),
+    ):
+        assert is_table(frame)
+        assert names_of(frame) == names
+        assert [to_numpy(column_of(frame, n)).tolist() for n in names] == [[1]] * len(names)
+
+
 def test_what_is_no_table() -> None:
     for x in ({"a": 1}, [1], np.zeros((2, 2)), torch.zeros(2), pd.Series([1]), None):
         assert not is_table(x)
@@ -110,7 +122,11 @@ def test_ragged_text_and_emptiness() -> None:
         flat, sizes = ragged(values) or (None, None)
         assert flat.tolist() == ["a", "b", "c"]
         assert sizes.tolist() == [1, 2]
-    for nothing in (pl.Series([[], []], dtype=pl.List(pl.Int64)), pa.array([[], []], pa.list_(pa.int64())), pa.chunked_array([], pa.list_(pa.int64()))):
+    for nothing in (
+        pl.Series([[], []], dtype=pl.List(pl.Int64)),
+        pa.array([[], []], pa.list_(pa.int64())),
+        pa.chunked_array([], pa.list_(pa.int64())),
+    ):
         flat, sizes = ragged(nothing) or (None, None)
         assert len(flat) == 0
         assert sizes.sum() == 0
@@ -144,7 +160,16 @@ def test_lists_beside_other_values() -> None:
 
 @pytest.mark.parametrize(
     ("value", "missing"),
-    [(None, True), (float("nan"), True), (np.float32("nan"), True), (pd.NA, True), (pd.NaT, True), (0, False), ("", False), ([], False)],
+    [
+        (None, True),
+        (float("nan"), True),
+        (np.float32("nan"), True),
+        (pd.NA, True),
+        (pd.NaT, True),
+        (0, False),
+        ("", False),
+        ([], False),
+    ],
 )
 def test_is_missing(value: Any, missing: bool) -> None:
     assert is_missing(value) is missing
@@ -154,7 +179,12 @@ def test_floats_copies_and_converts() -> None:
     array = np.ones(3, dtype=np.float32)
     out = floats(array, "x", 0)
     assert not np.shares_memory(out, array)
-    for values in ([True, False], [1, 0], np.array([Decimal(1), 0], dtype=object), np.array([True, np.float16(0)], dtype=object)):
+    for values in (
+        [True, False],
+        [1, 0],
+        np.array([Decimal(1), 0], dtype=object),
+        np.array([True, np.float16(0)], dtype=object),
+    ):
         out = floats(np.asarray(values), "x", 0)
         assert out.dtype == np.float32
         assert out.tolist() == [1.0, 0.0]
@@ -169,7 +199,10 @@ def test_floats_copies_and_converts() -> None:
         (np.array([1.0, pd.NA], dtype=object), "x must be numbers, got <NA> (object) in row 11"),
         (np.array(["1.5"]), "x must be numbers, got '1.5' (<U3) in row 10"),
         (np.array([1, [2]], dtype=object), "x must be numbers, got [2] (object) in row 11"),
-        (np.array(["2020-01-01"], dtype="datetime64[D]"), "x must be numbers, got '2020-01-01' (datetime64[D]) in row 10"),
+        (
+            np.array(["2020-01-01"], dtype="datetime64[D]"),
+            "x must be numbers, got '2020-01-01' (datetime64[D]) in row 10",
+        ),
         (np.array([1j]), "x must be numbers, got 1j (complex128) in row 10"),
     ],
 )

@@ -47,7 +47,12 @@ def test_a_model_by_hand() -> None:
 
 def test_attributes_that_users_touch() -> None:
     model = deepfm()
-    assert list(model.feature_index.items()) == [("user", (0, 1)), ("item", (1, 2)), ("tags", (2, 5)), ("price", (5, 7))]
+    assert list(model.feature_index.items()) == [
+        ("user", (0, 1)),
+        ("item", (1, 2)),
+        ("tags", (2, 5)),
+        ("price", (5, 7)),
+    ]
     assert model.dnn_feature_columns == model.linear_feature_columns == COLUMNS
     assert model.embedding_size == 4
     assert list(model.embedding_dict) == ["user", "item", "tags"]
@@ -62,7 +67,7 @@ def test_attributes_that_users_touch() -> None:
 
 
 def test_embedding_size() -> None:
-    with pytest.raises(ValueError, match="needs one embedding_dim.*'a': 2, 'b': 4"):
+    with pytest.raises(ValueError, match=r"needs one embedding_dim.*'a': 2, 'b': 4"):
         _ = BaseModel([], [SparseFeat("a", 3, 2), SparseFeat("b", 3, 4)]).embedding_size
     with pytest.raises(IndexError, match="no sparse column"):
         _ = BaseModel([], [DenseFeat("a")]).embedding_size
@@ -240,7 +245,7 @@ def test_state_dict_both_ways_and_its_errors() -> None:
     key = "embedding_dict.user.weight"
     with pytest.raises(RuntimeError, match=f"Missing key.*{key}"):
         other.load_state_dict({k: v for k, v in state.items() if k != key})
-    with pytest.raises(RuntimeError, match="Unexpected key.*embedding_dict.usr.weight"):
+    with pytest.raises(RuntimeError, match=r"Unexpected key.*embedding_dict.usr.weight"):
         other.load_state_dict({**state, "embedding_dict.usr.weight": state[key]})
     with pytest.raises(RuntimeError, match=f"size mismatch for {key}"):
         other.load_state_dict({**state, key: torch.zeros(8, 4)})

@@ -20,7 +20,9 @@ TWO = (("click", "binary"), ("spend", "regression"))
 NAN = float("nan")
 
 
-def compiled(tasks: Any = TWO, loss: Any = ("binary_crossentropy", "mse"), metrics: Any = None, **kwargs: Any) -> Compiled:
+def compiled(
+    tasks: Any = TWO, loss: Any = ("binary_crossentropy", "mse"), metrics: Any = None, **kwargs: Any
+) -> Compiled:
     names, _, per_task = compile_metrics(metrics, tasks)
     return Compiled(tasks, compile_losses(loss, tasks)[1], per_task, names, **kwargs)
 
@@ -174,7 +176,11 @@ def test_a_task_without_labels_has_no_metric_and_is_left_out_of_the_mean() -> No
 
 def test_group_columns() -> None:
     both = (("a", "binary"), ("b", "binary"))
-    assert compiled(both, "focal", ["gauc:user", "ndcg@2:day", "gauc", "auc"]).group_columns == ["user", "day", "groups"]
+    assert compiled(both, "focal", ["gauc:user", "ndcg@2:day", "gauc", "auc"]).group_columns == [
+        "user",
+        "day",
+        "groups",
+    ]
 
 
 def test_what_compile_shows() -> None:

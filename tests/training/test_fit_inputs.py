@@ -189,7 +189,7 @@ def test_bad_inputs_are_found_before_the_first_step() -> None:
         model.fit(x, y + 2, verbose=0)
     with pytest.raises(ValueError, match="24 inputs, 23 labels"):
         model.fit(x, y[:-1], verbose=0)
-    with pytest.raises(ValueError, match="sample_weight must be finite and >= 0, got -1.0 in row 0"):
+    with pytest.raises(ValueError, match=r"sample_weight must be finite and >= 0, got -1\.0 in row 0"):
         model.fit(x, y, verbose=0, sample_weight=-np.ones(ROWS))
     assert_same_weights(before, model)
 
@@ -201,7 +201,7 @@ def test_bad_batches_are_found_before_the_step_that_would_use_them() -> None:
     one, other = deepfm(columns=FLAT), deepfm(columns=FLAT)
     for model in (one, other):
         model.compile("sgd", "binary_crossentropy", embedding_update="dense")
-    with pytest.raises(ValueError, match="batch 1 of the stream: 'age' must hold finite numbers.*in row 6"):
+    with pytest.raises(ValueError, match=r"batch 1 of the stream: 'age' must hold finite numbers.*in row 6"):
         one.fit(iter(stream), verbose=0)
     other.fit(iter(stream[:1]), verbose=0)
     assert_same_weights(one, other)

@@ -118,7 +118,9 @@ def test_mean_equals_sum_with_a_scaled_rate() -> None:
 
 def test_one_class_batches_and_batches_of_one_row() -> None:
     x, y = inputs(12), np.sort(labels(12))
-    model = ready(model=deepfm(dnn_use_bn=True, dnn_activation="dice"), metrics=["auc", "logloss", "acc", "ne", "pr_auc"])
+    model = ready(
+        model=deepfm(dnn_use_bn=True, dnn_activation="dice"), metrics=["auc", "logloss", "acc", "ne", "pr_auc"]
+    )
     history = model.fit(x, y, batch_size=1, epochs=2, shuffle=False, verbose=0).history
     assert all(np.isfinite(v).all() for v in history.values())
     assert np.isfinite(model.predict(x)).all()
@@ -283,7 +285,14 @@ def test_class_weight_is_a_sample_weight_but_not_in_the_validation() -> None:
     weight = np.where(y == 1, 3.0, 0.5)
     by_class, by_row = ready(), ready()
     by_class.fit(x, y, 10, verbose=0, validation_split=0.25, class_weight={1: 3.0, 0: 0.5})
-    by_row.fit(taken(x, slice(30)), y[:30], 10, verbose=0, sample_weight=weight[:30], validation_data=(taken(x, slice(30, 40)), y[30:]))
+    by_row.fit(
+        taken(x, slice(30)),
+        y[:30],
+        10,
+        verbose=0,
+        sample_weight=weight[:30],
+        validation_data=(taken(x, slice(30, 40)), y[30:]),
+    )
     assert_same_weights(by_class, by_row)
     assert by_class.history.history == by_row.history.history
     both, product = ready(), ready()
@@ -355,7 +364,14 @@ def test_batch_losses_add_up_to_the_loss() -> None:
 def test_callbacks_know_what_was_asked_for() -> None:
     recorder = Recorder()
     ready().fit(inputs(), labels(), 16, 3, 0, callbacks=[recorder])
-    expected = {"epochs": 3, "steps": 3, "samples": 40, "batch_size": 16, "metrics": ["loss", "auc", "logloss"], "verbose": 0}
+    expected = {
+        "epochs": 3,
+        "steps": 3,
+        "samples": 40,
+        "batch_size": 16,
+        "metrics": ["loss", "auc", "logloss"],
+        "verbose": 0,
+    }
     assert recorder.params == expected
 
 
@@ -371,7 +387,8 @@ def test_history_is_the_callers_if_given_and_begins_anew() -> None:
 
 
 @pytest.mark.parametrize(
-    ("every", "periods"), [(3, [30, 30, 20]), (0.5, [40, 40]), (0.4, [40, 40]), (0.3, [30, 30, 20]), (8, [80]), (100, [80])]
+    ("every", "periods"),
+    [(3, [30, 30, 20]), (0.5, [40, 40]), (0.4, [40, 40]), (0.3, [30, 30, 20]), (8, [80]), (100, [80])],
 )
 def test_eval_every_cuts_an_epoch_into_periods(every: Any, periods: list[int]) -> None:
     x, y, recorder = inputs(80), labels(80), Recorder()
@@ -454,7 +471,9 @@ def test_passes_within_an_epoch_have_orders_of_their_own() -> None:
     model = ready(embedding_update="dense")
     orders: list[list[tuple[int, int]]] = []
     objective = model.objective
-    object.__setattr__(model, "objective", lambda b: (orders.append([tuple(r) for r in b.ids[:, :2].tolist()]), objective(b))[1])
+    object.__setattr__(
+        model, "objective", lambda b: (orders.append([tuple(r) for r in b.ids[:, :2].tolist()]), objective(b))[1]
+    )
     model.fit(x, y, 40, 1, 0, steps_per_epoch=2)
     assert sorted(orders[0]) == sorted(orders[1])
     assert orders[0] != orders[1]
@@ -531,9 +550,15 @@ def test_streams_of_unknown_length() -> None:
 def test_a_stream_equals_the_same_batches_in_memory() -> None:
     x, y = inputs(20), labels(20)
     batches = [(taken(x, slice(i, i + 5)), y[i : i + 5]) for i in range(0, 20, 5)]
-    one, other, third = ready(embedding_update="dense"), ready(embedding_update="dense"), ready(embedding_update="dense")
+    one, other, third = (
+        ready(embedding_update="dense"),
+        ready(embedding_update="dense"),
+        ready(embedding_update="dense"),
+    )
     one.fit(x, y, 5, 2, 0, shuffle=False, validation_data=(x, y))
-    other.fit(DataLoader(batches, batch_size=None), epochs=2, verbose=0, validation_data=DataLoader(batches, batch_size=None))
+    other.fit(
+        DataLoader(batches, batch_size=None), epochs=2, verbose=0, validation_data=DataLoader(batches, batch_size=None)
+    )
     third.fit((b for b in batches * 2), epochs=2, steps_per_epoch=4, verbose=0, validation_data=(x, y))
     assert_same_weights(one, other)
     assert_same_weights(one, third)

@@ -96,7 +96,9 @@ def test_sparse_penalty_is_that_of_the_rows_touched() -> None:
     model.add_regularization_weight(model.embedding_dict.parameters(), l1=0.3)
     table, line = (weights_of(model)[f"{part}embedding_dict.user.weight"][[1, 3]] for part in ("", "linear_model."))
     with torch.no_grad():
-        data = F.binary_cross_entropy(model(torch.tensor([[1.0], [1], [3]]))[:, 0], torch.tensor(y).float(), reduction="sum")
+        data = F.binary_cross_entropy(
+            model(torch.tensor([[1.0], [1], [3]]))[:, 0], torch.tensor(y).float(), reduction="sum"
+        )
     expected = data + 0.1 * table.square().sum() + 0.3 * table.abs().sum() + 0.2 * line.square().sum()
     model.compile("sgd", "binary_crossentropy", embedding_update="sparse", learning_rate=0.1)
     history = model.fit(x, y, batch_size=3, verbose=0).history
@@ -232,7 +234,9 @@ def test_all_tables_frozen_at_once(mode: str) -> None:
     after = weights_of(model)
     for name in ("user", "item", "tags"):
         assert torch.equal(before[f"embedding_dict.{name}.weight"], after[f"embedding_dict.{name}.weight"])
-    assert not torch.equal(before["linear_model.embedding_dict.user.weight"], after["linear_model.embedding_dict.user.weight"])
+    assert not torch.equal(
+        before["linear_model.embedding_dict.user.weight"], after["linear_model.embedding_dict.user.weight"]
+    )
 
 
 def test_frozen_rows_enter_neither_the_norm_nor_the_momentum() -> None:
@@ -334,7 +338,9 @@ def test_all_groups_are_scheduled_in_proportion(mode: str) -> None:
 
 
 def test_plateau_falls_inside_fit() -> None:
-    _, rates = scheduled(schedule={"name": "plateau", "monitor": "loss", "factor": 0.5, "patience": 1, "mode": "max"}, epochs=3)
+    _, rates = scheduled(
+        schedule={"name": "plateau", "monitor": "loss", "factor": 0.5, "patience": 1, "mode": "max"}, epochs=3
+    )
     assert rates[:4] == [0.5] * 4
     assert rates[8:] == [0.25] * 4
 
