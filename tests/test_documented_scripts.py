@@ -366,7 +366,8 @@ model.compile(Adagrad(model.parameters(),0.1024),'binary_crossentropy',metrics=[
 es = EarlyStopping(monitor='val_binary_crossentropy', min_delta=0, verbose=1, patience=0, mode='min')
 mdckpt = ModelCheckpoint(filepath='model.ckpt', monitor='val_binary_crossentropy', verbose=1,
                          save_best_only=True, mode='min')
-history = model.fit(model_input,data[target].values,batch_size=256,epochs=10,verbose=2,validation_split=0.2,callbacks=[es,mdckpt])
+history = model.fit(model_input,data[target].values,batch_size=256,epochs=10,verbose=2,
+                    validation_split=0.2,callbacks=[es,mdckpt])
 print(history)
 """
 

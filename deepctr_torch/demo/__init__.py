@@ -20,6 +20,7 @@ logloss, and what was tried:
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,14 +71,17 @@ def run(out: Path, seed: int, console: Console, epochs: int = EPOCHS) -> tuple[d
 
 
 def _train_all(parts: Parts, seed: int, console: Console, epochs: int) -> list[Result]:
-    show.heading("DeepFM", "a linear part, a factorization machine and a DNN over the same embeddings", console)
-    results = [train(deepfm(parts.data, seed), parts, epochs)]
-    show.heading("DIN", "attention picks what matters for this movie among the user's last liked ones", console)
-    results.append(train(din(parts.data, seed), parts, epochs))
-    show.heading("Logistic regression", "of scikit-learn, on one-hot ids", console)
-    results.append(logistic_regression(parts))
-    show.heading("Gradient boosting", "of scikit-learn, on ordinal ids", console)
-    results.append(gradient_boosting(parts, seed))
+    data, results = parts.data, []
+    trainings: list[tuple[str, str, Callable[[], Result]]] = [
+        ("DeepFM", "a linear part, a factorization machine, a DNN", lambda: train(deepfm(data, seed), parts, epochs)),
+        ("DIN", "attention over the user's last liked movies", lambda: train(din(data, seed), parts, epochs)),
+        ("Logistic regression", "of scikit-learn, on one-hot ids", lambda: logistic_regression(parts)),
+        ("Gradient boosting", "of scikit-learn, on ordinal ids", lambda: gradient_boosting(parts, seed)),
+    ]
+    for name, text, training in trainings:
+        show.heading(name, text, console)
+        results.append(training())
+        show.trained(results[-1], console)
     return results
 
 

@@ -14,7 +14,7 @@ from .parts import METRICS, Parts, Result, score
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["curves", "farewell", "heading", "introduction", "loaded", "table"]
+__all__ = ["curves", "farewell", "heading", "introduction", "loaded", "table", "trained"]
 
 BEST = {"auc": max, "gauc": max, "logloss": min, "ne": min}
 
@@ -51,20 +51,25 @@ def heading(name: str, text: str, console: Console) -> None:
     console.print(f"\n[bold]{name}[/]: {text}", highlight=False)
 
 
+def trained(result: Result, console: Console) -> None:
+    console.print(f"trained in {result.seconds:.1f} s", highlight=False)
+
+
 def table(numbers: Mapping[str, Any], results: list[Result], parts: Parts, console: Console) -> None:
     """The comparison, best values marked, and what its columns mean."""
+    from rich import box
     from rich.table import Table
 
     best = {name: pick(numbers[r.name][name] for r in results) for name, pick in BEST.items()}
-    shown = Table(title=f"On the test part ({len(parts.y_test):,} ratings)")
+    shown = Table(title=f"On the test part ({len(parts.y_test):,} ratings)", box=box.SIMPLE, padding=0, pad_edge=False)
     shown.add_column("model", no_wrap=True)
-    for title in (*METRICS.values(), "samples/s", "seconds"):
-        shown.add_column(title, justify="right", no_wrap=True)
+    for title in (*METRICS.values(), "samples/s"):
+        shown.add_column(title, justify="right", no_wrap=True, min_width=len(title) + 1)
     for result in results:
         row = numbers[result.name]
         marks = {name: "[bold green]" if row[name] == best.get(name) else "[default]" for name in METRICS}
-        cells = [f"{marks[name]}{row[name]:.3f}[/]" for name in METRICS]
-        shown.add_row(result.name, *cells, f"{row['samples_per_s']:,.0f}", f"{result.seconds:.1f}")
+        cells = [f"{marks[name]}{row[name]:.4f}[/]" for name in METRICS]
+        shown.add_row(result.name, *cells, f"{row['samples_per_s']:,.0f}")
     console.print()
     console.print(shown)
     rates = f"{parts.y_fit.mean():.0%} of the ratings in training and {parts.y_test.mean():.0%} in the test"

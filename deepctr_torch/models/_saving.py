@@ -162,6 +162,7 @@ def _restore(model: BaseModel, saved: Mapping[str, Any] | None) -> None:
     arguments = {k: decode(v) for k, v in plain.items()}
     if isinstance(optimizer, dict):
         groups = [{"params": [model.get_parameter(n) for n in names]} for names in optimizer["groups"]]
+        arguments |= {"embedding_update": "auto", "embedding_optimizer": None, "embedding_lr": None}
         model.compile(getattr(torch.optim, optimizer["torch"])(groups, lr=0.001), **arguments)
     else:
         model.compile(optimizer, **{**arguments, "embedding_update": saved["mode"]})

@@ -41,7 +41,8 @@ class ModelMeta(type):
         with torch.random.fork_rng(devices=[]):
             model = super().__call__(*args, **kwargs)
         bound = inspect.signature(cls.__init__).bind(model, *args, **kwargs)  # type: ignore[misc]
-        object.__setattr__(model, "_arguments", dict(list(bound.arguments.items())[1:]))
+        given = list(bound.arguments.items())[1:]
+        object.__setattr__(model, "_arguments", {k: list(v) if isinstance(v, list) else v for k, v in given})
         return model
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .._checks import check_fraction
 from ..callbacks import History
@@ -258,13 +258,15 @@ class TrainableModel:
         """Every compiled metric over all of `x`; arguments as in `fit`."""
         compiled, _ = self._needed("evaluate")
         source = make_source(self.schema, x, y, self._labels(), sample_weight, groups)
-        values = evaluate_source(self, compiled, source, batch_size or DEFAULT_BATCH)
+        with torch.random.fork_rng(devices=[]):  # an iterator of a DataLoader draws from the global generator
+            values = evaluate_source(self, compiled, source, batch_size or DEFAULT_BATCH)
         return {name: value for name, value in values.items() if name != "loss"}
 
     def predict(self, x: Any, batch_size: int | None = 256) -> npt.NDArray[np.float64]:
         """Predictions, float64 [N, 1], [N, T] or [N, C], in the order of `x`; leaves the model in evaluation mode."""
         source = make_source(self.schema, x)
-        parts: list[Tensor] = [p.float().cpu() for _, p in predict_source(self, source, batch_size or DEFAULT_BATCH)]
+        with torch.random.fork_rng(devices=[]):  # as in evaluate
+            parts = [p.float().cpu() for _, p in predict_source(self, source, batch_size or DEFAULT_BATCH)]
         if not parts:
             raise ValueError("no batch to predict: the stream is empty")
         return torch.cat(parts, dim=0).numpy().astype(np.float64)

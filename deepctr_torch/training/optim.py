@@ -118,7 +118,8 @@ def make_optimizer(
 class JointOptimizer:
     """Several optimizers that look like one: `param_groups` of all, one `step`, one `state_dict`.
 
-    Row optimizers are stepped by `Update`, which knows the rows.
+    `Update` steps the row optimizers itself, since it knows the rows. In a loop of the user's, `step` finds them in the
+    gradients: the rows that have one.
     """
 
     def __init__(self, members: Sequence[optim.Optimizer | RowOptimizer]) -> None:
@@ -140,6 +141,11 @@ class JointOptimizer:
         for member in self.members:
             if isinstance(member, optim.Optimizer):
                 member.step()
+                continue
+            for table in member.param_groups[0]["params"]:
+                if table.grad is not None:
+                    rows = table.grad.ne(0).any(dim=1).nonzero()[:, 0]
+                    member.update(table, rows, table.grad[rows])
 
     def state_dict(self) -> dict[str, Any]:
         return {str(i): member.state_dict() for i, member in enumerate(self.members)}

@@ -93,6 +93,16 @@ def test_optimizers_of_ones_own_come_back(kind: str, tmp_path: Path) -> None:
     assert_same_weights(go_on(model), go_on(loaded))
 
 
+def test_an_optimizer_that_replaced_a_named_one_comes_back(tmp_path: Path) -> None:
+    model = deepfm()
+    model.compile("adam", "binary_crossentropy", ["auc"], embedding_update="sparse", embedding_lr=0.1)
+    model.optim = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    model.fit(X, Y, 10, verbose=0)
+    loaded = stored(model, tmp_path)
+    assert isinstance(loaded.optim, torch.optim.SGD)
+    assert_same_weights(go_on(model), go_on(loaded))
+
+
 def test_an_optimizer_class_comes_back(tmp_path: Path) -> None:
     model = fitted(torch.optim.NAdam, learning_rate=0.03)
     loaded = stored(model, tmp_path)

@@ -1,4 +1,4 @@
-"""User code written against DeepCTR-Torch: subclasses with a `forward`, `fit` or `compile` of their own, star imports."""
+"""User code for DeepCTR-Torch: subclasses with a `forward`, `fit` or `compile` of their own, star imports."""
 
 from __future__ import annotations
 
@@ -346,6 +346,54 @@ def test_input_from_feature_columns() -> None:
     torch.testing.assert_close(vectors[0][:, 0].detach(), table[torch.from_numpy(X["user"])])
     with pytest.raises(ValueError, match="dense features are not supported"):
         model.input_from_feature_columns(packed(model), COLUMNS, model.embedding_dict, support_dense=False)
+
+
+def test_lookup_helpers() -> None:
+    columns = [
+        SparseFeat("a", 5, 3, group_name="left"),
+        SparseFeat("b", 5, 3),
+        VarLenSparseFeat(SparseFeat("s", 4, 3), 2),
+    ]
+    tables = facade.create_embedding_matrix(columns, 0.5)
+    assert [(name, tuple(t.weight.shape)) for name, t in tables.items()] == [
+        ("a", (5, 3)),
+        ("b", (5, 3)),
+        ("s", (4, 3)),
+    ]
+    assert facade.create_embedding_matrix(columns, linear=True, sparse=True)["s"].weight.shape == (4, 1)
+    index = facade.build_input_features(columns)
+    X = torch.tensor([[1.0, 0, 3, 0], [4, 2, 0, 0]])
+    groups = facade.embedding_lookup(X, tables, index, columns[:2])
+    assert {name: [tuple(v.shape) for v in each] for name, each in groups.items()} == {
+        "left": [(2, 1, 3)],
+        "default_group": [(2, 1, 3)],
+    }
+    (only,) = facade.embedding_lookup(X, tables, index, columns[:2], ["b"], ["b"], to_list=True)
+    torch.testing.assert_close(only[:, 0], torch.stack([torch.zeros(3), tables["b"].weight[2]]))
+    sequences = facade.varlen_embedding_lookup(X, tables, index, columns[2:])
+    torch.testing.assert_close(sequences["s"][0], tables["s"].weight[[3, 0]])
+    (pooled,) = facade.get_varlen_pooling_list(sequences, X, index, columns[2:], "cpu")
+    torch.testing.assert_close(pooled[:, 0], torch.stack([tables["s"].weight[3], torch.zeros(3)]), rtol=1e-5, atol=1e-6)
+
+
+def test_lengths_weights_and_combined_inputs() -> None:
+    column = VarLenSparseFeat(SparseFeat("s", 4, 1), 2, "sum", "n", "w")
+    index = facade.build_input_features([column, DenseFeat("d", 2)])
+    X = torch.tensor([[3.0, 2, 1, 0.5, 9, 7, 8], [0, 1, 2, 2.0, 3.0, 5, 6]])
+    table = {"s": torch.tensor([[10.0], [20], [30], [40]])}
+    sequences = {"s": table["s"][X[:, :2].long()]}
+    (pooled,) = facade.get_varlen_pooling_list(sequences, X, index, [column], "cpu")
+    assert pooled.flatten().tolist() == [20.0, 80.0]
+    assert facade.maxlen_lookup(X, index, ["n"]).tolist() == [[1], [2]]
+    with pytest.raises(ValueError, match="needs a length_name"):
+        facade.maxlen_lookup(X, index, [])
+    (dense,) = facade.get_dense_input(X, index, [DenseFeat("d", 2)])
+    assert dense.tolist() == [[7.0, 8.0], [5.0, 6.0]]
+    assert combined_dnn_input([pooled, pooled], [dense]).tolist() == [[20, 20, 7, 8], [80, 80, 5, 6]]
+    assert combined_dnn_input([], [dense]).shape == (2, 2)
+    assert combined_dnn_input([pooled], []).shape == (2, 1)
+    with pytest.raises(NotImplementedError, match="two empty lists"):
+        combined_dnn_input([], [])
 
 
 # ------------------------------------------------------------------ star imports

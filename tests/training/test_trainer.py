@@ -613,6 +613,8 @@ def test_building_training_and_predicting_leave_the_global_generators_alone() ->
     model.predict(x)
     loader = DataLoader([(taken(x, slice(5)), y[:5])] * 4, batch_size=None, shuffle=True)
     model.fit(loader, verbose=0, epochs=2)
+    model.evaluate(loader)
+    model.predict(loader)
     assert state() == before
 
 

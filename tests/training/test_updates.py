@@ -419,6 +419,29 @@ def test_an_optimizer_may_be_replaced() -> None:
     assert_same_weights(model, reference)
 
 
+@pytest.mark.parametrize("optimizer", NAMES)
+def test_the_optimizer_also_steps_tables_in_somebody_elses_loop(optimizer: str) -> None:
+    x, y = all_rows()
+    models = []
+    for mode in ("dense", "sparse"):
+        model = deepfm(**PENALTY)
+        model.compile(optimizer, "binary_crossentropy", embedding_update=mode)
+        matrix = model.schema.pack(batch_of(model, x))
+        for _ in range(3):
+            model.optim.zero_grad()
+            loss = model.loss_func(model(matrix)[:, 0], torch.from_numpy(y), reduction="sum")
+            (loss + model.get_regularization_loss()[0]).backward()
+            model.optim.step()
+        models.append(model)
+    assert_same_weights(*models, rtol=1e-4, atol=1e-6)
+    before = weights_of(models[1])
+    models[1].optim.zero_grad()
+    models[1].embedding_dict["user"](torch.tensor([2])).sum().backward()
+    models[1].optim.step()
+    changed = (before["embedding_dict.user.weight"] != weights_of(models[1])["embedding_dict.user.weight"]).any(dim=1)
+    assert changed.nonzero()[:, 0].tolist() == [2]
+
+
 class Own(BaseModel):
     """A user's model with a forward of its own."""
 
@@ -501,3 +524,16 @@ def test_bf16_trains_near_fp32_and_keeps_float32_weights() -> None:
     assert exact != rough
     np.testing.assert_allclose(exact, rough, rtol=0.02)
     assert models[1].predict(x).dtype == np.float64
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["dense", "sparse"])
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns about itself
+def test_the_real_compiler_trains_the_same(mode: str) -> None:
+    x, y = inputs(40), labels(40)
+    plain, fast = deepfm(), deepfm()
+    plain.compile("adam", "binary_crossentropy", embedding_update=mode)
+    fast.compile("adam", "binary_crossentropy", embedding_update=mode, torch_compile=True)
+    for model in (plain, fast):
+        model.fit(x, y, batch_size=20, epochs=3, verbose=0)
+    assert_same_weights(plain, fast, rtol=1e-4, atol=1e-5)

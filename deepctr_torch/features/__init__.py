@@ -1,0 +1,31 @@
+"""The columns a user declares, and what they resolve to: `FeatureSchema`, the layout of every batch."""
+
+from __future__ import annotations
+
+from .columns import (
+    DenseFeat,
+    FeatureColumn,
+    SparseColumn,
+    SparseFeat,
+    VarLenSparseFeat,
+    build_input_features,
+    get_feature_names,
+)
+from .packing import check_exact, checkable, packed_ids, rows_packed
+from .schema import Batch, FeatureSchema
+
+__all__ = [
+    "Batch",
+    "DenseFeat",
+    "FeatureColumn",
+    "FeatureSchema",
+    "SparseColumn",
+    "SparseFeat",
+    "VarLenSparseFeat",
+    "build_input_features",
+    "check_exact",
+    "checkable",
+    "get_feature_names",
+    "packed_ids",
+    "rows_packed",
+]
