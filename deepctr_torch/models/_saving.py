@@ -111,7 +111,7 @@ def build(
     if cls is None:
         if not module.startswith(PACKAGE + "."):
             raise ValueError(f"{name} is a class of your own: pass custom_objects={{{name!r}: {name}}}")
-        cls = getattr(importlib.import_module(module), name)
+        cls = getattr(importlib.import_module(module), name, None)
         if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
             raise ValueError(f"a saved model must be of a model class, got {module}.{name}")
     arguments = {k: decode(v) for k, v in description["arguments"].items()}

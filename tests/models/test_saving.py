@@ -322,10 +322,8 @@ def test_clear_errors(tmp_path: Path) -> None:
     described = json.loads((tmp_path / "config.json").read_text())
     for change, message in (
         ({"format": 99}, "must be of format 1, got 99"),
-        (
-            {"module": "deepctr_torch.features", "class": "hash_rows"},
-            "must be of a model class, got deepctr_torch.features.hash",
-        ),
+        ({"class": "DeepFN"}, r"must be of a model class, got deepctr_torch\.models\.deepfm\.DeepFN"),
+        ({"module": "deepctr_torch.features", "class": "FeatureSchema"}, "must be of a model class"),
         ({"module": "os", "class": "system"}, "system is a class of your own"),
     ):
         (tmp_path / "config.json").write_text(json.dumps({**described, **change}))
