@@ -18,7 +18,14 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"  # samples of the documented examples, when they lie beside the checkout
 LOOPBACK = ("127.", "::1", "localhost")
 
-hypothesis.settings.register_profile("project", max_examples=50, deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile(  # nothing here goes by the clock: machines are noisy
+    "project",
+    max_examples=50,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("project")
 
 

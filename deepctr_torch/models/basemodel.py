@@ -77,6 +77,8 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
     obsolete_keys: ClassVar[tuple[str, ...]] = ()  # prefixes in old checkpoints of parts that were never used
     renamed_arguments: ClassVar[Mapping[str, str]] = {}  # documented names that never were -> ours, "" for none
     feature_index: OrderedDict[str, tuple[int, int]]
+    num_tasks: int
+    task_names: Sequence[str]
     _arguments: dict[str, Any]
 
     def __init__(

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.models.cases import CASES, OTHER, Case, inputs, labels
 
 from deepctr_torch import load_model
 from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
 from deepctr_torch.models import MODELS
+from tests.models.cases import CASES, OTHER, Case, inputs, labels
 
 every_model = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 LOSS = {"binary": "binary_crossentropy", "regression": "mse", "multiclass": "cross_entropy"}
@@ -47,7 +47,8 @@ def test_every_registered_model_has_a_case() -> None:
 def test_output_has_one_row_a_sample_and_one_column_a_task(case: Case, rows: int) -> None:
     model = case.make()
     prediction = model.predict(inputs(case.all_columns, rows))
-    assert prediction.shape == (rows, len(model.tasks)) and prediction.dtype == np.float64
+    assert prediction.shape == (rows, len(model.tasks))
+    assert prediction.dtype == np.float64
     assert ((prediction > 0) & (prediction < 1)).all()
     model.train()
     assert model(packed(model, case.all_columns, rows)).shape == (rows, len(model.tasks))
@@ -124,7 +125,8 @@ def test_penalties_reach_the_loss_and_the_gradient(case: Case) -> None:
         model = case.make(**{n: 0.0 for n in names if n != name} | {name: 0.5})
         penalized = [p for weights, _, l2 in model.regularization_weight if l2 for p in weights]
         expected = 0.5 * sum(float(p.detach().square().sum()) for p in set(penalized))
-        assert model.get_regularization_loss().item() == pytest.approx(expected, rel=1e-5) and expected > 0
+        assert model.get_regularization_loss().item() == pytest.approx(expected, rel=1e-5)
+        assert expected > 0
         biases = [n for n, p in model.named_parameters() if any(p is q for q in penalized) and n.endswith("bias")]
         assert biases == []
 
@@ -354,7 +356,8 @@ def test_deepcopy_is_independent(case: Case) -> None:
     twin = copy.deepcopy(model)
     assert np.array_equal(twin.predict(x), expected)
     twin.fit(x, y, batch_size=7, epochs=2, verbose=0)
-    assert np.array_equal(model.predict(x), expected) and not np.array_equal(twin.predict(x), expected)
+    assert np.array_equal(model.predict(x), expected)
+    assert not np.array_equal(twin.predict(x), expected)
 
 
 @every_model
@@ -378,7 +381,9 @@ def test_sparse_updates_leave_the_other_rows_alone(case: Case) -> None:
     }
     model.fit(x, labels(model, 6), batch_size=6, epochs=2, verbose=0)
     moved = (table.detach() != before).any(dim=1)
-    assert moved.any() and moved.sum() <= len(case.all_columns) and not moved.all()
+    assert moved.any()
+    assert moved.sum() <= len(case.all_columns)
+    assert not moved.all()
 
 
 @every_model
@@ -387,7 +392,8 @@ def test_training_lowers_the_loss(case: Case) -> None:
     rows = 64
     x, y = inputs(case.all_columns, rows), labels(model, rows)
     losses = compiled(model, learning_rate=0.02).fit(x, y, batch_size=16, epochs=12, verbose=0).history["loss"]
-    assert np.isfinite(losses).all() and losses[-1] < losses[0]
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
 
 
 @pytest.mark.parametrize("case", [c for c in CASES.values() if "num_classes" in c.parameters], ids=lambda c: c.name)

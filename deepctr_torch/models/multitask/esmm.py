@@ -56,7 +56,6 @@ class ESMM(BaseModel):
                 f"ESMM must have exactly two tasks, both binary, got {list(task_names)} of types {list(task_types)}"
             )
         set_tasks(self, task_types, task_names)
-        self.num_tasks, self.task_names = 2, task_names
         self.input_dim = self.compute_input_dim(dnn_feature_columns)
         self.tower_dnn_hidden_units = tower_dnn_hidden_units
 

@@ -56,7 +56,7 @@ class MMOE(BaseModel):
         )
         check_at_least("num_experts", num_experts, 2)
         set_tasks(self, task_types, task_names)
-        self.num_tasks, self.task_names, self.num_experts = len(task_names), task_names, num_experts
+        self.num_experts = num_experts
         self.input_dim = self.compute_input_dim(dnn_feature_columns)
         experts, tasks = [str(e) for e in range(num_experts)], [str(t) for t in range(self.num_tasks)]
         options = {

@@ -62,12 +62,8 @@ class PLE(BaseModel):
         for name in ("shared_expert_num", "specific_expert_num", "num_levels"):
             check_at_least(name, locals()[name], 1)
         set_tasks(self, task_types, task_names)
-        self.num_tasks, self.task_names = len(task_names), task_names
-        self.shared_expert_num, self.specific_expert_num, self.num_levels = (
-            shared_expert_num,
-            specific_expert_num,
-            num_levels,
-        )
+        self.shared_expert_num, self.specific_expert_num = shared_expert_num, specific_expert_num
+        self.num_levels = num_levels
         self.input_dim = self.compute_input_dim(dnn_feature_columns)
         self.expert_dnn_hidden_units, self.gate_dnn_hidden_units = expert_dnn_hidden_units, gate_dnn_hidden_units
         self.tower_dnn_hidden_units = tower_dnn_hidden_units

@@ -52,7 +52,6 @@ class SharedBottom(BaseModel):
             [], dnn_feature_columns, l2_reg_linear, l2_reg_embedding, init_std, seed, "binary", device, gpus
         )
         set_tasks(self, task_types, task_names)
-        self.num_tasks, self.task_names = len(task_names), task_names
         self.input_dim = self.compute_input_dim(dnn_feature_columns)
         self.bottom_dnn_hidden_units, self.tower_dnn_hidden_units = bottom_dnn_hidden_units, tower_dnn_hidden_units
         tasks = [str(t) for t in range(self.num_tasks)]
