@@ -1,11 +1,11 @@
-"""All models on MovieLens, side by side: the demo's split and features, the same settings for every model, several seeds.
+"""All models on MovieLens, side by side: the demo's split and features, one set of settings, several seeds.
 
     python benchmarks/model_table.py [--seeds 3] [--only DeepFM,DIN] [--epochs 12]
 
-Every model is trained on the fit part, stopped by the logloss of the validation part, and scored once on the test part. The settings
-are those that the demo chose for DeepFM on the validation part; no model is tuned for itself, so the table compares models under one
-budget, not at their best. Multi-task models learn "rating >= 4" and "rating >= 5". Writes `benchmarks/results/model_table.json` and the table
-of `docs/model-table.md`.
+Every model is trained on the fit part, stopped by the logloss of the validation part, and scored once on the test part.
+The settings are those that the demo chose for DeepFM on the validation part; no model is tuned for itself, so the table
+compares models under one budget, not at their best. Multi-task models learn "rating >= 4" and "rating >= 5". Writes
+`benchmarks/results/model_table.json` and `docs/model-table.md`.
 """
 
 from __future__ import annotations
@@ -166,13 +166,15 @@ def page(results: dict[str, list[dict[str, float]]], about: dict[str, Any]) -> s
     lines = [
         "# All models on MovieLens",
         "",
-        "The data, split and features of `deepctr-torch demo`: 100,004 ratings; the last fifth of each user's ratings is the test part. Mean and",
-        f"standard deviation of the test metrics over {about['seeds']} seeds. Training stops by the logloss of a validation part, and the test part is",
-        "scored once. Every model has the settings that the demo chose for DeepFM on the validation part; none is tuned for itself. So the",
-        "table compares models under one budget, not at their best, and differences below 0.002 mean nothing.",
+        "The data, split and features of `deepctr-torch demo`: 100,004 ratings; the last fifth of each user's ratings is the",
+        f"test part. Mean and standard deviation of the test metrics over {about['seeds']} seeds. Training stops by the",
+        "logloss of a validation part, and the test part is scored once. Every model has the settings that the demo chose for",
+        "DeepFM on the validation part; none is tuned for itself. So the table compares models under one budget, not at their",
+        "best, and differences below 0.002 mean nothing.",
         "",
-        f"Measured by `{about['command']}` on {about['machine']}, torch {about['torch']}, {about['threads']} threads. Samples a second are those of",
-        "training (for logistic regression and LightGBM: rows times passes or rounds). LightGBM's parameters are its leaves.",
+        f"Measured by `{about['command']}` on {about['machine']}, torch {about['torch']}.",
+        "Samples a second are those of training (logistic regression: rows times passes; LightGBM: rows times rounds).",
+        "LightGBM's parameters are its leaves.",
         "",
         "## Clicked: rating >= 4",
         "",

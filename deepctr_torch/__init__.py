@@ -28,7 +28,7 @@ def load_model(directory: Any, device: Any = None, custom_objects: Any = None) -
 
 
 def _rebuild_model(description: str, state: dict[str, torch.Tensor], saved: dict[str, Any], training: bool) -> Any:
-    """The one function that a pickled model calls, with plain data: how it was built, its weights, how it was trained."""
+    """The one function that a pickled model calls: how it was built, its weights, how it was trained, as plain data."""
     from .models._saving import rebuild
 
     return rebuild(description, state, saved, training)

@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
@@ -163,6 +163,8 @@ def test_fields_are_independent_and_large_ids_are_reached() -> None:
 
 
 @given(st.integers(104, 2**31 - 1))
+@example(297)
+@example(123)
 def test_field_sizes_sum_to_the_vocabulary(vocabulary: int) -> None:
     sizes = _field_sizes(vocabulary)
     assert sum(sizes) == vocabulary

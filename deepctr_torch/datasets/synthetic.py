@@ -128,7 +128,8 @@ def _field_sizes(vocabulary: int) -> list[int]:
         ratio = (low + high) / 2
         low, high = (ratio, high) if sum(_geometric(ratio)) < vocabulary else (low, ratio)
     sizes = [round(size) for size in _geometric(low)]
-    sizes[-1] += vocabulary - sum(sizes)
+    sizes[-1] += vocabulary - sum(sizes)  # what rounding left over; in small vocabularies it may cost the first place
+    sizes.sort()
     return [sizes[rank] for rank in _RANK]
 
 

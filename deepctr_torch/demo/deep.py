@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
+
+import torch
 
 from ..callbacks import Callback, EarlyStopping
 from ..callbacks.base import Logs
@@ -36,6 +39,17 @@ def din(data: MovieLens, seed: int) -> BaseModel:
     return DIN(columns, data.history, att_activation="relu", att_weight_normalization=True, seed=seed, **settings)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Models as small as these gain nothing from a second core, and wait long for one that is busy elsewhere."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 class _Stopwatch(Callback):
     """Seconds of training, without those of the evaluations."""
 
@@ -55,15 +69,16 @@ def train(model: BaseModel, parts: Parts, epochs: int = EPOCHS) -> Result:
     model.compile("adam", "binary_crossentropy", metrics=["logloss", "auc"], **COMPILE)
     watch = _Stopwatch()
     begin = time.perf_counter()
-    history = model.fit(
-        parts.fit,
-        parts.y_fit,
-        batch_size=BATCH,
-        epochs=epochs,
-        validation_data=(parts.validation, parts.y_validation),
-        eval_every=1 / EVALUATIONS,
-        callbacks=[watch, EarlyStopping("val_logloss", patience=PATIENCE, restore_best_weights=True)],
-    )
+    with one_thread():
+        history = model.fit(
+            parts.fit,
+            parts.y_fit,
+            batch_size=BATCH,
+            epochs=epochs,
+            validation_data=(parts.validation, parts.y_validation),
+            eval_every=1 / EVALUATIONS,
+            callbacks=[watch, EarlyStopping("val_logloss", patience=PATIENCE, restore_best_weights=True)],
+        )
     seconds = time.perf_counter() - begin
     rows = len(parts.y_fit) * len(history.epoch) / EVALUATIONS
 

@@ -78,7 +78,7 @@ def table(numbers: Mapping[str, Any], results: list[Result], parts: Parts, conso
             "AUC": "share of pairs (liked, not liked) in the right order; 0.5 is chance. GAUC: the same within a user",
             "logloss": "lower is better. NE: logloss over that of always saying the average; below 1 means learned",
             "calibration": f"likes promised over likes seen; 1 is right. People liked {rates}.",
-            "samples/s": "ratings read in training: over epochs, iterations (logistic regression), trees (gbdt)",
+            "samples/s": "ratings read in training, on one core: in all epochs, iterations or trees",
         },
         console,
     )

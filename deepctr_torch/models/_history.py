@@ -50,10 +50,9 @@ class HistoryPairs:
                     raise ValueError(
                         f"the history of {name!r} must be a VarLenSparseFeat {other!r}: {suggest(other, sequences)}"
                     )
-                if sequences[other].embedding_dim != single[name].embedding_dim:
-                    raise ValueError(
-                        f"{name!r} and {other!r} must have one embedding_dim, got {single[name].embedding_dim} and {sequences[other].embedding_dim}"
-                    )
+                dims = single[name].embedding_dim, sequences[other].embedding_dim
+                if dims[0] != dims[1]:
+                    raise ValueError(f"{name!r} and {other!r} must have one embedding_dim, got {dims[0]} and {dims[1]}")
         # NOTE[DIFF] W4: the original pairs targets and histories by their places in the list of columns.
         self.targets = [n for n in single if n in names]
         used = {p + n for n in self.targets for p in ("hist_", "neg_hist_")}

@@ -287,7 +287,7 @@ def test_building_on_the_meta_device(case: Case) -> None:
 
 
 class Packed(torch.nn.Module):
-    """A model from packed matrix to prediction, under plain parameter names (old exporters look parameters up in state_dict)."""
+    """Packed matrix -> prediction, with plain names in state_dict, where old exporters look parameters up."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from ..fields import Fields
 from ._tasks import set_tasks
 
 __all__ = ["PLE"]
+
+Levels: TypeAlias = Callable[[Sequence[nn.Module]], nn.ModuleList]
 
 
 class PLE(BaseModel):
@@ -85,18 +87,23 @@ class PLE(BaseModel):
         common = [f"0.{e}" for e in range(shared_expert_num)]
         self.specific_experts = levels([ParallelDNN(n, expert_dnn_hidden_units, own, **options) for n in sizes])
         self.shared_experts = levels([ParallelDNN(n, expert_dnn_hidden_units, common, **options) for n in sizes])
-        gates = [ParallelDNN(n, gate_dnn_hidden_units, [f"{t}.0" for t in tasks], **options) for n in sizes]
-        self.specific_gate_dnn = levels(gates)
-        mixed = specific_expert_num + shared_expert_num
-        self.specific_gate_dnn_final_layer = levels([ParallelLinear(g.output_dim, mixed, tasks) for g in gates])
-        # the last level's shared mixture would go nowhere, so it has no shared gate
-        shared_gates = [DNN(n, gate_dnn_hidden_units, **options) for n in sizes[:-1]]
-        self.shared_gate_dnn = levels(shared_gates)
-        mixed = len(own) + len(common)
-        self.shared_gate_dnn_final_layer = levels([nn.Linear(g.output_dim, mixed, bias=False) for g in shared_gates])
+        self._add_gates(sizes, gate_dnn_hidden_units, options, levels)
         self.tower_dnn = self.penalized(ParallelDNN(extracted, tower_dnn_hidden_units, tasks, **options), l2_reg_dnn)
         self.tower_dnn_final_layer = self.penalized(ParallelLinear(self.tower_dnn.output_dim, 1, tasks), l2_reg_dnn)
         self.to(device)
+
+    def _add_gates(self, sizes: list[int], hidden: Sequence[int], options: dict[str, Any], levels: Levels) -> None:
+        """Gates of all levels: one a task over its own and the shared experts, and one over all experts."""
+        tasks = [str(t) for t in range(self.num_tasks)]
+        gates = [ParallelDNN(n, hidden, [f"{t}.0" for t in tasks], **options) for n in sizes]
+        self.specific_gate_dnn = levels(gates)
+        mixed = self.specific_expert_num + self.shared_expert_num
+        self.specific_gate_dnn_final_layer = levels([ParallelLinear(g.output_dim, mixed, tasks) for g in gates])
+        # the last level's shared mixture would go nowhere, so it has no shared gate
+        shared = [DNN(n, hidden, **options) for n in sizes[:-1]]
+        self.shared_gate_dnn = levels(shared)
+        mixed = self.num_tasks * self.specific_expert_num + self.shared_expert_num
+        self.shared_gate_dnn_final_layer = levels([nn.Linear(g.output_dim, mixed, bias=False) for g in shared])
 
     def cgc_net(self, inputs: Sequence[Tensor], level_num: int) -> list[Tensor]:
         """One level, the paper's customized gate control (equations 1 to 3).
