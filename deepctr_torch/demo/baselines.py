@@ -53,7 +53,7 @@ def boosting_inputs(x: Inputs, vocabulary: Mapping[str, int]) -> Array:
 
 def _fit(model: Any, x: Any, y: Array) -> float:
     """Seconds of training, on one core as the deep models."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     begin = time.perf_counter()
     with threadpool_limits(1):

@@ -155,7 +155,7 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
         """
         raise NotImplementedError(f"{type(self).__name__} must define logits(fields) or forward(X)")
 
-    def head(self, logits: Tensor) -> Tensor:
+    def to_predictions(self, logits: Tensor) -> Tensor:
         """Logits -> predictions, with the model's biases; always in float32."""
         if isinstance(self.out, nn.ModuleList):
             return torch.cat([out(logits[:, t : t + 1]) for t, out in enumerate(self.out)], dim=1)
@@ -164,7 +164,7 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
 
     def outcome(self, fields: Fields) -> tuple[Tensor, Tensor | None]:
         """Predictions [B, T], and an auxiliary loss a sample [B] (or None)."""
-        return type(self).head(self, self.logits(fields)), None  # `self.head` may be a layer of a subclass
+        return self.to_predictions(self.logits(fields)), None
 
     def score(self, batch: Batch, rows: list[Tensor]) -> tuple[Tensor, Tensor | None]:
         """All that comes after the lookup: the part that is compiled and exported."""

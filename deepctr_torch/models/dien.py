@@ -258,7 +258,7 @@ class DIEN(BaseModel):
     def outcome(self, fields: Fields) -> tuple[Tensor, Tensor | None]:
         """Predictions [B, 1], and in training with negatives the weighted auxiliary loss [B] (equation 5)."""
         logits, auxiliary = self._run(fields)
-        return self.head(logits), self.alpha * auxiliary if self.use_negsampling and self.training else None
+        return self.to_predictions(logits), self.alpha * auxiliary if self.use_negsampling and self.training else None
 
     def upgrade_state(self, state: dict[str, Any], prefix: str) -> None:
         """The sequences that older checkpoints do not read get columns of zeros in the DNN."""

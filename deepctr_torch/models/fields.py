@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from ..features import Batch, DenseFeat, FeatureColumn, FeatureSchema
 from ..layers.embedding import Embeddings
+from ..layers.embedding.lookup import merged
 from ..layers.sequence import pool
 
 if TYPE_CHECKING:
@@ -123,12 +123,9 @@ class Fields:
 
     def numbers(self, columns: list[FeatureColumn]) -> Tensor:
         """[B, D]: the dense features among `columns`, in their order."""
-        spans = [self.schema.dense_slice[c.name] for c in columns if isinstance(c, DenseFeat)]
-        if not spans:
-            return self._batch.dense[:, :0]
-        if all(a[1] == b[0] for a, b in pairwise(spans)):
-            return self._batch.dense[:, spans[0][0] : spans[-1][1]]
-        return torch.cat([self._batch.dense[:, a:b] for a, b in spans], dim=1)
+        runs = merged([self.schema.dense_slice[c.name] for c in columns if isinstance(c, DenseFeat)])
+        pieces = [self._batch.dense[:, start:stop] for start, stop in runs]
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)
 
     @property
     def stacked(self) -> Tensor:

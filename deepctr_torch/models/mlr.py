@@ -52,11 +52,6 @@ class RegionLinear(EmbeddingTables):
         self.dense_weight = nn.Parameter(torch.empty(regions, width, outputs).normal_(0.0, init_std)) if width else None
 
     @property
-    def weights(self) -> dict[str, nn.Parameter]:
-        """The fused tables, without the weights of dense columns."""
-        return {width: p for width, p in super().weights.items() if p is not self.dense_weight}
-
-    @property
     def part(self) -> Part:
         """What the lookup has to know."""
         sparse = [c for c in self.columns if isinstance(c, SparseFeat)]

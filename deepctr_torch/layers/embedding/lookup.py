@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +12,11 @@ from torch.nn import functional as F
 from ...features import Batch, FeatureSchema, SparseFeat, VarLenSparseFeat
 from .tables import EmbeddingTables
 
-__all__ = ["Embeddings", "Group", "Part"]
+__all__ = ["Embeddings", "Group", "Part", "merged"]
 
 
-class Group(NamedTuple):
+@dataclass(frozen=True)
+class Group:
     """The columns of one part that have one width: one gather a batch.
 
     Attributes:
@@ -35,7 +36,8 @@ class Group(NamedTuple):
         return self.tables.weights[str(self.width)]
 
 
-class Part(NamedTuple):
+@dataclass(frozen=True)
+class Part:
     """What one part of a model (its deep side, its linear side, ...) reads: columns in order, and their tables."""
 
     columns: tuple[SparseFeat | VarLenSparseFeat, ...]
@@ -97,12 +99,8 @@ class Embeddings(nn.Module):
         offsets = [s for c, s in zip(ordered, starts, strict=True) for _ in range(getattr(c, "maxlen", 1))]
         buffer = f"offsets_{len(self.groups)}"
         values = torch.tensor(offsets, dtype=torch.int64)
-        for (
-            other_singles,
-            other_sequences,
-            other,
-        ) in self._plans:  # the linear part reads what the deep part reads: one index for both
-            if (singles, sequences) == (other_singles, other_sequences) and torch.equal(values, getattr(self, other)):
+        for *read, other in self._plans:  # the linear part reads what the deep part reads: one index for both
+            if [singles, sequences] == read and torch.equal(values, getattr(self, other)):
                 buffer = other
                 break
         else:
@@ -130,7 +128,7 @@ class Embeddings(nn.Module):
             maxlen = schema.widths[schema.sequence_position[name]]
             keep.append(offsets[start : start + pieces[-1][1] - pieces[-1][0]])
             start += maxlen
-        runs = _merge(pieces)
+        runs = merged(pieces)
         ids = [batch.ids[:, a:b] for a, b in runs]
         chosen = offsets if full else torch.cat(keep, dim=0)
         together = ids[0] if len(ids) == 1 else torch.cat(ids, dim=1)
@@ -159,8 +157,8 @@ class Embeddings(nn.Module):
         return self.gather(self.indices(batch), batch.widths)
 
 
-def _merge(pieces: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Join neighbouring (start, stop) ranges."""
+def merged(pieces: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join neighbouring (start, stop) ranges; (0, 0) if there is none."""
     runs: list[tuple[int, int]] = []
     for start, stop in pieces:
         if runs and runs[-1][1] == start:

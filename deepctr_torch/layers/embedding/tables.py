@@ -137,7 +137,8 @@ class EmbeddingTables(nn.Module):
     @property
     def weights(self) -> dict[str, nn.Parameter]:
         """The fused parameters [rows of all tables of a width, width], by width."""
-        return {name.removeprefix("width_"): p for name, p in self._parameters.items() if p is not None}
+        fused = ((name, p) for name, p in self._parameters.items() if name.startswith("width_"))
+        return {name.removeprefix("width_"): p for name, p in fused if p is not None}
 
     def where(self, name: str) -> tuple[Table, int]:
         """The table and its first row in the fused parameter."""
@@ -173,8 +174,7 @@ class EmbeddingTables(nn.Module):
     @property
     def frozen(self) -> set[str]:
         """Names of the tables that training leaves alone."""
-        self._frozen -= set(self._views)
-        return self._frozen | {n for n, v in self._views.items() if not v.requires_grad}
+        return (self._frozen - set(self._views)) | {n for n, v in self._views.items() if not v.requires_grad}
 
     def __getitem__(self, name: str) -> TableView:
         self.where(name)

@@ -82,9 +82,9 @@ class ESMM(BaseModel):
         conversion = self.cvr_dnn_final_layer(self.cvr_dnn(inputs))
         return torch.cat([click, conversion], dim=1)
 
-    def head(self, logits: Tensor) -> Tensor:
+    def to_predictions(self, logits: Tensor) -> Tensor:
         """Logits -> P(click), P(click and conversion)."""
-        click, conversion = super().head(logits).chunk(2, dim=1)
+        click, conversion = super().to_predictions(logits).chunk(2, dim=1)
         return torch.cat([click, click * conversion], dim=1)
 
     def upgrade_state(self, state: dict[str, Any], prefix: str) -> None:
