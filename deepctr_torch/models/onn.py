@@ -193,12 +193,13 @@ class ONN(BaseModel):
         self.add_regularization_weight(self.second_order_embedding_dict.parameters(), l2=l2)
         self.register_buffer("first", torch.tensor([slots[0] for slots in pairs.slots]), persistent=False)
         self.register_buffer("second", torch.tensor([slots[1] for slots in pairs.slots]), persistent=False)
+        self._one_width = len(self.second_order_embedding_dict.weights) == 1  # otherwise rows of several lengths
         part = Part(pairs.columns, self.second_order_embedding_dict)
         self.plan([*self.linear_feature_columns, *self.dnn_feature_columns], {"second": part})
 
     def products(self, fields: Fields) -> Tensor:
         """[B, P, E]: for each pair of features, the product of the vectors that each has for the other."""
-        if len(self.second_order_embedding_dict.weights) == 1:  # all rows have one width
+        if self._one_width:
             rows = fields.stack("second")
         else:
             rows = torch.cat(fields.vectors("second"), dim=1)
