@@ -503,7 +503,8 @@ def test_several_tasks_on_byterec(run: Script, capsys: pytest.CaptureFixture[str
     ]  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore:You are using .torch.load.:FutureWarning")  # torch 2.4 and 2.5, of their own default
+# torch 2.4 and 2.5 warn about the default of their own
+@pytest.mark.filterwarnings("ignore:You are using .torch.load.:FutureWarning")
 def test_saving_weights_and_model(run: Script) -> None:
     names = run(CLASSIFICATION, SAVE_AND_LOAD_WEIGHTS)
     np.testing.assert_array_equal(names["model"].predict(names["test_model_input"], 256), names["pred_ans"])

@@ -199,10 +199,7 @@ class ONN(BaseModel):
 
     def products(self, fields: Fields) -> Tensor:
         """[B, P, E]: for each pair of features, the product of the vectors that each has for the other."""
-        if self._one_width:
-            rows = fields.stack("second")
-        else:
-            rows = torch.cat(fields.vectors("second"), dim=1)
+        rows = fields.stack("second") if self._one_width else torch.cat(fields.vectors("second"), dim=1)
         vectors = rows.reshape(rows.shape[0], -1, self.embedding_size)  # [B, slots, E]
         return vectors.index_select(1, self.first) * vectors.index_select(1, self.second)
 
