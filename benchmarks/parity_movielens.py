@@ -135,14 +135,14 @@ def report(results: dict[str, Any], about: dict[str, Any]) -> str:
     lines = [
         "# MovieLens against deepctr-torch 0.3.0",
         "",
-        "Equal settings (each model's defaults), initial weights and order of the rows; optimizer adam, batches of 256.",
+        "Equal settings (defaults of each model), initial weights and order of rows; optimizer adam, batches of 256.",
         f"{about['seeds']} seeds, {about['epochs']} epoch(s). Test AUC (MMOE: mean over its two tasks); the difference",
         "is ours minus theirs, paired by seed, with its standard error. A model passes if it is no worse than 0.002 or",
         "one standard error.",
         "",
         f"`{about['command']}`, {about['machine']}, torch {about['torch']} on both sides.",
         "",
-        "| model | original | ours (auto) | difference | ours (dense) | difference | time, original / ours | passes |",
+        "| model | original | ours (auto) | difference | ours (dense) | difference | time ratio | passes |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, r in results.items():

@@ -85,6 +85,11 @@ class ArraySource:
         self.groups = dict(groups or {})
         self.class_weight = class_weight
 
+    @property
+    def weighted(self) -> bool:
+        """Whether rows carry weights."""
+        return self.weight is not None or bool(self.class_weight)
+
     def __len__(self) -> int:
         return len(self.ids)
 

@@ -45,18 +45,8 @@ class AFM(BaseModel):
         gpus: Sequence[Any] | None = None,
         num_classes: int | None = None,
     ) -> None:
-        super().__init__(
-            linear_feature_columns,
-            dnn_feature_columns,
-            l2_reg_linear,
-            l2_reg_embedding,
-            init_std,
-            seed,
-            task,
-            device,
-            gpus,
-            num_classes,
-        )
+        shared = (init_std, seed, task, device, gpus, num_classes)
+        super().__init__(linear_feature_columns, dnn_feature_columns, l2_reg_linear, l2_reg_embedding, *shared)
         refuse_dense(self)
         self.use_attention = use_attention
         # NOTE[DIFF] C14: without fields the original fails; here the linear side is left.

@@ -55,18 +55,8 @@ class AutoInt(BaseModel):
         l2_reg_linear: float = 0.0,
         num_classes: int | None = None,
     ) -> None:
-        super().__init__(
-            linear_feature_columns,
-            dnn_feature_columns,
-            l2_reg_linear,
-            l2_reg_embedding,
-            init_std,
-            seed,
-            task,
-            device,
-            gpus,
-            num_classes,
-        )
+        shared = (init_std, seed, task, device, gpus, num_classes)
+        super().__init__(linear_feature_columns, dnn_feature_columns, l2_reg_linear, l2_reg_embedding, *shared)
         check_at_least("att_layer_num", att_layer_num, 0)
         if att_layer_num == 0 and len(dnn_hidden_units) == 0:
             raise ValueError("att_layer_num must be at least 1 where dnn_hidden_units is empty, got 0")

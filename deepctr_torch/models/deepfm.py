@@ -49,18 +49,8 @@ class DeepFM(BaseModel):
         gpus: Sequence[Any] | None = None,
         num_classes: int | None = None,
     ) -> None:
-        super().__init__(
-            linear_feature_columns,
-            dnn_feature_columns,
-            l2_reg_linear,
-            l2_reg_embedding,
-            init_std,
-            seed,
-            task,
-            device,
-            gpus,
-            num_classes,
-        )
+        shared = (init_std, seed, task, device, gpus, num_classes)
+        super().__init__(linear_feature_columns, dnn_feature_columns, l2_reg_linear, l2_reg_embedding, *shared)
         self.use_fm = use_fm and len(self.embedding_dict) > 0
         self.use_dnn = len(self.dnn_feature_columns) > 0 and len(dnn_hidden_units) > 0
         if self.use_fm:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .._checks import check_choice
-from ..features import FeatureColumn, SparseFeat, VarLenSparseFeat
+from ..features import DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
 from ..layers.core import DNN
 from ..layers.sequence import AttentionSequencePoolingLayer, DynamicGRU
 from ..layers.utils import sequence_mask
@@ -29,7 +29,7 @@ _GRU_TYPES = ("GRU", "AIGRU", "AGRU", "AUGRU")
 class InterestExtractor(nn.Module):
     """A GRU over the history; its states are the interests: `[B, T, H], [B, 1] -> [B, T, H], [B]`.
 
-    With negatives, the auxiliary loss (equation 6) asks every state to tell the next item from a negative.
+    With negatives, the paper's auxiliary loss asks every state to tell the next item from a negative.
 
     Args:
         input_size: H.
@@ -102,7 +102,7 @@ class InterestEvolving(nn.Module):
         init_std: standard deviation of the initial kernels.
         att_hidden_size: layer sizes of the attention net.
         att_activation: its activation.
-        att_weight_normalization: softmax of the attention over the valid steps, as in equation 7.
+        att_weight_normalization: softmax of the attention over the valid steps, as in the paper.
 
     >>> evolving = InterestEvolving(4, "AUGRU")
     >>> evolving(torch.rand(2, 1, 4), torch.rand(2, 3, 4), torch.tensor([[3], [0]])).shape
@@ -208,20 +208,21 @@ class DIEN(BaseModel):
         super().__init__([], dnn_feature_columns, 0, l2_reg_embedding, init_std, seed, task, device, gpus, num_classes)
         self.item_features, self.use_negsampling, self.alpha = history_feature_list, use_negsampling, alpha
         self.pairs = HistoryPairs(self.dnn_feature_columns, history_feature_list, use_negsampling)
-        histories = [c for c in self.dnn_feature_columns if c.name in {f"hist_{n}" for n in self.pairs.targets}]
-        self._aligned = all(isinstance(c, VarLenSparseFeat) and c.length_name is not None for c in histories)
+        self.sparse_feature_columns = [c for c in self.dnn_feature_columns if isinstance(c, SparseFeat)]
+        self.dense_feature_columns = [c for c in self.dnn_feature_columns if isinstance(c, DenseFeat)]
+        self.varlen_sparse_feature_columns = [c for c in self.dnn_feature_columns if isinstance(c, VarLenSparseFeat)]
+        sequences = {c.name: c for c in self.varlen_sparse_feature_columns}
+        self._aligned = all(sequences[f"hist_{n}"].length_name is not None for n in self.pairs.targets)
         # NOTE[DIFF] W6: sequences that are no history are pooled into the DNN; the original drops them.
-        singles = [c.name for c in self.dnn_feature_columns if isinstance(c, SparseFeat)]
-        self.features = singles + self.pairs.others
+        self.features = [c.name for c in self.sparse_feature_columns] + self.pairs.others
         size = self.pairs.width
         self.interest_extractor = InterestExtractor(size, use_negsampling, init_std)
         self.interest_evolution = InterestEvolving(
             size, gru_type, use_negsampling, init_std, att_hidden_units, att_activation, att_weight_normalization
         )
-        chosen = {c.name: c for c in self.dnn_feature_columns if c.name in self.features}
-        dense = self.compute_input_dim(self.dnn_feature_columns, include_sparse=False)
-        front = size + self.compute_input_dim([chosen[n] for n in singles])
-        width = size + self.compute_input_dim(chosen.values()) + dense
+        dense = self.compute_input_dim(self.dense_feature_columns)
+        front = size + self.compute_input_dim(self.sparse_feature_columns)
+        width = front + self.compute_input_dim([sequences[n] for n in self.pairs.others]) + dense
         self._kept = [*range(front), *range(width - dense, width)]  # the inputs of the original
         # NOTE[DIFF] W12: the original leaves out the penalty of the DNN.
         self.dnn = self.penalized(
@@ -256,7 +257,7 @@ class DIEN(BaseModel):
         return self._run(fields)[0]
 
     def outcome(self, fields: Fields) -> tuple[Tensor, Tensor | None]:
-        """Predictions [B, 1], and in training with negatives the weighted auxiliary loss [B] (equation 5)."""
+        """Predictions [B, 1], and in training with negatives the auxiliary loss [B], times alpha."""
         logits, auxiliary = self._run(fields)
         return self.to_predictions(logits), self.alpha * auxiliary if self.use_negsampling and self.training else None
 

@@ -52,18 +52,8 @@ class DIFM(BaseModel):
         gpus: Sequence[Any] | None = None,
         num_classes: int | None = None,
     ) -> None:
-        super().__init__(
-            linear_feature_columns,
-            dnn_feature_columns,
-            l2_reg_linear,
-            l2_reg_embedding,
-            init_std,
-            seed,
-            task,
-            device,
-            gpus,
-            num_classes,
-        )
+        shared = (init_std, seed, task, device, gpus, num_classes)
+        super().__init__(linear_feature_columns, dnn_feature_columns, l2_reg_linear, l2_reg_embedding, *shared)
         # NOTE[DIFF] C14: without fields the original fails; here the linear side is left.
         self.sparse_feat_num = field_count(self)
         if self.sparse_feat_num:

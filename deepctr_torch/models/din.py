@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..features import FeatureColumn, SparseFeat
+from ..features import FeatureColumn, SparseFeat, VarLenSparseFeat
 from ..layers.core import DNN
 from ..layers.sequence import AttentionSequencePoolingLayer
 from ._history import HistoryPairs
@@ -57,7 +57,14 @@ class DIN(BaseModel):
     ) -> None:
         super().__init__([], dnn_feature_columns, 0, l2_reg_embedding, init_std, seed, task, device, gpus, num_classes)
         self.pairs = HistoryPairs(self.dnn_feature_columns, history_feature_list)
-        self.features = [c.name for c in self.dnn_feature_columns if isinstance(c, SparseFeat)] + self.pairs.others
+        self.history_feature_list = history_feature_list
+        self.history_fc_names = [f"hist_{name}" for name in history_feature_list]
+        self.sparse_feature_columns = [c for c in self.dnn_feature_columns if isinstance(c, SparseFeat)]
+        self.varlen_sparse_feature_columns = [c for c in self.dnn_feature_columns if isinstance(c, VarLenSparseFeat)]
+        sequences = {c.name: c for c in self.varlen_sparse_feature_columns}
+        self.history_feature_columns = [c for n, c in sequences.items() if n in self.history_fc_names]
+        self.sparse_varlen_feature_columns = [sequences[n] for n in self.pairs.others]
+        self.features = [c.name for c in self.sparse_feature_columns] + self.pairs.others
         # NOTE[DIFF] W13: the original ignores init_std in the attention and the DNN.
         self.attention = AttentionSequencePoolingLayer(
             att_hidden_units=att_hidden_size,

@@ -149,18 +149,8 @@ class ONN(BaseModel):
         gpus: Sequence[Any] | None = None,
         num_classes: int | None = None,
     ) -> None:
-        super().__init__(
-            linear_feature_columns,
-            dnn_feature_columns,
-            l2_reg_linear,
-            l2_reg_embedding,
-            init_std,
-            seed,
-            task,
-            device,
-            gpus,
-            num_classes,
-        )
+        shared = (init_std, seed, task, device, gpus, num_classes)
+        super().__init__(linear_feature_columns, dnn_feature_columns, l2_reg_linear, l2_reg_embedding, *shared)
         sparse = [c for c in self.dnn_feature_columns if not isinstance(c, DenseFeat)]
         size = self.embedding_size if len(sparse) > 1 else 0
         # NOTE[DIFF] W23: sequences, pooled, form pairs too; the original leaves them out.

@@ -230,6 +230,8 @@ class TrainableModel:
         validation = self._validation(source, validation_split, validation_data, labels)
         if isinstance(source, ArraySource) and validation_data is None and validation_split:
             source = source.split(validation_split)[0]
+        if any(getattr(each, "weighted", False) for each in (source, validation)):
+            compiled.check_weighted()
         update.decide(self, size if source.rows else getattr(x, "batch_size", None) or size)
         return Trainer(self, compiled, update, source, validation, plan, callbacks).run()
 

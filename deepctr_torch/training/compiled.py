@@ -73,6 +73,11 @@ class Compiled:
             return target, weight
         return torch.nan_to_num(target), seen.float() if weight is None else weight * seen
 
+    def check_weighted(self) -> None:
+        """Raise if a metric cannot be computed over weighted rows, before any of them is trained on."""
+        for metric in [m for per_task in self.metrics for m in per_task if not m.takes_weights]:
+            raise ValueError(f"metric {metric.name!r} must have a parameter sample_weight when rows are weighted")
+
     def task_loss(self, t: int, prediction: Tensor, y: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
         """Loss of one task over a batch; rows without a label of the task count nothing."""
         pred = prediction if len(self.tasks) == 1 else prediction[:, t : t + 1]

@@ -70,6 +70,9 @@ class Case:
         unused: arguments that upstream's signature forces and that have no effect, with the reason.
         refused: arguments that upstream's signature forces and that have one legal value, with the reason.
         together: for an argument that works only beside others: those others.
+        free: beginnings of the names of weights that no `l2_reg_*` names, as in the original.
+        start: beginnings of the names of weights that start from a scale of their own, whatever `init_std` says, as in
+            the original; output layers, which start as `nn.Linear` does, are left out (`PLAIN`).
         sequential: pairs targets with histories.
         stacks: needs one embedding dimension.
     """
@@ -80,6 +83,8 @@ class Case:
     unused: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     together: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    free: tuple[str, ...] = ()
+    start: tuple[str, ...] = ()
     sequential: bool = False
     stacks: bool = True
 
@@ -133,6 +138,7 @@ def labels(model: Any, rows: int, seed: int = 1) -> np.ndarray:
     return rng.integers(0, 2, (rows, len(model.tasks))).astype(float)
 
 
+PLAIN = ("linear.weight", "final_layer.weight", "P.weight", "P_vec.weight", "P_bit.weight", "dense.weight")
 NO_LINEAR = {"l2_reg_linear": "upstream's signature has it, but there is no linear side"}
 BOTH, ONE = (FIELDS, FIELDS), (FIELDS,)
 NO_DENSE = (FIELDS, [c for c in FIELDS if not isinstance(c, DenseFeat)])  # their deep side refuses numbers
@@ -140,30 +146,31 @@ NO_DENSE = (FIELDS, [c for c in FIELDS if not isinstance(c, DenseFeat)])  # thei
 CASES = {
     c.name: c
     for c in [
-        Case("AFM", NO_DENSE, {"attention_factor": 4}),
-        Case("AFN", BOTH),
-        Case("AutoInt", BOTH),
-        Case("CCPM", NO_DENSE),
-        Case("DCN", BOTH, stacks=False),
-        Case("DCNMix", BOTH, stacks=False),
+        Case("AFM", NO_DENSE, {"attention_factor": 4}, free=("fm.projection",), start=("fm.",)),
+        Case("AFN", BOTH, free=("ltl.",), start=("ltl.",)),
+        Case("AutoInt", BOTH, free=("int_layers.", "dnn_linear."), start=("int_layers.",)),
+        Case("CCPM", NO_DENSE, free=("conv_layer.",), start=("conv_layer.",)),
+        Case("DCN", BOTH, stacks=False, start=("crossnet.",)),
+        Case("DCNMix", BOTH, stacks=False, free=("crossnet.gating.",), start=("crossnet.",)),
         Case("DeepFM", BOTH),
         # not with softmax: it cancels the bias of the attention's scores, which then has no gradient
         Case("DIEN", (SEQUENTIAL + NEGATIVES,), {"att_hidden_units": (4, 3), "att_weight_normalization": False},
-             sequential=True, stacks=False, together={"alpha": {"use_negsampling": True}}),
-        Case("DIFM", BOTH),
-        Case("DIN", (SEQUENTIAL,), {"att_hidden_size": (4, 3)}, sequential=True, stacks=False),
+             sequential=True, stacks=False, together={"alpha": {"use_negsampling": True}}, free=("interest_",)),
+        Case("DIFM", BOTH, start=("vector_wise_net.",)),
+        Case("DIN", (SEQUENTIAL,), {"att_hidden_size": (4, 3)}, sequential=True, stacks=False, free=("attention.",)),
         Case("ESMM", ONE, unused=NO_LINEAR, stacks=False,
              refused={"task_types": "only binary tasks have a product of probabilities"}),
-        Case("FiBiNET", BOTH),
+        Case("FiBiNET", BOTH, free=("SE.", "Bilinear."), start=("SE.", "Bilinear.")),
         Case("IFM", BOTH),
         Case("MLR", (FIELDS,), unused={}, stacks=False),
         Case("MMOE", ONE, unused=NO_LINEAR, stacks=False),
         Case("NFM", BOTH),
         Case("ONN", BOTH),
         Case("PLE", ONE, unused=NO_LINEAR, stacks=False),
-        Case("PNN", ONE, together={"kernel_type": {"use_outter": True}}),
+        Case("PNN", ONE, together={"kernel_type": {"use_outter": True}}, free=("outterproduct.",),
+             start=("outterproduct.",)),
         Case("SharedBottom", ONE, unused=NO_LINEAR, stacks=False),
         Case("WDL", BOTH, stacks=False),
-        Case("xDeepFM", BOTH),
+        Case("xDeepFM", BOTH, free=("cin_linear.",), start=("cin.",)),
     ]
 }  # fmt: skip

@@ -14,9 +14,10 @@ import torch
 from deepctr_torch import load_model
 from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
 from deepctr_torch.models import MODELS
-from tests.models.cases import CASES, OTHER, Case, inputs, labels
+from tests.models.cases import CASES, OTHER, PLAIN, Case, inputs, labels
 
 every_model = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+SCALED = ("linear.weight", "linear_model.weight")  # of DIEN's output, and of the numbers of a linear side
 LOSS = {"binary": "binary_crossentropy", "regression": "mse", "multiclass": "cross_entropy"}
 
 
@@ -91,6 +92,11 @@ def differ(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
     return len(a) != len(b) or any(x.shape != y.shape or not np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
+@every_model
+def test_a_fingerprint_is_the_same_twice(case: Case) -> None:
+    assert not differ(fingerprint(case), fingerprint(case)), "otherwise every argument would seem to have an effect"
+
+
 def arguments() -> list[Any]:
     out = []
     for case in CASES.values():
@@ -129,6 +135,28 @@ def test_penalties_reach_the_loss_and_the_gradient(case: Case) -> None:
         assert expected > 0
         biases = [n for n, p in model.named_parameters() if any(p is q for q in penalized) and n.endswith("bias")]
         assert biases == []
+
+
+def weights_of(model: Any) -> dict[str, torch.nn.Parameter]:
+    """What a penalty or an initial scale may concern: no biases, no slopes, no normalisations."""
+    return {n: p for n, p in model.named_parameters() if p.dim() > 1 and "bias" not in n and not n.endswith("alpha")}
+
+
+@every_model
+def test_the_penalties_together_reach_every_weight_that_is_not_free(case: Case) -> None:
+    model = case.make(**{n: 0.5 for n in case.parameters if n.startswith("l2_reg") and n not in case.unused})
+    penalized = [p for weights, _, l2 in model.regularization_weight if l2 for p in weights]
+    without = [n for n, p in weights_of(model).items() if not any(p is q for q in penalized)]
+    assert without == [n for n in weights_of(model) if n.startswith(case.free or "-")]
+    assert len(penalized) == len(set(penalized)), "a weight has one penalty"
+
+
+@every_model
+def test_init_std_reaches_every_weight_without_a_scale_of_its_own(case: Case) -> None:
+    small, large = weights_of(case.make(init_std=0.1)), weights_of(case.make(init_std=0.2))
+    same = [n for n, p in small.items() if not torch.allclose(2 * p, large[n])]
+    assert same == [n for n in small if n.startswith(case.start or "-") or (n.endswith(PLAIN) and n not in SCALED)]
+    assert all(torch.equal(small[n], large[n]) for n in same)
 
 
 @every_model
@@ -177,6 +205,14 @@ def test_the_order_of_the_inputs_changes_nothing(case: Case) -> None:
     model = case.make()
     x = inputs(case.all_columns, 6)
     assert np.array_equal(model.predict(dict(reversed(x.items()))), model.predict(x))
+
+
+@pytest.mark.parametrize("case", [c for c in CASES.values() if c.sequential], ids=lambda c: c.name)
+def test_every_target_in_the_list_has_an_effect(case: Case) -> None:
+    both, one = case.make(), case.make(history_feature_list=["item"])
+    assert (both.pairs.width, one.pairs.width) == (8, 4)
+    x = inputs(case.all_columns, 8)
+    assert not np.array_equal(both.predict(x), one.predict(x))
 
 
 @pytest.mark.parametrize("case", [c for c in CASES.values() if c.sequential], ids=lambda c: c.name)

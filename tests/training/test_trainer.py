@@ -738,3 +738,18 @@ def test_somebody_elses_loop_trains_everything() -> None:
 
 def test_plan_has_upstreams_defaults() -> None:
     assert (FitPlan().batch_size, FitPlan().epochs, FitPlan().shuffle) == (256, 1, True)
+
+
+def test_a_metric_without_weights_is_refused_before_weighted_rows_are_trained_on() -> None:
+    def bias(y_true: Any, y_pred: Any) -> float:
+        return float(np.mean(y_pred - y_true))
+
+    model = ready(metrics=[bias])
+    before = weights_of(model)
+    weights = np.ones(20)
+    for options in ({"sample_weight": weights}, {"class_weight": {1: 2.0}}):
+        with pytest.raises(ValueError, match="metric 'bias' must have a parameter sample_weight"):
+            model.fit(inputs(20), labels(20), verbose=0, **options)
+    with pytest.raises(ValueError, match="metric 'bias' must have a parameter sample_weight"):
+        model.fit(inputs(20), labels(20), verbose=0, validation_data=(inputs(20), labels(20), weights))
+    assert_same_weights(model, before)

@@ -1,4 +1,7 @@
-"""Ma X, et al. Entire Space Multi-Task Model: ... Estimating Post-Click Conversion Rate. SIGIR 2018."""
+"""Ma X, et al. Entire Space Multi-Task Model: An Effective Approach for Estimating Post-Click Conversion Rate.
+
+SIGIR 2018.
+"""
 
 from __future__ import annotations
 

@@ -58,6 +58,8 @@ class MMOE(BaseModel):
         set_tasks(self, task_types, task_names)
         self.num_experts = num_experts
         self.input_dim = self.compute_input_dim(dnn_feature_columns)
+        self.expert_dnn_hidden_units, self.gate_dnn_hidden_units = expert_dnn_hidden_units, gate_dnn_hidden_units
+        self.tower_dnn_hidden_units = tower_dnn_hidden_units
         experts, tasks = [str(e) for e in range(num_experts)], [str(t) for t in range(self.num_tasks)]
         options = {
             "activation": dnn_activation,
