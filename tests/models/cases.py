@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -138,7 +139,8 @@ def labels(model: Any, rows: int, seed: int = 1) -> np.ndarray:
     return rng.integers(0, 2, (rows, len(model.tasks))).astype(float)
 
 
-PLAIN = ("linear.weight", "final_layer.weight", "P.weight", "P_vec.weight", "P_bit.weight", "dense.weight")
+# output layers, which start as `nn.Linear` does; but for that of DIEN, `linear`, and the numbers of a linear side
+PLAIN = re.compile(r".*(dnn_linear|cin_linear|final_layer(\.\d)?|transform_\w+|local_att\.dense)\.weight")
 NO_LINEAR = {"l2_reg_linear": "upstream's signature has it, but there is no linear side"}
 BOTH, ONE = (FIELDS, FIELDS), (FIELDS,)
 NO_DENSE = (FIELDS, [c for c in FIELDS if not isinstance(c, DenseFeat)])  # their deep side refuses numbers

@@ -13,11 +13,11 @@ import torch
 
 from deepctr_torch import load_model
 from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
+from deepctr_torch.layers import DNN, ParallelDNN
 from deepctr_torch.models import MODELS
 from tests.models.cases import CASES, OTHER, PLAIN, Case, inputs, labels
 
 every_model = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-SCALED = ("linear.weight", "linear_model.weight")  # of DIEN's output, and of the numbers of a linear side
 LOSS = {"binary": "binary_crossentropy", "regression": "mse", "multiclass": "cross_entropy"}
 
 
@@ -155,8 +155,22 @@ def test_the_penalties_together_reach_every_weight_that_is_not_free(case: Case) 
 def test_init_std_reaches_every_weight_without_a_scale_of_its_own(case: Case) -> None:
     small, large = weights_of(case.make(init_std=0.1)), weights_of(case.make(init_std=0.2))
     same = [n for n, p in small.items() if not torch.allclose(2 * p, large[n])]
-    assert same == [n for n in small if n.startswith(case.start or "-") or (n.endswith(PLAIN) and n not in SCALED)]
+    assert same == [n for n in small if n.startswith(case.start or "-") or PLAIN.fullmatch(n)]
     assert all(torch.equal(small[n], large[n]) for n in same)
+
+
+@every_model
+def test_every_dnn_takes_what_is_said_of_dnns(case: Case) -> None:
+    known = case.parameters
+    said = {"dnn_activation": "tanh", "dnn_dropout": 0.5, "dnn_use_bn": True, "use_bn": True}
+    model = case.make(**{n: v for n, v in said.items() if n in known})
+    for name, module in model.named_modules():
+        if isinstance(module, (DNN, ParallelDNN)) and "local_att" not in name and "auxiliary_net" not in name:
+            activations = list(module.activation_layers.modules())
+            assert any(isinstance(a, torch.nn.Tanh) for a in activations) == ("dnn_activation" in known), name
+            assert not any(isinstance(a, torch.nn.ReLU) for a in activations), name
+            assert module.dropout.p == 0.5, name
+            assert module.use_bn == bool({"dnn_use_bn", "use_bn"} & set(known) or case.name == "AFN"), name
 
 
 @every_model
@@ -320,6 +334,9 @@ def test_building_on_the_meta_device(case: Case) -> None:
     model = case.make(device="meta")
     assert {p.device.type for p in model.parameters()} == {"meta"}
     assert {b.device.type for b in model.buffers()} <= {"meta"}
+    matrix = packed(model, case.all_columns, 5).to("meta")  # a tensor made on another device would be an error
+    assert model(matrix).shape == (5, len(model.tasks))
+    assert model.eval()(matrix).device.type == "meta"
 
 
 class Packed(torch.nn.Module):
