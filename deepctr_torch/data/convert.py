@@ -13,7 +13,7 @@ from ..features import FeatureSchema, SparseFeat, VarLenSparseFeat, check_exact
 from ..hashing import hash_rows
 from .values import FLOAT64_EXACT, column_of, floats, is_missing, is_table, names_of, ragged, to_numpy
 
-__all__ = ["Arrays", "to_arrays"]
+__all__ = ["Arrays", "check_samples", "to_arrays"]
 
 Array = npt.NDArray[Any]
 
@@ -32,9 +32,23 @@ class Arrays(NamedTuple):
     used: Array
 
 
+def check_samples(x: Any) -> None:
+    """`x` holds samples; what is often taken for it gets a hint."""
+    if isinstance(x, (Mapping, list, tuple, np.ndarray, torch.Tensor)) or is_table(x):
+        return
+    hint = ": call its collect()" if hasattr(x, "collect") else ": call it" if callable(x) else ""
+    if isinstance(x, torch.utils.data.Dataset):
+        hint = ": make a DataLoader of it"
+    raise TypeError(
+        f"inputs must be a dict, list, 2-D array, table or iterable of batches, got {type(x).__name__}{hint}"
+    )
+
+
 def _columns(x: Any, schema: FeatureSchema) -> dict[str, Any]:
     """Name -> raw values of every input of the schema."""
     wanted = list(schema.feature_index)
+    if not wanted:
+        raise ValueError("the model must have at least one feature column, got none")
     if isinstance(x, Mapping) or is_table(x):
         found = {name: column_of(x, name) for name in wanted}
         missing = [n for n, v in found.items() if v is None]
@@ -45,9 +59,8 @@ def _columns(x: Any, schema: FeatureSchema) -> dict[str, Any]:
         if len(x) != len(wanted):
             raise ValueError(f"a list of inputs must hold {len(wanted)} arrays in the order {wanted}, got {len(x)}")
         return dict(zip(wanted, x, strict=True))
-    if isinstance(x, (np.ndarray, torch.Tensor)):
-        return _matrix_columns(x, schema)
-    raise TypeError(f"inputs must be a dict, list, 2-D array, table or iterable of batches, got {type(x).__name__}")
+    check_samples(x)
+    return _matrix_columns(x, schema)
 
 
 def _matrix_columns(x: Any, schema: FeatureSchema) -> dict[str, Any]:
@@ -109,7 +122,9 @@ def _shaped(raw: Any, name: str, width: int, offset: int, exact: bool = True) ->
     if array.ndim == 3 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 2 or array.shape[1] != width:
-        raise ValueError(f"{name!r} must have shape (N,{f' {width}' if width > 1 else ''}), got {to_numpy(raw).shape}")
+        hint = "" if exact or array.ndim != 2 or array.shape[1] < width else ": cut the sequences, or raise maxlen"
+        shape = f"(N,{f' {width}' if width > 1 else ''})"
+        raise ValueError(f"{name!r} must have shape {shape}, got {to_numpy(raw).shape}{hint}")
     return array
 
 
@@ -132,7 +147,8 @@ def _integers(array: Array, what: str, offset: int, allow_text: bool) -> Array:
         return _from_objects(array, what, offset, allow_text)
     if kind in "UT" and allow_text:
         return array
-    hint = ": encode them, or declare the column with use_hash=True" if kind in "UTS" else ""
+    text = "decode them to str" if allow_text else "encode them, or declare the column with use_hash=True"
+    hint = f": {text}" if kind in "UTS" else ""
     shown = repr(array.ravel()[0].item() if kind in "UTS" else array.ravel()[0])
     raise ValueError(f"{what} must be integers, got {shown} ({array.dtype}) in row {offset}{hint}")
 

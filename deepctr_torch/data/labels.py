@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .values import column_of, floats, is_table, names_of, to_numpy
 
-__all__ = ["class_weights", "to_labels", "to_weights"]
+__all__ = ["check_class_weight", "class_weights", "to_labels", "to_weights"]
 
 Array = npt.NDArray[Any]
 
@@ -64,16 +64,20 @@ def _side_by_side(columns: Sequence[Any], names: list[str]) -> Array:
     return np.stack(parts, axis=1)
 
 
-def _check_labels(values: Array, name: str, kind: str, num_classes: int | None, offset: int, optional: bool) -> None:
-    """Raise if a label of one task is impossible; with several tasks NaN means "not observed"."""
+def _impossible(values: Array, kind: str, num_classes: int | None) -> tuple[Array, str]:
+    """Which values are no labels of a kind of task, and what labels are, in words."""
     with np.errstate(invalid="ignore"):
         if kind == "binary":
-            wrong, what = ~((values >= 0) & (values <= 1)), "in [0, 1] for a binary task"
-        elif kind == "multiclass":
+            return ~((values >= 0) & (values <= 1)), "in [0, 1] for a binary task"
+        if kind == "multiclass":
             wrong = ~((values >= 0) & (values < (num_classes or 0)) & (values == np.trunc(values)))
-            what = f"integers in [0, {num_classes}) for a multiclass task"
-        else:
-            wrong, what = ~np.isfinite(values), "finite numbers for a regression task"
+            return wrong, f"integers in [0, {num_classes}) for a multiclass task"
+        return ~np.isfinite(values), "finite numbers for a regression task"
+
+
+def _check_labels(values: Array, name: str, kind: str, num_classes: int | None, offset: int, optional: bool) -> None:
+    """Raise if a label of one task is impossible; with several tasks NaN means "not observed"."""
+    wrong, what = _impossible(values, kind, num_classes)
     if optional:
         wrong &= ~np.isnan(values)
     if wrong.any():
@@ -93,6 +97,22 @@ def to_weights(weight: Any, rows: int, offset: int = 0) -> Array:
         row = int(wrong.argmax())
         raise ValueError(f"sample_weight must be finite and >= 0, got {array[row]} in row {offset + row}")
     return array
+
+
+def check_class_weight(class_weight: Any, kind: str, num_classes: int | None = None) -> None:
+    """`class_weight` is a dict from labels that a task of this kind may have to finite weights >= 0."""
+    if not isinstance(class_weight, Mapping):
+        raise TypeError(f"class_weight must be a dict such as {{0: 1.0, 1: 3.0}}, got {class_weight!r}")
+    for label, weight in class_weight.items():
+        try:
+            value, factor = float(label), float(weight)
+        except (TypeError, ValueError):
+            raise TypeError(f"class_weight must map numbers to numbers, got {label!r}: {weight!r}") from None
+        if not 0 <= factor < float("inf"):
+            raise ValueError(f"class_weight must hold finite weights >= 0, got {weight!r} for the label {label!r}")
+        wrong, what = _impossible(np.array([value]), kind, num_classes)
+        if wrong.any():
+            raise ValueError(f"the labels of class_weight must be {what}, got {label!r}")
 
 
 def class_weights(y: Array, class_weight: Mapping[Any, float]) -> Array:

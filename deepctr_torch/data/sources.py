@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ..features import Batch, FeatureSchema
-from .convert import Arrays, to_arrays
+from .convert import Arrays, check_samples, to_arrays
 from .labels import class_weights, to_labels, to_weights
-from .values import column_of, is_table, to_numpy
+from .values import column_of, is_table, names_of, to_numpy
 
 __all__ = ["ArraySource", "Example", "Labels", "Source", "StreamSource", "is_stream", "make_source"]
 
@@ -224,6 +224,21 @@ def _group_values(x: Any, name: str, groups: Any, schema: FeatureSchema) -> Arra
     return to_numpy(values).reshape(-1)
 
 
+def _labels_by_name(x: Any, y: Any, tasks: int) -> Any:
+    """The columns of a table or dict `x` that `y` names, one a task; any other `y` as it is."""
+    names = [y] if isinstance(y, str) else y
+    named = isinstance(names, (list, tuple)) and len(names) == tasks and all(isinstance(n, str) for n in names)
+    if not named:
+        return y
+    if not (isinstance(x, Mapping) or is_table(x)):
+        raise ValueError(f"y={y!r} names columns, which only a table or a dict has, got x of {type(x).__name__}")
+    columns = [column_of(x, n) for n in names]
+    missing = [n for n, c in zip(names, columns, strict=True) if c is None]
+    if missing:
+        raise ValueError(f"the input lacks the labels {missing}; it has {[str(n) for n in names_of(x)]}")
+    return columns if tasks > 1 else columns[0]
+
+
 def _array_source(
     schema: FeatureSchema, x: Any, y: Any, labels: Labels | None, weight: Any, groups: Any, offset: int = 0
 ) -> ArraySource:
@@ -231,7 +246,7 @@ def _array_source(
     rows = len(arrays.ids)
     if labels is None:
         return ArraySource(schema, arrays)
-    checked = to_labels(y, labels.tasks, rows, labels.num_classes, offset)
+    checked = to_labels(_labels_by_name(x, y, len(labels.tasks)), labels.tasks, rows, labels.num_classes, offset)
     weights = None if weight is None else to_weights(weight, rows, offset)
     found = {name: _group_values(x, name, groups, schema) for name in labels.group_columns}
     for name, values in found.items():
@@ -246,6 +261,18 @@ def is_stream(x: Any) -> bool:
     return not known and isinstance(x, Iterable)
 
 
+def _is_batches(x: Any) -> bool:
+    """Whether a list holds labelled batches, as `list(DataLoader(...))` does."""
+    if not isinstance(x, list) or not x:
+        return False
+    return all(
+        isinstance(item, (tuple, list))
+        and len(item) in (2, 3)
+        and (isinstance(item[0], Mapping) or is_table(item[0]) or getattr(item[0], "ndim", 0) == 2)
+        for item in x
+    )
+
+
 def make_source(
     schema: FeatureSchema, x: Any, y: Any = None, labels: Labels | None = None, weight: Any = None, groups: Any = None
 ) -> Source:
@@ -254,13 +281,14 @@ def make_source(
     Raises:
         ValueError, TypeError: bad input, worded for the user.
     """
-    if is_stream(x):
+    if is_stream(x) or (labels is not None and y is None and _is_batches(x)):
         if y is not None or weight is not None or groups is not None:
             raise ValueError(
                 "a stream of batches carries its own labels, weights and group columns: "
                 "pass y=None, sample_weight=None and groups=None"
             )
         return StreamSource(schema, x, labels)
+    check_samples(x)
     if labels is not None and y is None:
         raise ValueError("labels are missing: pass y (only a stream of batches carries its own)")
     return _array_source(schema, x, y, labels, weight, groups)

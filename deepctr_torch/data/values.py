@@ -19,7 +19,8 @@ FLOAT64_EXACT = 2**53  # every integer up to here has a float64 of its own
 
 def is_table(x: Any) -> bool:
     """Whether `x` is a pandas or polars frame or a pyarrow table."""
-    return hasattr(x, "columns") and (hasattr(x, "iloc") or hasattr(x, "get_column") or hasattr(x, "column_names"))
+    kind = type(x)  # polars warns when a LazyFrame, which is none, is asked for its columns
+    return hasattr(kind, "columns") and any(hasattr(kind, name) for name in ("iloc", "get_column", "column_names"))
 
 
 def names_of(x: Any) -> list[Any]:

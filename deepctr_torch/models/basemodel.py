@@ -114,12 +114,10 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
         self.out: nn.Module = PredictionLayer(task, num_classes=num_classes)
         self.tasks: tuple[tuple[str, str], ...] = (("", task),)
         self.plan([*self.linear_feature_columns, *self.dnn_feature_columns], {})
-        self.reg_loss = torch.zeros((1,), device=device)
-        self.aux_loss = torch.zeros((1,), device=device)
+        self.reg_loss, self.aux_loss = torch.zeros((1,), device=device), torch.zeros((1,), device=device)
         self._is_graph_network, self._ckpt_saved_epoch = True, False  # read by callbacks written for the original
         self.history = History()
-        self.stop_training = False
-        self.epochs_trained = 0
+        self.stop_training, self.epochs_trained = False, 0
         self.to(device)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -237,7 +235,7 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
             trainable: keep training them, or freeze them.
 
         Raises:
-            ValueError: an unknown feature, or another shape.
+            ValueError: an unknown feature, another shape, or numbers that are not finite.
         """
         names = {c.name: c.embedding_name for c in self.dnn_feature_columns if not isinstance(c, DenseFeat)}
         tables = self.embedding_dict.keys() if self.reads_deep_tables else []
@@ -245,6 +243,8 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
         if table not in tables:
             raise ValueError(f"no embedding of {feature!r}: {suggest(feature, {*names, *tables})}")
         values = torch.as_tensor(np.ascontiguousarray(to_numpy(array)), dtype=torch.float32)
+        if len(wrong := (~values.isfinite()).nonzero()):
+            raise ValueError(f"the vectors of {feature!r} must be finite, got a NaN or inf in row {int(wrong[0, 0])}")
         self.embedding_dict.assign(table, values, trainable)
 
     def compute_input_dim(

@@ -75,6 +75,7 @@ class DIN(BaseModel):
             init_std=init_std,
         )
         width = self.compute_input_dim(self.dnn_feature_columns)
+        # NOTE[DIFF] W12: the original ignores l2_reg_dnn.
         self.dnn = self.penalized(
             DNN(
                 width, dnn_hidden_units, dnn_activation, dropout_rate=dnn_dropout, use_bn=dnn_use_bn, init_std=init_std

@@ -13,6 +13,7 @@ from torch import nn
 
 from .._checks import check_fraction
 from ..callbacks import History
+from ..data.labels import check_class_weight
 from ..data.sources import ArraySource, Labels, Source, is_stream, make_source
 from ..features import FeatureSchema
 from ..training.compiled import Compiled, compile_losses, compile_metrics
@@ -173,6 +174,8 @@ class TrainableModel:
             raise ValueError(
                 "class_weight goes with one task; weigh tasks with compile(task_weights=...), rows with sample_weight"
             )
+        if class_weight is not None:
+            check_class_weight(class_weight, self.tasks[0][1], self.num_classes)
         return Labels(self.tasks, self.num_classes, compiled.group_columns if compiled else (), class_weight)
 
     def fit(
@@ -201,7 +204,7 @@ class TrainableModel:
             x: dict of arrays, list of arrays in `feature_index` order, one packed 2-D array, a pandas, polars or
                 pyarrow table; or an iterable or `DataLoader` of batches `(x, y)` or `(x, y, sample_weight)`.
             y: labels (N,), (N, 1) or (N, T): array, list, Series or table; NaN in one of several tasks: not observed.
-                None with a stream.
+                Or the name of a column of `x` (a list of one a task). None with a stream.
             batch_size: rows a step (256 unless given); streams bring their own.
             epochs, initial_epoch: the number of the last epoch, and of the first.
             verbose: 1 for a progress bar, 2 for a line an epoch, 0 for silence.
@@ -223,8 +226,7 @@ class TrainableModel:
         """
         compiled, update = self._needed("fit")
         size = DEFAULT_BATCH if batch_size is None else batch_size
-        steps = (steps_per_epoch, max_steps, eval_every)
-        plan = FitPlan(size, epochs, initial_epoch, shuffle, *steps, int(verbose))
+        plan = FitPlan(size, epochs, initial_epoch, shuffle, steps_per_epoch, max_steps, eval_every, int(verbose))
         labels = self._labels(class_weight)
         source = make_source(self.schema, x, y, labels, sample_weight, groups)
         validation = self._validation(source, validation_split, validation_data, labels)
@@ -246,7 +248,11 @@ class TrainableModel:
                     f"got {type(data).__name__}"
                 )
             x, y, weight = (*data, None)[:3]
-            return make_source(self.schema, x, y, plain, weight)
+            try:
+                return make_source(self.schema, x, y, plain, weight)
+            except (ValueError, TypeError) as error:
+                kind = TypeError if isinstance(error, TypeError) else ValueError
+                raise kind(f"validation_data: {error}") from error
         if not split:
             return None
         check_fraction("validation_split", split)

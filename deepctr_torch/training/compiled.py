@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,16 @@ __all__ = ["Compiled", "Tasks", "compile_losses", "compile_metrics"]
 
 Tasks = Sequence[tuple[str, str]]
 Array = npt.NDArray[Any]
-FOR_REGRESSION = ("mse", "mae", "rmse", "calibration")  # the named metrics that a regression task takes
+FOR_CLASSES = ("cross_entropy", "sparse_categorical_crossentropy")
+UNFIT_LOSSES = {  # the named losses that a kind of task does not take
+    "binary": FOR_CLASSES,
+    "regression": ("binary_crossentropy", "focal", *FOR_CLASSES),
+    "multiclass": ("binary_crossentropy", "focal", "mse", "mae"),
+}
+FIT_METRICS = {  # the named metrics that a kind of task takes, where it does not take all
+    "regression": ("mse", "mae", "rmse", "calibration"),
+    "multiclass": ("acc", "accuracy", "auc", "logloss", "binary_crossentropy"),
+}
 
 
 @dataclass
@@ -56,6 +65,8 @@ class Compiled:
         check_choice("embedding_update", self.embedding_update, ["auto", "dense", "sparse"])
         if self.clip_norm is not None:
             check_non_negative("clip_norm", self.clip_norm)
+            if not self.clip_norm:
+                raise ValueError("clip_norm must be a number > 0, or None for no clipping, got 0")
 
     @property
     def group_columns(self) -> list[str]:
@@ -115,6 +126,7 @@ class Compiled:
 
         Several tasks: `<task>_<metric>`, and `<metric>` for the mean over the tasks that have it.
         """
+        # NOTE[DIFF] W15: the original makes one number of all tasks; W16: and averages it over batches.
         values: dict[str, list[float]] = {}
         out: dict[str, float] = {}
         for t, (task, _) in enumerate(self.tasks):
@@ -149,10 +161,14 @@ def compile_losses(loss: Any, tasks: Tasks) -> tuple[Any, list[Loss]]:
         raise ValueError("compile needs a loss, such as 'binary_crossentropy', got None")
     many = _per_task("loss", loss, tasks)
     for (name, kind), one in zip(tasks, many, strict=True):
-        if kind == "regression" and one in ("binary_crossentropy", "focal", "cross_entropy"):
-            raise ValueError(f"the regression task {name!r} needs a loss such as 'mse' or 'mae', got {one!r}")
-        if kind == "multiclass" and one == "binary_crossentropy":
-            raise ValueError("a multiclass task needs the loss 'cross_entropy', got 'binary_crossentropy'")
+        if not isinstance(one, str) or one not in UNFIT_LOSSES[kind]:
+            continue
+        such = {
+            "binary": "a loss such as 'binary_crossentropy' or 'focal'",
+            "regression": "a loss such as 'mse' or 'mae'",
+            "multiclass": "the loss 'cross_entropy'",
+        }[kind]
+        raise ValueError(f"{f'the {kind} task {name!r}' if name else f'a {kind} task'} needs {such}, got {one!r}")
     losses = [get_loss(one) for one in many]
     return (losses if isinstance(loss, (list, tuple, Mapping)) else losses[0]), losses
 
@@ -180,8 +196,8 @@ def compile_metrics(
 ) -> tuple[list[str], dict[str, Callable[..., float]], list[list[Metric]]]:
     """The metrics argument of `compile` -> (names as written, name -> metric, one list a task).
 
-    A list goes to every task that can have the metric: regression tasks take only mse, mae, rmse and calibration of
-    the named ones.
+    A list goes to every task that can have the metric: of the named ones, a regression takes only mse, mae, rmse and
+    calibration, a task of several classes only acc, auc and logloss.
     """
     if isinstance(metrics, Mapping):
         per_task = [_listed(m) for m in _per_task("metrics", metrics, tasks)]
@@ -190,11 +206,29 @@ def compile_metrics(
         for metric in _listed(metrics):
             get_metric(metric)
             if not any(_suits(metric, kind) for _, kind in tasks):
-                known = ", ".join(FOR_REGRESSION)
-                raise ValueError(f"metric {metric!r} suits none of the tasks {list(tasks)}: a regression takes {known}")
-    resolved = [[get_metric(m) for m in each] for each in per_task]
+                kinds = dict.fromkeys(kind for _, kind in tasks)
+                known = "; ".join(f"a {kind} task takes {', '.join(FIT_METRICS[kind])}" for kind in kinds)
+                raise ValueError(f"metric {metric!r} suits none of the tasks {list(tasks)}: {known}")
+    resolved = [_distinct([get_metric(m) for m in each]) for each in per_task]
     flat = {m.name: m for each in resolved for m in each}
+    for name, _ in tasks:
+        if len(tasks) > 1 and (name == "val" or name.startswith("val_")):
+            raise ValueError(
+                f"the name of a task must not be 'val' nor begin with 'val_', which marks the validation, got {name!r}"
+            )
     return ["loss", *flat], dict(flat), resolved
+
+
+def _distinct(metrics: Sequence[Metric]) -> list[Metric]:
+    """Each metric once, and different ones of one name with numbers: two lambdas are `<lambda>` and `<lambda>_2`."""
+    out: list[Metric] = []
+    for metric in metrics:
+        if metric in out:
+            continue
+        taken = [m.name for m in out]
+        free = (f"{metric.name}_{i}" if i > 1 else metric.name for i in range(1, len(out) + 2))
+        out.append(replace(metric, name=next(n for n in free if n not in taken)))
+    return out
 
 
 def _listed(metrics: Any) -> list[Any]:
@@ -204,4 +238,4 @@ def _listed(metrics: Any) -> list[Any]:
 
 
 def _suits(metric: Any, kind: str) -> bool:
-    return kind != "regression" or not isinstance(metric, str) or metric in FOR_REGRESSION
+    return not isinstance(metric, str) or kind not in FIT_METRICS or metric in FIT_METRICS[kind]

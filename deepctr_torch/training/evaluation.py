@@ -94,6 +94,8 @@ def evaluate_source(model: Any, compiled: Compiled, source: Source, batch_size: 
     total: Tensor | float = 0.0
     with torch.inference_mode():
         for example, prediction in predict_source(model, source, batch_size):
+            if example.weight is not None:
+                compiled.check_weighted()
             seen.add(example, prediction)
             for t in range(len(compiled.tasks)):
                 weight = compiled.task_weights[t] if compiled.task_weights else 1.0

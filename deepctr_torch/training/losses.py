@@ -62,13 +62,17 @@ def _alike(pred: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 def binary_crossentropy(pred: Tensor, y: Tensor, reduction: str = "sum") -> Tensor:
     """Cross entropy of probabilities and labels in [0, 1]; logarithms are cut off at -100. `[B], [B] -> []`
 
+    Of a prediction that is NaN it is NaN, as with every other loss.
+
     >>> binary_crossentropy(torch.tensor([0.5, 0.5]), torch.tensor([1, 0]))
     tensor(1.3863)
     """
     pred, y = _alike(pred, y)
     kind = "cpu" if pred.is_meta else pred.device.type  # autocast does not know the meta device
     with torch.autocast(kind, enabled=False):  # autocast refuses this function
-        return _reduce(F.binary_cross_entropy(pred, y, reduction="none"), reduction)
+        nan = pred.isnan()  # torch's function would raise an error
+        losses = F.binary_cross_entropy(pred.masked_fill(nan, 0.5), y, reduction="none")
+        return _reduce(torch.where(nan, pred, losses), reduction)
 
 
 @LOSSES.register("mse")

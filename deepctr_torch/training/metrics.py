@@ -45,7 +45,11 @@ class Metric:
             raise ValueError(
                 f"metric {self.name!r} must have a parameter sample_weight when rows are weighted, got none"
             )
-        return float(self.function(y_true, y_pred, sample_weight, groups))
+        value = self.function(y_true, y_pred, sample_weight, groups)
+        try:
+            return float(value)
+        except (TypeError, ValueError, RuntimeError):  # torch raises RuntimeError for several elements
+            raise TypeError(f"metric {self.name!r} must return one number, got {value!r}") from None
 
 
 METRICS: Registry[Metric] = Registry("metric")

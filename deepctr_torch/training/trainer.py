@@ -234,7 +234,7 @@ class Trainer:
         if steps == 0:
             what = (
                 "a stream that can be read once was read in an earlier epoch"
-                if getattr(self.source, "once", False)
+                if getattr(self.source, "once", False) and self.step_number
                 else "the stream is empty"
             )
             raise ValueError(
@@ -250,10 +250,12 @@ class Trainer:
     def _step(self, example: Example, seen: Seen) -> None:
         model, compiled = self.model, self.compiled
         wants = self.callbacks.wants_batches
+        if example.weight is not None:
+            compiled.check_weighted()
         if wants:
             self.callbacks.on_train_batch_begin(seen.steps)
         if not model.training:  # a callback predicted in between
-            model.train()
+            model.train()  # NOTE[DIFF] W1: the original stays in evaluation mode after its first validation
         if self.schedule is not None:
             self.update.scale_lr(self.schedule.multiplier(self.step_number, self.total_steps, self.epoch_steps))
         prediction, loss = self.update.step(model, compiled, example)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from .._checks import check_non_negative
 from ..data.sources import Example
 from ..features import Batch
 from ..layers.embedding import EmbeddingTables
@@ -74,6 +75,9 @@ class Update:
             raise ValueError("embedding_update='sparse' needs an optimizer given by name, got an instance or class")
         if isinstance(optimizer, Optimizer) and (embedding_optimizer is not None or embedding_lr is not None):
             raise ValueError("embedding_optimizer and embedding_lr go with an optimizer given by name, got an instance")
+        for name, rate in (("learning_rate", learning_rate), ("embedding_lr", embedding_lr)):
+            if rate is not None:
+                check_non_negative(name, rate)
         self.mode = mode
         self._rates: list[tuple[float, float]] = []  # base and last set learning rate of each group
         self._score: Callable[..., Any] | None = None
@@ -83,6 +87,9 @@ class Update:
     def _dense(self, model: nn.Module) -> Any:
         optimizer, rate, table_optimizer, table_rate = self.spec
         if isinstance(optimizer, Optimizer):
+            own = set(model.parameters())
+            if not any(p in own for group in optimizer.param_groups for p in group["params"]):
+                raise ValueError("the optimizer must be made of model.parameters(), got one of other parameters")
             return _with_task_weights(make_optimizer(optimizer, [], rate), model)
         if (table_optimizer is None and table_rate is None) or not self.tables:
             return make_optimizer(optimizer, model.parameters(), rate)

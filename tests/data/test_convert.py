@@ -392,7 +392,7 @@ ERRORS: dict[str, tuple[list[Any], Any, str]] = {
         pl.DataFrame({"h": ["x", None]}),
         "ids of 'h' must be integers or strings, got a missing value (None) in row 11",
     ),
-    "bytes": ([TEXT], {"h": [b"x"]}, "ids of 'h' must be integers, got b'x' (|S1) in row 10"),
+    "bytes": ([TEXT], {"h": [b"x"]}, "ids of 'h' must be integers, got b'x' (|S1) in row 10: decode them to str"),
     "wide integer": ([TEXT], {"h": [1, 2**64]}, f"ids of 'h' must be 64-bit integers, got {2**64} in row 11"),
     "NaN number": (
         [DenseFeat("d")],
@@ -425,7 +425,11 @@ ERRORS: dict[str, tuple[list[Any], Any, str]] = {
         pl.DataFrame({"s": [[1], [1, 2, 3, 4]]}),
         "'s' must hold at most 3 element(s) a row, got 4 in row 11",
     ),
-    "too wide a sequence": ([SEQ], {"s": np.zeros((2, 4), int)}, "'s' must have shape (N, 3), got (2, 4)"),
+    "too wide a sequence": (
+        [SEQ],
+        {"s": np.zeros((2, 4), int)},
+        "'s' must have shape (N, 3), got (2, 4): cut the sequences, or raise maxlen",
+    ),
     "lists and numbers": ([SEQ], {"s": [[1], 2]}, "'s' must hold a list or nothing in every row, got 2 in row 1"),
     "missing column": ([ID, DenseFeat("d")], {"a": [1], "e": [2]}, "the input lacks ['d']; it has ['a', 'e']"),
     "missing column, pandas": (

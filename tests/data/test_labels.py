@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from deepctr_torch.data.labels import class_weights, to_labels, to_weights
+from deepctr_torch.data.labels import check_class_weight, class_weights, to_labels, to_weights
 
 ONE = [("", "binary")]
 TWO = [("click", "binary"), ("time", "regression")]
@@ -156,3 +156,11 @@ def test_weights_refused(weight: Any, message: str) -> None:
 def test_class_weights() -> None:
     y = np.array([[0], [1], [0.5], [1]], dtype=np.float32)
     assert class_weights(y, {1: 3.0, 0: 0.5}).tolist() == [0.5, 3.0, 1.0, 3.0]
+
+
+def test_class_weights_name_labels_that_a_task_may_have() -> None:
+    check_class_weight({0: 1, 1.0: np.float32(2.5)}, "binary")
+    check_class_weight({2: 0.0}, "multiclass", 3)
+    check_class_weight({-7.5: 2.0}, "regression")
+    with pytest.raises(ValueError, match=r"must be integers in \[0, 3\) for a multiclass task, got 3"):
+        check_class_weight({3: 1.0}, "multiclass", 3)

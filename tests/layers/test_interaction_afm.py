@@ -98,6 +98,8 @@ def test_start() -> None:
     layer = AFMLayer(300, attention_factor=100)
     assert layer.attention_W.std().item() == pytest.approx((2 / 400) ** 0.5, rel=0.02)
     assert layer.projection_p.std().item() == pytest.approx((2 / 301) ** 0.5, rel=0.15)
+    for weight in (layer.attention_W, layer.projection_p):  # normal, not uniform: beyond the square root of 3
+        assert weight.abs().max() > 2 * weight.std()
     assert layer.attention_b.count_nonzero() == 0
 
 

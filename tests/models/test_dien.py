@@ -194,6 +194,18 @@ def test_w3_augru_has_two_biases() -> None:
     assert len(list(rnn.parameters())) == 4
 
 
+@pytest.mark.parametrize("kind", TYPES)
+def test_initial_scale_of_the_recurrences(kind: str) -> None:
+    wide = InterestEvolving(150, kind, init_std=0.3).interest_evolution
+    for name, parameter in wide.named_parameters():
+        if "weight" in name:
+            assert parameter.std().item() == pytest.approx(0.3, rel=0.02), name
+        elif kind in ("AGRU", "AUGRU"):
+            assert parameter.count_nonzero() == 0, name
+        else:  # as in `nn.GRU`
+            assert 0.9 * 150**-0.5 < parameter.abs().max() <= 150**-0.5, name
+
+
 def test_w4_targets_and_histories_are_paired_by_name() -> None:
     a, b = model(), model([USER, ITEM, CATE, PRICE, *HISTORIES[::-1]], names=("cate", "item"))
     b.load_state_dict(a.state_dict())

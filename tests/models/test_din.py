@@ -48,6 +48,10 @@ def data(rows: int, lengths: list[int] | None = None) -> dict[str, np.ndarray]:
     return x
 
 
+def matrix(din: DIN, x: dict[str, np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.concatenate([x[n].reshape(len(x["user"]), -1) for n in din.feature_index], axis=1))
+
+
 def interest(din: DIN, query: Tensor, steps: list[Tensor], normalized: bool) -> Tensor:
     """Equation 3 for one sample."""
     if not steps:
@@ -89,6 +93,19 @@ def test_w5_every_history_has_its_own_length() -> None:
     assert (base != din.predict(x | {"n_item": np.full(6, 2), "n_cate": np.full(6, 3)})).all()
     beyond = x | {"hist_item": np.where(np.arange(STEPS) < 2, x["hist_item"], 1)}
     np.testing.assert_array_equal(base, din.predict(beyond | {"n_item": np.full(6, 2), "n_cate": np.full(6, 4)}))
+
+
+def test_w5_beyond_its_own_length_a_history_is_zeros() -> None:
+    """Where the longer history goes on alone, zeros stand beside it, not the vectors of ids that pad the other."""
+    columns = [USER, ITEM, CATE, PRICE, history(ITEM, "n_item"), history(CATE, "n_cate")]
+    din, x = model(columns), data(6, [4] * 6)
+    x |= {"n_item": np.full(6, 2), "n_cate": np.full(6, 4)}
+    batch = din.schema.unpack(matrix(din, x))
+    keys, mask = din.pairs.keys(din.fields(batch, din.embedding.lookup(batch)))
+    item, cate = (din.embedding_dict[n].weight[torch.from_numpy(x[f"hist_{n}"])] for n in ("item", "cate"))
+    beyond = torch.arange(STEPS).reshape(1, -1, 1) >= 2
+    torch.testing.assert_close(keys, torch.cat([item.masked_fill(beyond, 0.0), cate], dim=-1))
+    assert mask.all()
 
 
 def test_w10_dice_does_not_see_padding() -> None:

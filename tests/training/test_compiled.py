@@ -45,7 +45,10 @@ def test_one_loss_for_all_tasks_a_list_or_a_dict() -> None:
         (["mse"], TWO, "one item for each of 2"),
         ({"click": "focal"}, TWO, r"lacks the task\(s\) \['spend'\]"),
         ({"click": "focal", "spent": "mse"}, TWO, "unknown task 'spent'.*did you mean 'spend'"),
-        ("binary_crossentropy", (("", "multiclass"),), "needs the loss 'cross_entropy'"),
+        ("binary_crossentropy", (("", "multiclass"),), "a multiclass task needs the loss 'cross_entropy'"),
+        ("mse", (("", "multiclass"),), "a multiclass task needs the loss 'cross_entropy', got 'mse'"),
+        ("cross_entropy", ONE, "a binary task needs a loss such as 'binary_crossentropy' or 'focal'"),
+        ("sparse_categorical_crossentropy", (("", "regression"),), "a regression task needs a loss such as 'mse'"),
     ],
 )
 def test_wrong_losses(loss: Any, tasks: Any, message: str) -> None:
@@ -75,6 +78,8 @@ def test_metrics_by_task() -> None:
         (["auk"], ONE, "unknown metric 'auk': did you mean 'auc'"),
         ({"clic": ["auc"]}, TWO, "did you mean 'click'"),
         (["auc"], (("", "regression"),), "suits none of the tasks"),
+        (["gauc:user"], (("", "multiclass"),), "a multiclass task takes acc, accuracy, auc, logloss"),
+        (["mse"], (("val", "binary"), ("b", "binary")), "the name of a task must not be 'val'"),
     ],
 )
 def test_wrong_metrics(metrics: Any, tasks: Any, message: str) -> None:

@@ -265,3 +265,37 @@ def test_the_packed_matrix_of_the_model_gives_the_predictions() -> None:
     with torch.no_grad():
         packed = model(model.schema.pack(batch)).double().numpy()
     np.testing.assert_allclose(packed, model.predict(x), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["dict", "pandas", "polars", "pyarrow"])
+@pytest.mark.parametrize("name", ["clicked", ["clicked"]])
+def test_labels_named_by_their_column(kind: str, name: Any, reference: DeepFM) -> None:
+    x = INPUTS[kind]({**flat_inputs(), "clicked": labels(ROWS)})
+    model = trained(x, name, validation_split=0.25)
+    assert_same_weights(model, reference)
+    assert model.evaluate(x, name) == reference.evaluate(flat_inputs(), labels(ROWS))
+
+
+def test_labels_of_two_tasks_named_by_their_columns() -> None:
+    y = both_labels(ROWS)
+    x = {**inputs(ROWS), "a": y[:, 0], "b": y[:, 1]}
+    losses = []
+    for given_labels in (y, ["a", "b"]):
+        model = mmoe()
+        model.compile("adam", ["binary_crossentropy", "mse"])
+        losses.append(model.fit(x, given_labels, verbose=0).history["loss"])
+    assert losses[0] == losses[1]
+    with pytest.raises(ValueError, match=r"the input lacks the labels \['c'\]; it has \['user', .*'b'\]"):
+        model.fit(x, ["a", "c"], verbose=0)
+    with pytest.raises(ValueError, match="y='a' names columns, which only a table or a dict has, got x of list"):
+        trained(list(flat_inputs().values()), "a")
+
+
+def test_a_list_of_labelled_batches_is_a_stream() -> None:
+    x, y = flat_inputs(), labels(ROWS)
+    batches = [(taken(x, slice(i, i + 6)), y[i : i + 6]) for i in range(0, ROWS, 6)]
+    as_lists = list(DataLoader(TensorDataset(torch.from_numpy(matrix_of(x)), torch.from_numpy(y)), batch_size=6))
+    one, other = trained(batches, None, epochs=2), trained(as_lists, None, epochs=2)
+    assert_same_weights(one, trained(iter(batches * 2), None, steps_per_epoch=4, epochs=2))
+    assert_same_weights(one, other)
+    assert one.evaluate(batches) == one.evaluate(x, y)

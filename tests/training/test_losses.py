@@ -266,3 +266,13 @@ def test_wrong_arguments() -> None:
         get_loss(lambda pred, y: 0.5)(P, Y)
     with pytest.raises(ValueError, match=r"one number or one value for each of the 4 rows, got the shape \(3,\)"):
         get_loss(lambda pred, y: pred[:3])(P, Y)
+
+
+@pytest.mark.parametrize("name", ["binary_crossentropy", "focal", "mse"])
+def test_the_loss_of_a_nan_is_nan(name: str) -> None:
+    pred = torch.tensor([0.25, math.nan], requires_grad=True)
+    losses = get_loss(name)(pred, torch.tensor([1.0, 1.0]), reduction="none")
+    assert torch.isnan(losses).tolist() == [False, True]
+    losses.sum().backward()
+    assert pred.grad is not None
+    assert torch.isfinite(pred.grad[0])

@@ -406,6 +406,8 @@ def test_other_callables() -> None:
     y, p, w = [0, 1, 1], [0.1, 0.2, 0.1], [1.0, 2.0, 3.0]
     close(get_metric(roc_auc_score)(y, p, w), get_metric("auc")(y, p, w))
     assert not get_metric(max).takes_weights  # a builtin without a signature
+    with pytest.raises(TypeError, match="metric '<lambda>' must return one number, got None"):
+        get_metric(lambda y, p: None)(y, p)
     many = np.full((2, 3), 1 / 3)
     assert get_metric(lambda y, p: p.shape[1])([0, 1], many) == 3.0
 
