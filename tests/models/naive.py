@@ -86,7 +86,7 @@ class Row:
         return [(self.vectors[i], self.vectors[j]) for i in fields for j in fields if i < j]
 
 
-def check(model: Module, x: Mapping[str, Array], logit: Callable[[Row], Any]) -> None:
+def assert_follows(model: Module, x: Mapping[str, Array], logit: Callable[[Row], Any]) -> None:
     """The model's predictions are sigmoid(logit + bias) (classes: softmax), row by row."""
     rows = len(next(iter(x.values())))
     logits = np.stack([np.ravel(logit(row)) + row.w["out.bias"] for row in (Row(model, x, i) for i in range(rows))])

@@ -8,7 +8,7 @@ import torch
 
 from deepctr_torch.models import DCN
 from tests.models.cases import FIELDS, inputs
-from tests.models.naive import Row, check, penalty_of, randomized
+from tests.models.naive import Row, assert_follows, penalty_of, randomized
 
 
 def crossed(row: Row) -> np.ndarray:
@@ -32,18 +32,20 @@ def output(row: Row, inputs: np.ndarray) -> float:
 @pytest.mark.parametrize("kind", ["vector", "matrix"])
 def test_logit_joins_cross_network_and_dnn(kind: str) -> None:
     model = randomized(DCN(FIELDS, FIELDS, 2, kind, dnn_hidden_units=(6, 5)), 0.15)
-    check(model, inputs(FIELDS, 6), lambda r: r.linear + output(r, np.concatenate([crossed(r), r.dnn(r.flat)])))
+    assert_follows(
+        model, inputs(FIELDS, 6), lambda r: r.linear + output(r, np.concatenate([crossed(r), r.dnn(r.flat)]))
+    )
 
 
 @pytest.mark.parametrize("kind", ["vector", "matrix"])
 def test_c13_without_hidden_units_the_cross_network_is_left(kind: str) -> None:
     model = randomized(DCN(FIELDS, FIELDS, 3, kind, dnn_hidden_units=()), 0.15)
-    check(model, inputs(FIELDS, 6), lambda r: r.linear + output(r, crossed(r)))
+    assert_follows(model, inputs(FIELDS, 6), lambda r: r.linear + output(r, crossed(r)))
 
 
 def test_without_cross_layers_the_dnn_is_left_and_old_empty_kernels_are_dropped() -> None:
     model = randomized(DCN(FIELDS, FIELDS, cross_num=0, dnn_hidden_units=(4,)))
-    check(model, inputs(FIELDS, 6), lambda r: r.linear + output(r, r.dnn(r.flat)))
+    assert_follows(model, inputs(FIELDS, 6), lambda r: r.linear + output(r, r.dnn(r.flat)))
     state = model.state_dict()
     assert not any(k.startswith("crossnet") for k in state)
     old = {**state, "crossnet.kernels": torch.zeros(0, 24, 1), "crossnet.bias": torch.zeros(0, 24, 1)}
@@ -52,7 +54,7 @@ def test_without_cross_layers_the_dnn_is_left_and_old_empty_kernels_are_dropped(
 
 def test_without_both_the_linear_side_is_left() -> None:
     model = randomized(DCN(FIELDS, FIELDS, cross_num=0, dnn_hidden_units=()))
-    check(model, inputs(FIELDS, 6), lambda r: r.linear)
+    assert_follows(model, inputs(FIELDS, 6), lambda r: r.linear)
 
 
 def test_w12_every_penalty_reaches_what_it_names() -> None:

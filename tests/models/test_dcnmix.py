@@ -8,7 +8,7 @@ import torch
 
 from deepctr_torch.models import DCNMix
 from tests.models.cases import FIELDS, inputs
-from tests.models.naive import Row, check, penalty_of, randomized
+from tests.models.naive import Row, assert_follows, penalty_of, randomized
 
 
 def crossed(row: Row) -> np.ndarray:
@@ -36,7 +36,9 @@ def output(row: Row, inputs: np.ndarray) -> float:
 def test_logit_joins_cross_network_and_dnn(experts: int) -> None:
     model = DCNMix(FIELDS, FIELDS, dnn_hidden_units=(6, 5), low_rank=3, num_experts=experts)
     randomized(model, 0.2)
-    check(model, inputs(FIELDS, 6), lambda r: r.linear + output(r, np.concatenate([crossed(r), r.dnn(r.flat)])))
+    assert_follows(
+        model, inputs(FIELDS, 6), lambda r: r.linear + output(r, np.concatenate([crossed(r), r.dnn(r.flat)]))
+    )
 
 
 def test_c6_a_batch_of_one_row_is_the_same_row_of_a_batch() -> None:
@@ -48,19 +50,19 @@ def test_c6_a_batch_of_one_row_is_the_same_row_of_a_batch() -> None:
 
 def test_c13_without_hidden_units_the_cross_network_is_left() -> None:
     model = randomized(DCNMix(FIELDS, FIELDS, 1, dnn_hidden_units=(), low_rank=2), 0.2)
-    check(model, inputs(FIELDS, 6), lambda r: r.linear + output(r, crossed(r)))
+    assert_follows(model, inputs(FIELDS, 6), lambda r: r.linear + output(r, crossed(r)))
 
 
 def test_without_cross_layers_the_dnn_is_left_and_the_old_gating_is_dropped() -> None:
     model = randomized(DCNMix(FIELDS, FIELDS, cross_num=0, dnn_hidden_units=(4,)))
-    check(model, inputs(FIELDS, 6), lambda r: r.linear + output(r, r.dnn(r.flat)))
+    assert_follows(model, inputs(FIELDS, 6), lambda r: r.linear + output(r, r.dnn(r.flat)))
     old = {**model.state_dict(), "crossnet.gating.0.weight": torch.zeros(1, 24), "crossnet.bias": torch.zeros(0, 24, 1)}
     assert str(model.load_state_dict(old)) == "<All keys matched successfully>"
 
 
 def test_without_both_the_linear_side_is_left() -> None:
     model = randomized(DCNMix(FIELDS, FIELDS, cross_num=0, dnn_hidden_units=()))
-    check(model, inputs(FIELDS, 6), lambda r: r.linear)
+    assert_follows(model, inputs(FIELDS, 6), lambda r: r.linear)
 
 
 def test_w12_every_penalty_reaches_what_it_names() -> None:

@@ -9,7 +9,7 @@ import torch
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models import DeepFM
 from tests.models.cases import FIELDS, PRICE, USER, inputs
-from tests.models.naive import Row, check, penalty_of, randomized
+from tests.models.naive import Row, assert_follows, penalty_of, randomized
 
 
 def fm(row: Row) -> float:
@@ -24,12 +24,12 @@ def deep(row: Row) -> float:
 @pytest.mark.parametrize("hidden", [(6, 5), ()])
 def test_logit_is_linear_plus_pairwise_products_plus_dnn(use_fm: bool, hidden: tuple[int, ...]) -> None:
     model = randomized(DeepFM(FIELDS, FIELDS, use_fm=use_fm, dnn_hidden_units=hidden))
-    check(model, inputs(FIELDS, 6), lambda r: r.linear + use_fm * fm(r) + (deep(r) if hidden else 0))
+    assert_follows(model, inputs(FIELDS, 6), lambda r: r.linear + use_fm * fm(r) + (deep(r) if hidden else 0))
 
 
 def test_the_two_sides_may_have_different_columns() -> None:
     model = randomized(DeepFM([PRICE, USER], FIELDS[1:], dnn_hidden_units=(4,)))
-    check(model, inputs(FIELDS, 6), lambda r: r.linear + fm(r) + deep(r))
+    assert_follows(model, inputs(FIELDS, 6), lambda r: r.linear + fm(r) + deep(r))
 
 
 def test_every_class_has_a_logit_of_each_part() -> None:
@@ -39,7 +39,7 @@ def test_every_class_has_a_logit_of_each_part() -> None:
         pooled = sum(a * b for a, b in row.pairs())
         return row.w["fm.projection.weight"] @ pooled + row.w["dnn_linear.weight"] @ row.dnn(row.flat)
 
-    check(model, inputs(FIELDS, 5), logits)
+    assert_follows(model, inputs(FIELDS, 5), logits)
 
 
 def test_mixed_dimensions_are_an_error_that_names_them_or_fine_without_fm() -> None:
@@ -47,7 +47,7 @@ def test_mixed_dimensions_are_an_error_that_names_them_or_fine_without_fm() -> N
     with pytest.raises(ValueError, match=r"DeepFM needs one embedding_dim for all columns, got \{'a': 2, 'b': 3\}"):
         DeepFM(columns, columns)
     model = randomized(DeepFM(columns, columns, use_fm=False, dnn_hidden_units=(4,)))
-    check(model, inputs(columns, 6), lambda r: r.linear + deep(r))
+    assert_follows(model, inputs(columns, 6), lambda r: r.linear + deep(r))
 
 
 def test_w12_slopes_of_prelu_are_not_penalized() -> None:

@@ -11,7 +11,7 @@ import torch
 from deepctr_torch.features import DenseFeat, SparseFeat
 from deepctr_torch.models import FiBiNET
 from tests.models.cases import FIELDS, PRICE, STATS, USER, inputs
-from tests.models.naive import Row, check, penalty_of, randomized, relu
+from tests.models.naive import Row, assert_follows, penalty_of, randomized, relu
 
 TYPES = pytest.mark.parametrize("kind", ["all", "each", "interaction"])
 
@@ -42,7 +42,7 @@ def excited(model: FiBiNET) -> FiBiNET:
 @TYPES
 def test_dnn_reads_products_of_plain_and_reweighted_fields(kind: str) -> None:
     model = excited(randomized(FiBiNET(FIELDS, FIELDS, kind, 2, dnn_hidden_units=(6, 5))))
-    check(
+    assert_follows(
         model,
         inputs(FIELDS, 6),
         lambda r: r.linear + float(r.w["dnn_linear.weight"][0] @ r.dnn(deep_input(r, kind))),
@@ -52,14 +52,16 @@ def test_dnn_reads_products_of_plain_and_reweighted_fields(kind: str) -> None:
 @TYPES
 def test_c13_without_hidden_units_the_output_layer_reads_them(kind: str) -> None:
     model = excited(randomized(FiBiNET(FIELDS, FIELDS, kind, dnn_hidden_units=())))
-    check(model, inputs(FIELDS, 6), lambda r: r.linear + float(r.w["dnn_linear.weight"][0] @ deep_input(r, kind)))
+    assert_follows(
+        model, inputs(FIELDS, 6), lambda r: r.linear + float(r.w["dnn_linear.weight"][0] @ deep_input(r, kind))
+    )
 
 
 def test_c8_fields_may_share_a_table() -> None:
     columns = [SparseFeat("a", 6, 4, embedding_name="c"), SparseFeat("b", 6, 4, embedding_name="c"), USER]
     model = excited(randomized(FiBiNET(columns, columns, "each", dnn_hidden_units=(4,))))
     assert model.field_size == 3
-    check(
+    assert_follows(
         model,
         inputs(columns, 6),
         lambda r: r.linear + float(r.w["dnn_linear.weight"][0] @ r.dnn(deep_input(r, "each"))),
@@ -69,13 +71,15 @@ def test_c8_fields_may_share_a_table() -> None:
 @pytest.mark.parametrize("columns", [[USER, PRICE], [PRICE, STATS]], ids=["one field", "none"])
 def test_c14_where_there_is_no_pair_the_dnn_reads_the_numbers(columns: list[object]) -> None:
     model = randomized(FiBiNET(columns, columns, dnn_hidden_units=(4,)))
-    check(model, inputs(columns, 6), lambda r: r.linear + float(r.w["dnn_linear.weight"][0] @ r.dnn(r.numbers)))
+    assert_follows(
+        model, inputs(columns, 6), lambda r: r.linear + float(r.w["dnn_linear.weight"][0] @ r.dnn(r.numbers))
+    )
 
 
 def test_a_single_field_leaves_the_linear_side_and_trains() -> None:
     model = randomized(FiBiNET([USER], [USER], dnn_hidden_units=(4,)))
     x = inputs([USER], 8)
-    check(model, x, lambda r: r.linear)
+    assert_follows(model, x, lambda r: r.linear)
     for update in ("dense", "sparse"):
         model.compile("sgd", "binary_crossentropy", embedding_update=update)
         history = model.fit(x, x["user"] % 2, batch_size=4, epochs=3, verbose=0).history["loss"]

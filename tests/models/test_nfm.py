@@ -9,7 +9,7 @@ import torch
 from deepctr_torch._checks import refuse_names
 from deepctr_torch.models import NFM
 from tests.models.cases import FIELDS, PRICE, STATS, USER, inputs
-from tests.models.naive import Row, check, randomized
+from tests.models.naive import Row, assert_follows, randomized
 
 
 def deep_input(row: Row) -> np.ndarray:
@@ -23,23 +23,25 @@ def deep(row: Row) -> float:
 
 def test_logit_is_linear_plus_a_dnn_over_pooled_products() -> None:
     model = randomized(NFM(FIELDS, FIELDS, dnn_hidden_units=(6, 5), bi_dropout=0.5, dnn_dropout=0.5))
-    check(model, inputs(FIELDS, 6), lambda r: r.linear + deep(r))
+    assert_follows(model, inputs(FIELDS, 6), lambda r: r.linear + deep(r))
 
 
 def test_c13_without_hidden_units_the_output_layer_reads_the_products() -> None:
     model = randomized(NFM(FIELDS, FIELDS, dnn_hidden_units=()))
-    check(model, inputs(FIELDS, 6), lambda r: r.linear + float(r.w["dnn_linear.weight"][0] @ deep_input(r)))
+    assert_follows(model, inputs(FIELDS, 6), lambda r: r.linear + float(r.w["dnn_linear.weight"][0] @ deep_input(r)))
 
 
 def test_c14_numbers_alone_are_enough() -> None:
     columns = [PRICE, STATS]
     model = randomized(NFM(columns, columns, dnn_hidden_units=(4,), bi_dropout=0.5))
-    check(model, inputs(columns, 6), lambda r: r.linear + float(r.w["dnn_linear.weight"][0] @ r.dnn(r.numbers)))
+    assert_follows(
+        model, inputs(columns, 6), lambda r: r.linear + float(r.w["dnn_linear.weight"][0] @ r.dnn(r.numbers))
+    )
 
 
 def test_one_field_has_no_product_and_no_column_no_deep_side() -> None:
-    check(randomized(NFM([], [USER, PRICE], dnn_hidden_units=(4,))), inputs([USER, PRICE], 6), deep)
-    check(randomized(NFM(FIELDS, [])), inputs(FIELDS, 6), lambda r: r.linear)
+    assert_follows(randomized(NFM([], [USER, PRICE], dnn_hidden_units=(4,))), inputs([USER, PRICE], 6), deep)
+    assert_follows(randomized(NFM(FIELDS, [])), inputs(FIELDS, 6), lambda r: r.linear)
 
 
 def test_bi_dropout_drops_pooled_products_in_training_only() -> None:

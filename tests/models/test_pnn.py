@@ -8,7 +8,7 @@ import pytest
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models import PNN
 from tests.models.cases import FIELDS, PRICE, STATS, TAGS, USER, inputs
-from tests.models.naive import Row, check, penalty_of, randomized
+from tests.models.naive import Row, assert_follows, penalty_of, randomized
 
 
 def outer(row: Row, kind: str) -> list[float]:
@@ -36,24 +36,24 @@ def logit(row: Row, inner: bool = True, kind: str | None = None) -> float:
 def test_dnn_reads_embeddings_products_and_numbers(inner: bool, kind: str | None) -> None:
     outter = {"use_outter": True, "kernel_type": kind} if kind else {}
     model = randomized(PNN(FIELDS, dnn_hidden_units=(6, 5), use_inner=inner, **outter))
-    check(model, inputs(FIELDS, 6), lambda r: logit(r, inner, kind))
+    assert_follows(model, inputs(FIELDS, 6), lambda r: logit(r, inner, kind))
 
 
 def test_c13_without_hidden_units_the_output_layer_reads_them() -> None:
-    check(randomized(PNN(FIELDS, dnn_hidden_units=())), inputs(FIELDS, 6), logit)
+    assert_follows(randomized(PNN(FIELDS, dnn_hidden_units=())), inputs(FIELDS, 6), logit)
 
 
 @pytest.mark.parametrize("columns", [[USER], [TAGS, PRICE], [PRICE, STATS]], ids=["field", "sequence", "numbers"])
 def test_c14_where_there_is_no_pair_the_rest_is_left(columns: list[object]) -> None:
     model = randomized(PNN(columns, dnn_hidden_units=(4,), use_outter=True))
     assert not any(k.startswith("outterproduct") for k in model.state_dict())
-    check(model, inputs(columns, 6), lambda r: logit(r, inner=False))
+    assert_follows(model, inputs(columns, 6), lambda r: logit(r, inner=False))
 
 
 def test_c8_fields_may_share_a_table() -> None:
     columns = [SparseFeat("a", 6, 4, embedding_name="c"), SparseFeat("b", 6, 4, embedding_name="c"), USER]
     model = randomized(PNN(columns, dnn_hidden_units=(4,), use_outter=True))
-    check(model, inputs(columns, 6), lambda r: logit(r, True, "mat"))
+    assert_follows(model, inputs(columns, 6), lambda r: logit(r, True, "mat"))
 
 
 def test_c15_mixed_dimensions_are_an_error_that_names_them_or_fine_without_products() -> None:
@@ -62,7 +62,7 @@ def test_c15_mixed_dimensions_are_an_error_that_names_them_or_fine_without_produ
         with pytest.raises(ValueError, match=r"PNN needs one embedding_dim for all columns, got \{'a': 2, 'b': 3\}"):
             PNN(columns, **arguments)
     model = randomized(PNN(columns, dnn_hidden_units=(4,), use_inner=False))
-    check(model, inputs(columns, 6), lambda r: logit(r, inner=False))
+    assert_follows(model, inputs(columns, 6), lambda r: logit(r, inner=False))
 
 
 def test_kernels_are_not_penalized() -> None:

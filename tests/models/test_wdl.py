@@ -7,7 +7,7 @@ import pytest
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models import WDL
 from tests.models.cases import CITY, FIELDS, PRICE, inputs
-from tests.models.naive import Row, check, penalty_of, randomized
+from tests.models.naive import Row, assert_follows, penalty_of, randomized
 
 
 def deep(row: Row) -> float:
@@ -16,25 +16,25 @@ def deep(row: Row) -> float:
 
 def test_logit_is_wide_plus_deep() -> None:
     model = randomized(WDL(FIELDS, FIELDS, dnn_hidden_units=(6, 5)))
-    check(model, inputs(FIELDS, 6), lambda r: r.linear + deep(r))
+    assert_follows(model, inputs(FIELDS, 6), lambda r: r.linear + deep(r))
 
 
 def test_each_side_may_be_left_out() -> None:
     x = inputs(FIELDS, 6)
-    check(randomized(WDL([], FIELDS, dnn_hidden_units=(4,))), x, deep)
-    check(randomized(WDL(FIELDS, [])), x, lambda r: r.linear)
-    check(randomized(WDL(FIELDS, FIELDS, dnn_hidden_units=())), x, lambda r: r.linear)
+    assert_follows(randomized(WDL([], FIELDS, dnn_hidden_units=(4,))), x, deep)
+    assert_follows(randomized(WDL(FIELDS, [])), x, lambda r: r.linear)
+    assert_follows(randomized(WDL(FIELDS, FIELDS, dnn_hidden_units=())), x, lambda r: r.linear)
 
 
 def test_embedding_dimensions_may_differ() -> None:
     columns = [SparseFeat("a", 5, 2), PRICE, SparseFeat("b", 6, 3), CITY]
     model = randomized(WDL(columns, columns, dnn_hidden_units=(4,)))
-    check(model, inputs(columns, 6), lambda r: r.linear + deep(r))
+    assert_follows(model, inputs(columns, 6), lambda r: r.linear + deep(r))
 
 
 def test_every_class_has_a_logit() -> None:
     model = randomized(WDL([], FIELDS, dnn_hidden_units=(4,), task="multiclass", num_classes=3))
-    check(model, inputs(FIELDS, 5), lambda r: r.w["dnn_linear.weight"] @ r.dnn(r.flat))
+    assert_follows(model, inputs(FIELDS, 5), lambda r: r.w["dnn_linear.weight"] @ r.dnn(r.flat))
 
 
 def test_each_penalty_belongs_to_its_part() -> None:

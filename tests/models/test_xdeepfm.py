@@ -8,7 +8,7 @@ import pytest
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models import xDeepFM
 from tests.models.cases import FIELDS, PRICE, STATS, USER, inputs
-from tests.models.naive import Row, check, penalty_of, randomized, relu
+from tests.models.naive import Row, assert_follows, penalty_of, randomized, relu
 
 
 def cin(row: Row, split_half: bool) -> float:
@@ -39,33 +39,33 @@ def deep(row: Row) -> float:
 @pytest.mark.parametrize(("sizes", "split_half"), [((6, 4, 3), True), ((5, 3), False), ((3,), True)])
 def test_logit_is_linear_plus_cin_plus_dnn(sizes: tuple[int, ...], split_half: bool) -> None:
     model = randomized(xDeepFM(FIELDS, FIELDS, (6, 5), sizes, split_half))
-    check(model, inputs(FIELDS, 6), lambda r: r.linear + cin(r, split_half) + deep(r))
+    assert_follows(model, inputs(FIELDS, 6), lambda r: r.linear + cin(r, split_half) + deep(r))
 
 
 def test_each_part_may_be_left_out() -> None:
     x = inputs(FIELDS, 6)
-    check(randomized(xDeepFM(FIELDS, FIELDS, (), (4, 2))), x, lambda r: r.linear + cin(r, True))
-    check(randomized(xDeepFM(FIELDS, FIELDS, (4,), ())), x, lambda r: r.linear + deep(r))
-    check(randomized(xDeepFM(FIELDS, FIELDS, (), ())), x, lambda r: r.linear)
-    check(randomized(xDeepFM([], FIELDS, (4,), (4, 2)), 0.3), x, lambda r: cin(r, True) + deep(r))
+    assert_follows(randomized(xDeepFM(FIELDS, FIELDS, (), (4, 2))), x, lambda r: r.linear + cin(r, True))
+    assert_follows(randomized(xDeepFM(FIELDS, FIELDS, (4,), ())), x, lambda r: r.linear + deep(r))
+    assert_follows(randomized(xDeepFM(FIELDS, FIELDS, (), ())), x, lambda r: r.linear)
+    assert_follows(randomized(xDeepFM([], FIELDS, (4,), (4, 2)), 0.3), x, lambda r: cin(r, True) + deep(r))
 
 
 def test_c8_fields_may_share_a_table() -> None:
     columns = [SparseFeat("a", 6, 4, embedding_name="c"), SparseFeat("b", 6, 4, embedding_name="c"), USER]
     model = randomized(xDeepFM(columns, columns, (4,), (4, 2)))
-    check(model, inputs(columns, 6), lambda r: r.linear + cin(r, True) + deep(r))
+    assert_follows(model, inputs(columns, 6), lambda r: r.linear + cin(r, True) + deep(r))
 
 
 def test_c14_without_a_field_there_is_no_cin() -> None:
     columns = [PRICE, STATS]
     model = randomized(xDeepFM(columns, columns, (4,)))
     assert not model.use_cin
-    check(model, inputs(columns, 6), lambda r: r.linear + deep(r))
+    assert_follows(model, inputs(columns, 6), lambda r: r.linear + deep(r))
 
 
 def test_one_field_is_enough() -> None:
     model = randomized(xDeepFM([USER], [USER], (4,), (4, 2)))
-    check(model, inputs([USER], 6), lambda r: r.linear + cin(r, True) + deep(r))
+    assert_follows(model, inputs([USER], 6), lambda r: r.linear + cin(r, True) + deep(r))
 
 
 def test_c15_mixed_dimensions_are_an_error_that_names_them_or_fine_without_cin() -> None:
@@ -73,7 +73,7 @@ def test_c15_mixed_dimensions_are_an_error_that_names_them_or_fine_without_cin()
     with pytest.raises(ValueError, match=r"xDeepFM needs one embedding_dim for all columns, got \{'a': 2, 'b': 3\}"):
         xDeepFM(columns, columns)
     model = randomized(xDeepFM(columns, columns, (4,), ()))
-    check(model, inputs(columns, 6), lambda r: r.linear + deep(r))
+    assert_follows(model, inputs(columns, 6), lambda r: r.linear + deep(r))
 
 
 def test_each_penalty_belongs_to_its_part() -> None:

@@ -44,7 +44,7 @@ def grouped(draw: st.DrawFn, labels: st.SearchStrategy[int] = CLICKS) -> tuple[A
     return y, p, g
 
 
-def close(value: float, expected: float) -> None:
+def assert_near(value: float, expected: float) -> None:
     assert value == pytest.approx(expected, rel=1e-9, abs=1e-12, nan_ok=True)
 
 
@@ -65,26 +65,26 @@ def pair_auc(y: Any, p: Any, w: Any) -> float:
 @given(binary())
 def test_auc_is_sklearns(rows: tuple[Any, Any, Any]) -> None:
     y, p, w = rows
-    close(get_metric("auc")(y, p, w), roc_auc_score(y, p, sample_weight=w))
+    assert_near(get_metric("auc")(y, p, w), roc_auc_score(y, p, sample_weight=w))
 
 
 @given(binary(soft=True))
 def test_auc_of_soft_labels_splits_each_row(rows: tuple[Any, Any, Any]) -> None:
     y, p, w = rows
-    close(get_metric("auc")(y, p, w), pair_auc(y, p, np.ones(len(y)) if w is None else w))
+    assert_near(get_metric("auc")(y, p, w), pair_auc(y, p, np.ones(len(y)) if w is None else w))
 
 
 @given(binary())
 def test_pr_auc_is_sklearns(rows: tuple[Any, Any, Any]) -> None:
     y, p, w = rows
-    close(get_metric("pr_auc")(y, p, w), average_precision_score(y, p, sample_weight=w))
+    assert_near(get_metric("pr_auc")(y, p, w), average_precision_score(y, p, sample_weight=w))
 
 
 @given(binary())
 def test_logloss_is_sklearns_on_clipped_scores(rows: tuple[Any, Any, Any]) -> None:
     y, p, w = rows
     clipped = np.clip(p.astype(np.float64), 1e-7, 1 - 1e-7)
-    close(get_metric("logloss")(y, p, w), log_loss(y, clipped, sample_weight=w))
+    assert_near(get_metric("logloss")(y, p, w), log_loss(y, clipped, sample_weight=w))
 
 
 @given(binary(soft=True))
@@ -93,7 +93,7 @@ def test_soft_labels_equal_a_positive_and_a_negative_row(rows: tuple[Any, Any, A
     w = np.ones(len(y)) if w is None else w
     split = np.r_[np.ones(len(y)), np.zeros(len(y))], np.r_[p, p], np.r_[w * y, w * (1 - y)]
     for name in ("auc", "calibration", "logloss", "ne", "pr_auc"):
-        close(get_metric(name)(y, p, w), get_metric(name)(*split))
+        assert_near(get_metric(name)(y, p, w), get_metric(name)(*split))
 
 
 @given(binary())
@@ -102,7 +102,7 @@ def test_integer_weights_are_repeated_rows(rows: tuple[Any, Any, Any]) -> None:
     times = np.arange(len(y)) % 3
     repeated = np.repeat(y, times), np.repeat(p, times)
     for name in ("acc", "auc", "calibration", "logloss", "mae", "mse", "ne", "pr_auc", "rmse"):
-        close(get_metric(name)(y, p, times), get_metric(name)(*repeated))
+        assert_near(get_metric(name)(y, p, times), get_metric(name)(*repeated))
 
 
 @pytest.mark.parametrize(
@@ -117,35 +117,35 @@ def test_integer_weights_are_repeated_rows(rows: tuple[Any, Any, Any]) -> None:
 )
 def test_numbers_by_hand(name: str, expected: float) -> None:
     y, p = [0, 1, 1, 0, 0], [0.5, 0.5, 0.8, 0.75, 0.6]
-    close(get_metric(name)(y, p), expected)
+    assert_near(get_metric(name)(y, p), expected)
 
 
 def test_numbers_with_weights_by_hand() -> None:
     y, p, w = [1, 0, 1], [0.5, 0.25, 0.9], [1.0, 3.0, 0.0]
-    close(get_metric("logloss")(y, p, w), (math.log(2) - 3 * math.log(0.75)) / 4)
-    close(get_metric("mse")(y, p, w), (0.25 + 3 * 0.0625) / 4)
-    close(get_metric("rmse")(y, p, w), math.sqrt(0.4375 / 4))
-    close(get_metric("calibration")(y, p, w), (0.5 + 0.75) / 1)
+    assert_near(get_metric("logloss")(y, p, w), (math.log(2) - 3 * math.log(0.75)) / 4)
+    assert_near(get_metric("mse")(y, p, w), (0.25 + 3 * 0.0625) / 4)
+    assert_near(get_metric("rmse")(y, p, w), math.sqrt(0.4375 / 4))
+    assert_near(get_metric("calibration")(y, p, w), (0.5 + 0.75) / 1)
     entropy = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
-    close(get_metric("ne")(y, p, w), (math.log(2) - 3 * math.log(0.75)) / 4 / entropy)
+    assert_near(get_metric("ne")(y, p, w), (math.log(2) - 3 * math.log(0.75)) / 4 / entropy)
 
 
 def test_predicting_the_base_rate_has_normalized_entropy_one() -> None:
     y = np.array([1, 0, 0, 0, 1])
-    close(get_metric("ne")(y, np.full(5, 0.4)), 1.0)
+    assert_near(get_metric("ne")(y, np.full(5, 0.4)), 1.0)
 
 
 def test_columns_of_width_one_and_lists_are_the_same_rows() -> None:
     y, p = np.array([[1], [0], [1]]), np.array([[0.5], [0.25], [0.125]])
     for name in ("acc", "auc", "logloss", "mse", "pr_auc"):
-        close(get_metric(name)(y, p), get_metric(name)([1, 0, 1], [0.5, 0.25, 0.125]))
+        assert_near(get_metric(name)(y, p), get_metric(name)([1, 0, 1], [0.5, 0.25, 0.125]))
 
 
 def test_float32_scores_and_extreme_ones() -> None:
     p = np.array([1.0, 0.0], dtype=np.float32)
-    close(get_metric("logloss")([0, 0], p), (-math.log(1e-7) - math.log1p(-1e-7)) / 2)
-    close(get_metric("binary_crossentropy")([1, 1], np.float32([1.0, 1.0])), -math.log1p(-1e-7))
-    close(get_metric("logloss")([1, 0], [3.0, -2.0]), -math.log1p(-1e-7))  # of a regression head
+    assert_near(get_metric("logloss")([0, 0], p), (-math.log(1e-7) - math.log1p(-1e-7)) / 2)
+    assert_near(get_metric("binary_crossentropy")([1, 1], np.float32([1.0, 1.0])), -math.log1p(-1e-7))
+    assert_near(get_metric("logloss")([1, 0], [3.0, -2.0]), -math.log1p(-1e-7))  # of a regression head
 
 
 # ------------------------------------------------------------------------------------------ undefined values
@@ -158,11 +158,11 @@ def test_one_class(labels: list[int]) -> None:
     assert math.isnan(get_metric("ne")(labels, p))
     assert math.isnan(get_metric("gauc")(labels, p, groups=[1, 1, 2]))
     assert gauc_skipped(labels, p, groups=[1, 1, 2]) == 1.0
-    close(get_metric("logloss")(labels, p), math.log(2))
+    assert_near(get_metric("logloss")(labels, p), math.log(2))
     assert get_metric("acc")(labels, p) == 1.0 - labels[0]
-    close(get_metric("pr_auc")(labels, p), 1.0 if labels[0] else NAN)
-    close(get_metric("calibration")(labels, p), 0.5 if labels[0] else NAN)
-    close(get_metric("ndcg@2")(labels, p, groups=[1, 1, 2]), 1.0 if labels[0] else NAN)
+    assert_near(get_metric("pr_auc")(labels, p), 1.0 if labels[0] else NAN)
+    assert_near(get_metric("calibration")(labels, p), 0.5 if labels[0] else NAN)
+    assert_near(get_metric("ndcg@2")(labels, p, groups=[1, 1, 2]), 1.0 if labels[0] else NAN)
 
 
 @pytest.mark.parametrize("name", [*sorted(set(METRICS) - {"ndcg@k"}), "ndcg@3"])
@@ -198,8 +198,8 @@ def test_gauc_is_the_loop_over_groups(rows: tuple[Any, Any, Any], weighted: bool
         total += w[of].sum() * roc_auc_score(y[of], p[of], sample_weight=w[of])
         weight += w[of].sum()
     given_weight = w if weighted else None
-    close(get_metric("gauc:user")(y, p, given_weight, g), total / weight if weight else NAN)
-    close(get_metric("gauc_skipped")(y, p, given_weight, g), skipped / w.sum())
+    assert_near(get_metric("gauc:user")(y, p, given_weight, g), total / weight if weight else NAN)
+    assert_near(get_metric("gauc_skipped")(y, p, given_weight, g), skipped / w.sum())
 
 
 @given(grouped())
@@ -212,13 +212,13 @@ def test_kinds_of_groups_and_their_order_do_not_matter(rows: tuple[Any, Any, Any
         metric = get_metric(name)
         expected = metric(y, p, groups=g)
         for groups in (number, mixed, g.astype(object), list(g), g[:, None]):
-            close(metric(y, p, groups=groups), expected)
-        close(metric(y[back], p[back], groups=g[back]), expected)
+            assert_near(metric(y, p, groups=groups), expected)
+        assert_near(metric(y[back], p[back], groups=g[back]), expected)
 
 
 def test_one_group_is_auc() -> None:
     y, p = [0, 1, 1, 0], [0.1, 0.4, 0.35, 0.35]
-    close(get_metric("gauc")(y, p, groups=["u"] * 4), get_metric("auc")(y, p))
+    assert_near(get_metric("gauc")(y, p, groups=["u"] * 4), get_metric("auc")(y, p))
 
 
 @given(grouped(), st.integers(1, 6))
@@ -229,7 +229,7 @@ def test_ndcg_is_sklearns_for_binary_labels(rows: tuple[Any, Any, Any], k: int) 
         of = g == group
         if y[of].any():  # sklearn asks for two rows at least; one relevant row alone is at the top
             each.append(ndcg_score(y[of][None], p[of][None], k=k) if of.sum() > 1 else 1.0)
-    close(get_metric(f"ndcg@{k}:user")(y, p, groups=g), float(np.mean(each)) if each else NAN)
+    assert_near(get_metric(f"ndcg@{k}:user")(y, p, groups=g), float(np.mean(each)) if each else NAN)
 
 
 @given(grouped(st.integers(0, 4)), st.integers(1, 6))
@@ -241,18 +241,18 @@ def test_ndcg_of_grades_is_the_loop(rows: tuple[Any, Any, Any], k: int) -> None:
         gain = 2.0 ** y[of] - 1
         if gain.any():
             each.append(ndcg_score(gain[None], p[of][None], k=k) if of.sum() > 1 else 1.0)
-    close(get_metric(f"ndcg@{k}")(y, p, groups=g), float(np.mean(each)) if each else NAN)
+    assert_near(get_metric(f"ndcg@{k}")(y, p, groups=g), float(np.mean(each)) if each else NAN)
 
 
 def test_ndcg_by_hand() -> None:
     value = get_metric("ndcg@2")([3, 0, 1], [0.2, 0.9, 0.5], groups=["q", "q", "q"])
-    close(value, (1 / math.log2(3)) / (7 + 1 / math.log2(3)))
+    assert_near(value, (1 / math.log2(3)) / (7 + 1 / math.log2(3)))
 
 
 def test_weights_of_ndcg_weigh_groups_and_a_row_of_weight_zero_is_absent() -> None:
     y, p, g = [1, 0, 1, 0], [0.9, 0.1, 0.2, 0.8], [1, 1, 2, 2]
-    close(get_metric("ndcg@2")(y, p, [3, 3, 1, 1], g), (3 * 1 + 1 / math.log2(3)) / 4)
-    close(get_metric("ndcg@2")(y, p, [1, 1, 1, 0], g), 1.0)
+    assert_near(get_metric("ndcg@2")(y, p, [3, 3, 1, 1], g), (3 * 1 + 1 / math.log2(3)) / 4)
+    assert_near(get_metric("ndcg@2")(y, p, [1, 1, 1, 0], g), 1.0)
 
 
 # ------------------------------------------------------------------------------------------ several classes
@@ -262,16 +262,16 @@ def test_many_classes_against_sklearn() -> None:
     rng = np.random.default_rng(0)
     p = rng.dirichlet(np.ones(4), 200)
     y, w = rng.integers(0, 4, 200), rng.random(200)
-    close(get_metric("logloss")(y, p, w), log_loss(y, p, sample_weight=w))
-    close(get_metric("acc")(y, p, w), float((w * (p.argmax(axis=1) == y)).sum() / w.sum()))
-    close(get_metric("auc")(y, p), roc_auc_score(y, p, multi_class="ovr"))
+    assert_near(get_metric("logloss")(y, p, w), log_loss(y, p, sample_weight=w))
+    assert_near(get_metric("acc")(y, p, w), float((w * (p.argmax(axis=1) == y)).sum() / w.sum()))
+    assert_near(get_metric("auc")(y, p), roc_auc_score(y, p, multi_class="ovr"))
     weighted = [roc_auc_score(y == c, p[:, c], sample_weight=w) for c in range(4)]
-    close(get_metric("auc")(y, p, w), float(np.mean(weighted)))
+    assert_near(get_metric("auc")(y, p, w), float(np.mean(weighted)))
 
 
 def test_many_classes_absent_ones_and_nan() -> None:
     p = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1]])
-    close(get_metric("auc")([0, 1, 1], p), 1.0)  # the third class has no row and does not count
+    assert_near(get_metric("auc")([0, 1, 1], p), 1.0)  # the third class has no row and does not count
     assert math.isnan(get_metric("auc")([0, 0, 0], p))
     p[0, 0] = np.nan
     for name in ("acc", "auc", "logloss"):
@@ -404,7 +404,7 @@ def test_other_callables() -> None:
     assert get_metric(functools.partial(bias)).name == "bias"
     assert get_metric(lambda y, p: 1).name == "<lambda>"
     y, p, w = [0, 1, 1], [0.1, 0.2, 0.1], [1.0, 2.0, 3.0]
-    close(get_metric(roc_auc_score)(y, p, w), get_metric("auc")(y, p, w))
+    assert_near(get_metric(roc_auc_score)(y, p, w), get_metric("auc")(y, p, w))
     assert not get_metric(max).takes_weights  # a builtin without a signature
     with pytest.raises(TypeError, match="metric '<lambda>' must return one number, got None"):
         get_metric(lambda y, p: None)(y, p)
