@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .._checks import check_at_least, check_choice, check_fraction, check_non_negative, check_positive_units
+from ._fast import linear_of_parts
 from .activation import BatchNorm, Dice, activation_layer
 
 __all__ = ["DNN", "Conv2dSame", "LocalActivationUnit", "PredictionLayer"]
@@ -67,21 +68,34 @@ class DNN(nn.Module):
             nn.init.normal_(linear.get_parameter("weight"), mean=0.0, std=init_std)
         self.to(device)
 
-    def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, inputs: Tensor | Sequence[Tensor], mask: Tensor | None = None) -> Tensor:
         """Apply the layers.
 
         Args:
-            inputs: [..., D].
+            inputs: [..., D]; or several [B, D1], [B, D2], ... that lie side by side, of which those that need no
+                gradient then cost none.
             mask: [...], True where a row counts in the statistics of batch normalisation and Dice; None for all.
         """
-        out = inputs
+        if isinstance(inputs, Tensor) or not self.linears:
+            out = inputs if isinstance(inputs, Tensor) else torch.cat(list(inputs), dim=-1)
+            parts: Sequence[Tensor] = ()
+        else:
+            out, parts = inputs[0], inputs
         for i, (linear, activation) in enumerate(zip(self.linears, self.activation_layers, strict=True)):
-            out = linear(out)
+            out = _first(linear, parts) if parts and i == 0 else linear(out)
             if self.use_bn:
                 out = self.bn[i](out, mask)
             out = activation(out, mask) if isinstance(activation, Dice) else activation(out)
-            out = self.dropout(out)
+            out = self.dropout(out) if self.dropout.p else out
         return out
+
+
+def _first(linear: nn.Module, parts: Sequence[Tensor]) -> Tensor:
+    """The first layer over parts side by side; a replaced or hooked one is called as a module."""
+    if type(linear) is nn.Linear and not linear._forward_hooks and not linear._forward_pre_hooks:
+        return linear_of_parts(parts, linear.weight, linear.bias)
+    out: Tensor = linear(torch.cat(list(parts), dim=-1))
+    return out
 
 
 class PredictionLayer(nn.Module):

@@ -77,5 +77,5 @@ class DeepFM(BaseModel):
         if self.use_fm:
             logit = logit + self.fm(fields.stacked)
         if self.use_dnn:
-            logit = logit + self.dnn_linear(self.dnn(fields.flat))
+            logit = logit + self.dnn_linear(self.dnn(fields.flat_parts))
         return logit

@@ -140,7 +140,12 @@ class Fields:
     @property
     def flat(self) -> Tensor:
         """[B, W]: all of the deep side in a row: single ids, pooled sequences, numbers."""
-        return torch.cat([self.flat_vectors, self.dense], dim=1)
+        return torch.cat(self.flat_parts, dim=1)
+
+    @property
+    def flat_parts(self) -> list[Tensor]:
+        """[B, sum of E], [B, D]: what `flat` joins, as a `DNN` takes it without joining."""
+        return [self.flat_vectors, self.dense]
 
     @property
     def flat_vectors(self) -> Tensor:

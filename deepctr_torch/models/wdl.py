@@ -59,4 +59,4 @@ class WDL(BaseModel):
 
     def logits(self, fields: Fields) -> Tensor:  # [B, 1]
         wide = fields.linear
-        return wide + self.dnn_linear(self.dnn(fields.flat)) if self.use_dnn else wide
+        return wide + self.dnn_linear(self.dnn(fields.flat_parts)) if self.use_dnn else wide

@@ -107,6 +107,8 @@ class Compiled:
             log_variances: [T] where task weights are learned: each task counts exp(-s) * loss + s / 2 for each of its
                 observed rows (Kendall et al., 2018), the weight of a row included.
         """
+        if len(self.tasks) == 1 and log_variances is None and self.task_weights in (None, [], [1.0]):
+            return self.task_loss(0, prediction, y, weight, self.reduction)
         total = prediction.new_zeros(())
         for t in range(len(self.tasks)):
             loss = self.task_loss(t, prediction, y, weight, self.reduction)

@@ -7,6 +7,7 @@ in float32 at least, outside autocast.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 from collections.abc import Callable
@@ -67,10 +68,15 @@ def binary_crossentropy(pred: Tensor, y: Tensor, reduction: str = "sum") -> Tens
     >>> binary_crossentropy(torch.tensor([0.5, 0.5]), torch.tensor([1, 0]))
     tensor(1.3863)
     """
+    check_choice("reduction", reduction, ("sum", "mean", "none"))
     pred, y = _alike(pred, y)
     kind = "cpu" if pred.is_meta else pred.device.type  # autocast does not know the meta device
-    with torch.autocast(kind, enabled=False):  # autocast refuses this function
-        nan = pred.isnan()  # torch's function would raise an error
+    off = torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else contextlib.nullcontext()
+    with off:  # autocast refuses this function
+        if pred.device.type == "cpu":
+            with contextlib.suppress(RuntimeError):  # of a prediction that is no probability
+                return F.binary_cross_entropy(pred, y, reduction=reduction)
+        nan = pred.isnan()  # torch's function would raise an error, on a GPU one that ends the process
         losses = F.binary_cross_entropy(pred.masked_fill(nan, 0.5), y, reduction="none")
         return _reduce(torch.where(nan, pred, losses), reduction)
 

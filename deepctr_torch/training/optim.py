@@ -9,19 +9,22 @@ import torch
 from torch import optim
 
 from ..registry import Registry
-from .row_optim import (
+from .row_optim import RowOptimizer
+from .row_rules import (
     LEARNING_RATES,
     ROW_OPTIMIZERS,
     RowAdagrad,
     RowAdam,
     RowAdamW,
-    RowOptimizer,
+    RowDecayedAdam,
     RowRMSprop,
+    RowRowwiseAdagrad,
     RowSGD,
     default_lr,
     make_row_optimizer,
-    sum_rows,
+    optimizer_spec,
 )
+from .row_sums import sum_rows
 
 __all__ = [
     "LEARNING_RATES",
@@ -31,13 +34,17 @@ __all__ = [
     "RowAdagrad",
     "RowAdam",
     "RowAdamW",
+    "RowDecayedAdam",
     "RowOptimizer",
     "RowRMSprop",
+    "RowRowwiseAdagrad",
     "RowSGD",
+    "RowwiseAdagrad",
     "default_lr",
     "make_optimizer",
     "make_row_optimizer",
     "sum_rows",
+    "takes_sparse_gradients",
 ]
 
 OPTIMIZERS: Registry[Callable[..., optim.Optimizer]] = Registry("optimizer")
@@ -65,26 +72,56 @@ def _listed(params: Iterable[Any]) -> list[Any]:
 
 
 @OPTIMIZERS.register("adam")
-def _adam(params: Iterable[Any], lr: float) -> optim.Optimizer:
+def _adam(params: Iterable[Any], lr: float, **how: Any) -> optim.Optimizer:
     groups = _listed(params)
-    return optim.Adam(groups, lr=lr, fused=_fusible(groups, ("cpu", "cuda")) or None)
+    return optim.Adam(groups, lr=lr, **how, fused=_fusible(groups, ("cpu", "cuda")) or None)
 
 
 @OPTIMIZERS.register("adamw")
-def _adamw(params: Iterable[Any], lr: float) -> optim.Optimizer:
+def _adamw(params: Iterable[Any], lr: float, **how: Any) -> optim.Optimizer:
     """Without AdamW's own decay: the model declares penalties, and torch's default of 0.01 would shrink every table."""
     groups = _listed(params)
-    return optim.AdamW(groups, lr=lr, weight_decay=0.0, fused=_fusible(groups, ("cpu", "cuda")) or None)
+    return optim.AdamW(groups, lr=lr, weight_decay=0.0, **how, fused=_fusible(groups, ("cpu", "cuda")) or None)
 
 
 @OPTIMIZERS.register("adagrad")
-def _adagrad(params: Iterable[Any], lr: float) -> optim.Optimizer:
+def _adagrad(params: Iterable[Any], lr: float, **how: Any) -> optim.Optimizer:
     groups = _listed(params)
-    return optim.Adagrad(groups, lr=lr, fused=_fusible(groups, ("cpu",)) or None)
+    return optim.Adagrad(groups, lr=lr, **how, fused=_fusible(groups, ("cpu",)) or None)
+
+
+@OPTIMIZERS.register("rowwise_adagrad")
+class RowwiseAdagrad(optim.Optimizer):
+    """Adagrad with one accumulator a row, for tables [R, E], over dense gradients; see `RowRowwiseAdagrad`."""
+
+    def __init__(self, params: Iterable[Any], lr: float = 1e-2, eps: float = 1e-10) -> None:
+        super().__init__(params, {"lr": lr, "eps": eps, "weight_decay": 0.0})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                grad = p.grad.add(p, alpha=group["weight_decay"]) if group["weight_decay"] else p.grad
+                total = self.state[p].setdefault("sum", p.new_zeros(len(p), *[1] * (p.dim() - 1)))
+                total.add_(grad.square().flatten(1).mean(dim=1).view_as(total))
+                p.addcmul_(grad, total.sqrt().add_(group["eps"]).reciprocal_(), value=-group["lr"])
+
+
+def takes_sparse_gradients(optimizer: Any) -> bool:
+    """Whether a torch optimizer, as it is set, can be given sparse gradients of tables."""
+    if isinstance(optimizer, optim.SparseAdam):
+        return True
+    plain = ("momentum", "weight_decay", "dampening", "nesterov", "fused", "maximize", "differentiable")
+    kinds = (optim.SGD, optim.Adagrad)
+    return type(optimizer) in kinds and not any(g.get(key) for g in optimizer.param_groups for key in plain)
 
 
 def make_optimizer(
-    optimizer: str | optim.Optimizer | Callable[..., optim.Optimizer], params: Iterable[Any], lr: float | None = None
+    optimizer: str | dict[str, Any] | optim.Optimizer | Callable[..., optim.Optimizer],
+    params: Iterable[Any],
+    lr: float | None = None,
 ) -> optim.Optimizer:
     """An optimizer over `params` (parameters or param groups) from a name, or a class or function `f(params, lr=...)`.
 
@@ -98,11 +135,12 @@ def make_optimizer(
     >>> make_optimizer("adagard", [])
     Traceback (most recent call last):
         ...
-    ValueError: unknown optimizer 'adagard': did you mean 'adagrad'? Known: adagrad, adam, adamw, rmsprop, sgd
+    ValueError: unknown optimizer 'adagard': did you mean 'adagrad'? Known: ...
     """
-    if isinstance(optimizer, str):
-        name = optimizer.lower()
-        return OPTIMIZERS.get(name)(params, lr=default_lr(name) if lr is None else lr)
+    if isinstance(optimizer, (str, dict)):
+        name, options = optimizer_spec(optimizer)
+        options.pop("decay_unseen", None)  # over dense gradients nothing else is possible
+        return OPTIMIZERS.get(name)(params, lr=default_lr(name) if lr is None else lr, **options)
     if isinstance(optimizer, optim.Optimizer):
         if lr is not None:
             raise ValueError(f"learning_rate must be None beside an optimizer instance, which has its own, got {lr!r}")

@@ -32,6 +32,10 @@ class Penalty:
         out.strengths = {p: s for p, s in self.strengths.items() if p not in left_out}
         return out
 
+    @property
+    def has_l1(self) -> bool:
+        return any(l1 for l1, _ in self.strengths.values())
+
     def of(self, parameter: nn.Parameter) -> tuple[float, float]:
         """(l1, l2) of one parameter."""
         return self.strengths.get(parameter, (0.0, 0.0))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,17 +14,22 @@ from torch.optim import Optimizer
 
 from .._checks import check_non_negative
 from ..data.sources import Example
-from ..features import Batch
 from ..layers.embedding import EmbeddingTables
 from .compiled import Compiled
-from .gradients import FrozenRows, clip_gradients
-from .optim import JointOptimizer, make_optimizer
+from .dense_step import DenseStep
+from .gradients import set_none
+from .optim import JointOptimizer, make_optimizer, takes_sparse_gradients
 from .penalty import Penalty
-from .row_optim import make_row_optimizer, sum_rows
+from .row_rules import make_row_optimizer, optimizer_spec
+from .sparse_step import SparseStep
+from .touched import leaves_of, sum_touched
 
 __all__ = ["Update", "choose_update"]
 
 log = logging.getLogger("deepctr_torch")
+
+LARGE = 100_000  # rows of tables from which a dense update by choice of the optimizer is worth a warning
+Span = Callable[[str], Any]
 
 
 def choose_update(model: Any, batch_size: int) -> str:
@@ -50,7 +57,7 @@ class Update:
 
     Args:
         model: what is trained.
-        optimizer: name, torch optimizer class or instance.
+        optimizer: name, dict of a name and options, torch optimizer class or instance.
         learning_rate: None for the optimizer's own.
         embedding_optimizer, embedding_lr: for the tables, where they differ.
         mode: "auto" (decided at the first fit), "dense" or "sparse".
@@ -65,14 +72,18 @@ class Update:
         model: nn.Module,
         optimizer: Any,
         learning_rate: float | None = None,
-        embedding_optimizer: str | None = None,
+        embedding_optimizer: Any = None,
         embedding_lr: float | None = None,
         mode: str = "auto",
     ) -> None:
         self.spec = (optimizer, learning_rate, embedding_optimizer, embedding_lr)
+        self.named = isinstance(optimizer, (str, dict))
         self.tables = [w for m in model.modules() if isinstance(m, EmbeddingTables) for w in m.weights.values()]
-        if mode == "sparse" and not isinstance(optimizer, str):
-            raise ValueError("embedding_update='sparse' needs an optimizer given by name, got an instance or class")
+        if mode == "sparse" and not self.named and not takes_sparse_gradients(optimizer):
+            raise ValueError(
+                "embedding_update='sparse' needs an optimizer given by name, or an instance that takes sparse "
+                f"gradients (SparseAdam; SGD or Adagrad without momentum and decay), got {optimizer!r}"
+            )
         if isinstance(optimizer, Optimizer) and (embedding_optimizer is not None or embedding_lr is not None):
             raise ValueError("embedding_optimizer and embedding_lr go with an optimizer given by name, got an instance")
         for name, rate in (("learning_rate", learning_rate), ("embedding_lr", embedding_lr)):
@@ -81,7 +92,8 @@ class Update:
         self.mode = mode
         self._rates: list[tuple[float, float]] = []  # base and last set learning rate of each group
         self._score: Callable[..., Any] | None = None
-        self._penalty = Penalty([])
+        self._dense_step, self._sparse_step = DenseStep(), SparseStep()
+        self.span: Span = contextlib.nullcontext
         self.optimizer: Any = self._sparse(model) if mode == "sparse" else self._dense(model)
 
     def _dense(self, model: nn.Module) -> Any:
@@ -91,19 +103,31 @@ class Update:
             if not any(p in own for group in optimizer.param_groups for p in group["params"]):
                 raise ValueError("the optimizer must be made of model.parameters(), got one of other parameters")
             return _with_task_weights(make_optimizer(optimizer, [], rate), model)
-        if (table_optimizer is None and table_rate is None) or not self.tables:
+        by_row = table_optimizer is None and self.named and _name(optimizer) == "rowwise_adagrad"
+        if not self.tables or (table_optimizer is None and table_rate is None and not by_row):
             return make_optimizer(optimizer, model.parameters(), rate)
-        table_rate = rate if table_rate is None and table_optimizer is None else table_rate
-        tables = make_optimizer(table_optimizer or optimizer, self.tables, table_rate)
+        tables = make_optimizer(table_optimizer or optimizer, self.tables, self._table_rate())
         rest = self._rest(model)
-        return JointOptimizer([make_optimizer(optimizer, rest, rate), tables]) if rest else tables
+        return JointOptimizer([self._rest_optimizer(rest), tables]) if rest else tables
 
     def _sparse(self, model: nn.Module) -> Any:
-        optimizer, rate, table_optimizer, table_rate = self.spec
-        table_rate = rate if table_rate is None and table_optimizer is None else table_rate
-        rows = make_row_optimizer(table_optimizer or optimizer, self.tables, table_rate)
+        optimizer, _, table_optimizer, _ = self.spec
+        if not self.named:
+            return self._dense(model)
+        rows = make_row_optimizer(table_optimizer or optimizer, self.tables, self._table_rate())
         rest = self._rest(model)
-        return JointOptimizer([make_optimizer(optimizer, rest, rate), rows] if rest else [rows])
+        return JointOptimizer([self._rest_optimizer(rest), rows] if rest else [rows])
+
+    def _table_rate(self) -> float | None:
+        _, rate, table_optimizer, table_rate = self.spec
+        return rate if table_rate is None and table_optimizer is None else table_rate
+
+    def _rest_optimizer(self, rest: Sequence[nn.Parameter]) -> Any:
+        """Of all that is no table; one accumulator a row makes sense for tables only."""
+        optimizer, rate = self.spec[:2]
+        if self.named and _name(optimizer) == "rowwise_adagrad":
+            optimizer = "adagrad" if isinstance(optimizer, str) else {**optimizer, "name": "adagrad"}
+        return make_optimizer(optimizer, rest, rate)
 
     def _rest(self, model: nn.Module) -> list[nn.Parameter]:
         known = set(self.tables)
@@ -113,10 +137,20 @@ class Update:
         """Settle "auto"; the choice stays for as long as the model is compiled this way."""
         if self.mode != "auto":
             return
-        named = isinstance(self.spec[0], str) and not (model.overrides_forward or model.overrides_penalty)
-        self.mode = choose_update(model, batch_size) if named else "dense"
+        plain = not (model.overrides_forward or model.overrides_penalty)
+        wanted = choose_update(model, batch_size) if plain else "dense"
+        able = self.named or takes_sparse_gradients(self.optimizer)
+        self.mode = wanted if able else "dense"
+        rows = sum(len(w) for w in self.tables)
+        if wanted != self.mode and rows >= LARGE:
+            name = type(self.optimizer).__name__
+            warnings.warn(
+                f"{name} updates all {rows:,} rows of the tables at every step; compile({name.lower()!r}, ...), the "
+                "optimizer by name, updates only those of the batch",
+                stacklevel=3,
+            )
         log.info("embedding_update=%r", self.mode)
-        if self.mode == "sparse":
+        if self.mode == "sparse" and self.named:
             before = [group["lr"] for group in self.optimizer.param_groups]  # may have been changed since compile
             self.optimizer = self._sparse(model)
             for i, group in enumerate(self.optimizer.param_groups):
@@ -134,11 +168,18 @@ class Update:
         if model.overrides_penalty and self.mode == "sparse":
             raise ValueError("embedding_update='sparse' needs the penalty of BaseModel, got an override of it")
         penalty = Penalty([] if model.overrides_penalty else model.regularization_weight)
-        self._table_penalty = penalty
-        self._penalty = penalty.without(self.tables) if self.mode == "sparse" else penalty
-        if compiled.torch_compile and self._score is None:
-            self._score = torch.compile(model.score)
+        self._by_rows = not model.overrides_forward
+        self._dense_step.begin(self.named, self.optimizer, penalty)
+        self._sparse_step.begin(self.named, penalty, self.tables)
+        if compiled.torch_compile:
+            self.compile_score(model)
         self._rates = [(group["lr"], group["lr"]) for group in self.optimizer.param_groups]
+
+    def compile_score(self, model: Any) -> Callable[..., Any]:
+        """All that comes after the lookup, compiled once."""
+        if self._score is None:
+            self._score = torch.compile(model.score)
+        return self._score
 
     def scale_lr(self, multiplier: float) -> None:
         """Learning rates = multiplier times the base ones; what a callback made of a rate goes into its base."""
@@ -169,107 +210,45 @@ class Update:
 
     def replace(self, optimizer: Any) -> None:
         """Go on with another torch optimizer, over dense gradients."""
-        self.spec, self.mode, self.optimizer = (optimizer, None, None, None), "dense", optimizer
+        self.spec, self.mode, self.optimizer, self.named = (optimizer, None, None, None), "dense", optimizer, False
         self._rates = []
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_score": None}  # compiled code belongs to one model
+        # compiled code belongs to one model, and so does a span that times its steps
+        return {**self.__dict__, "_score": None, "span": contextlib.nullcontext}
 
     def step(self, model: Any, compiled: Compiled, example: Example) -> tuple[Tensor, Tensor]:
         """One step: (predictions before it, its loss with penalty)."""
-        self.optimizer.zero_grad()
-        if self.mode == "sparse":
-            return self._sparse_step(model, compiled, example)
-        rows: list[Tensor] = []
-        leaves: list[Tensor] = []
-        with self._autocast(compiled, example):
-            if self._score is None:
+        set_none(self.optimizer)
+        if not self._by_rows:
+            return self._whole_step(model, compiled, example)
+        embedding, batch, span = model.embedding, example.batch, self.span
+        with span("lookup"):
+            indices = embedding.indices(batch)
+            rows = leaves_of(embedding, indices, batch.widths)
+        with span("forward"):
+            with self._autocast(compiled, example):
+                prediction, extra = (self._score or model.score)(batch, rows)
+            loss = self._loss(model, compiled, example, prediction, extra)
+        with span("backward"):
+            loss.backward()  # type: ignore[no-untyped-call]
+        with span("update"):
+            touched = sum_touched(embedding, batch, indices, rows)
+            move = self._sparse_step if self.mode == "sparse" else self._dense_step
+            penalty = move(model, self.optimizer, touched, compiled.clip_norm)
+            return prediction.detach(), loss.detach() + penalty
+
+    def _whole_step(self, model: Any, compiled: Compiled, example: Example) -> tuple[Tensor, Tensor]:
+        """A step of a model with a `forward(X)` of its own, whose lookups nobody sees."""
+        with self.span("forward"):
+            with self._autocast(compiled, example):
                 prediction, extra = model.objective(example.batch)
-            else:  # what is compiled begins at leaves; their gradients go on into the tables below
-                rows = model.embedding.lookup(example.batch)
-                leaves = [r.detach().requires_grad_() for r in rows]
-                prediction, extra = self._score(example.batch, leaves)
-        loss = self._loss(model, compiled, example, prediction, extra)
-        loss.backward()  # type: ignore[no-untyped-call]
-        reached = [(r, leaf.grad) for r, leaf in zip(rows, leaves, strict=True) if leaf.grad is not None]
-        if reached:
-            torch.autograd.backward([r for r, _ in reached], [g for _, g in reached])
-        logged = loss.detach() + self._penalty.value()
-        self._penalty.add_gradients()
-        frozen = FrozenRows(model)
-        frozen.drop_gradients()
-        if compiled.clip_norm is not None:
-            clip_gradients(
-                [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None],
-                compiled.clip_norm,
-            )
-        with frozen:
-            self.optimizer.step()
-        return prediction.detach(), logged
-
-    def _sparse_step(self, model: Any, compiled: Compiled, example: Example) -> tuple[Tensor, Tensor]:
-        embedding, batch = model.embedding, example.batch
-        indices = embedding.indices(batch)
-        with torch.no_grad():
-            gathered = embedding.gather(indices, batch.widths)
-        rows = [r.requires_grad_(g.weight.requires_grad) for g, r in zip(embedding.groups, gathered, strict=True)]
-        with self._autocast(compiled, example):
-            prediction, extra = (self._score or model.score)(batch, rows)
-        loss = self._loss(model, compiled, example, prediction, extra)
-        loss.backward()  # type: ignore[no-untyped-call]
-        touched = self._summed(embedding, batch, indices, rows)
-        logged = loss.detach() + self._penalty.value() + self._penalize(touched)
-        self._penalty.add_gradients()
-        dense = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
-        if compiled.clip_norm is not None:
-            clip_gradients([*dense, *(g for _, _, g in touched)], compiled.clip_norm)
-        self.optimizer.step()
-        row_optimizer = self.optimizer.members[-1]
-        for weight, distinct, summed in touched:
-            row_optimizer.update(weight, distinct, summed)
-        return prediction.detach(), logged
-
-    @staticmethod
-    def _summed(
-        embedding: Any, batch: Batch, indices: Sequence[Tensor], rows: Sequence[Tensor]
-    ) -> list[tuple[nn.Parameter, Tensor, Tensor]]:
-        """(fused parameter, its distinct rows, their summed gradients) a group; a shared index is sorted once."""
-        sharing: dict[tuple[int, ...], list[int]] = {}
-        frozen: dict[int, Tensor] = {}
-        for i, (group, index, row) in enumerate(zip(embedding.groups, indices, rows, strict=True)):
-            if row.grad is None:
-                continue
-            if group.tables.frozen:
-                frozen[i] = ~embedding.frozen_columns(group, batch.widths)
-            sharing.setdefault((id(index), i if i in frozen else -1), []).append(i)
-        touched = []
-        for members in sharing.values():
-            keep: Any = frozen.get(members[0], slice(None))
-            index = indices[members[0]][:, keep].reshape(-1)
-            widths = [embedding.groups[i].width for i in members]
-            grads = [rows[i].grad[:, keep].reshape(-1, w) for i, w in zip(members, widths, strict=True)]  # type: ignore[index]
-            distinct, summed = sum_rows(index, grads[0] if len(grads) == 1 else torch.cat(grads, dim=1))
-            at = distinct.long()
-            for i, part in zip(members, torch.split(summed, widths, dim=1), strict=True):
-                touched.append((embedding.groups[i].weight, at, part))
-        return touched
-
-    @torch.no_grad()
-    def _penalize(self, touched: Sequence[tuple[nn.Parameter, Tensor, Tensor]]) -> Tensor | float:
-        """The penalty of the touched rows; its gradient joins theirs."""
-        total: Tensor | float = 0.0
-        for weight, distinct, gradient in touched:
-            l1, l2 = self._table_penalty.of(weight)
-            if not (l1 or l2):
-                continue
-            rows = weight.index_select(0, distinct)
-            flat = rows.reshape(-1)
-            total = total + l2 * torch.dot(flat, flat)
-            gradient.add_(rows, alpha=2.0 * l2)
-            if l1:
-                total = total + l1 * flat.abs().sum()
-                gradient.add_(rows.sign(), alpha=l1)
-        return total
+            loss = self._loss(model, compiled, example, prediction, extra)
+        with self.span("backward"):
+            loss.backward()  # type: ignore[no-untyped-call]
+        with self.span("update"):
+            penalty = self._dense_step(model, self.optimizer, [], compiled.clip_norm)
+            return prediction.detach(), loss.detach() + penalty
 
     def _loss(
         self, model: Any, compiled: Compiled, example: Example, prediction: Tensor, extra: Tensor | None
@@ -286,5 +265,11 @@ class Update:
         return loss
 
     def _autocast(self, compiled: Compiled, example: Example) -> Any:
-        device = example.batch.ids.device.type
-        return torch.autocast(device, dtype=torch.bfloat16, enabled=compiled.precision == "bf16")
+        if compiled.precision != "bf16":
+            return contextlib.nullcontext()
+        return torch.autocast(example.batch.ids.device.type, dtype=torch.bfloat16)
+
+
+def _name(optimizer: Any) -> str:
+    """The name in an optimizer given by name or as a dict."""
+    return optimizer_spec(optimizer)[0]

@@ -21,24 +21,38 @@ from deepctr_torch.training.optim import (
     RowAdagrad,
     RowAdam,
     RowAdamW,
+    RowDecayedAdam,
     RowOptimizer,
     RowRMSprop,
+    RowRowwiseAdagrad,
     RowSGD,
+    RowwiseAdagrad,
     default_lr,
     make_optimizer,
     make_row_optimizer,
     sum_rows,
+    takes_sparse_gradients,
 )
+from deepctr_torch.training.row_optim import put_rows
+from deepctr_torch.training.row_sums import RowSums
 
-NAMES = ("adagrad", "adam", "adamw", "rmsprop", "sgd")
+NAMES = ("adagrad", "adam", "adamw", "rmsprop", "rowwise_adagrad", "sgd")
 CLASSES = {
     "adagrad": torch.optim.Adagrad,
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
     "rmsprop": torch.optim.RMSprop,
+    "rowwise_adagrad": RowwiseAdagrad,
     "sgd": torch.optim.SGD,
 }
-ROWS = {"adagrad": RowAdagrad, "adam": RowAdam, "adamw": RowAdamW, "rmsprop": RowRMSprop, "sgd": RowSGD}
+ROWS = {
+    "adagrad": RowAdagrad,
+    "adam": RowAdam,
+    "adamw": RowAdamW,
+    "rmsprop": RowRMSprop,
+    "rowwise_adagrad": RowRowwiseAdagrad,
+    "sgd": RowSGD,
+}
 
 
 def table(rows: int = 6, width: int = 3, dtype: torch.dtype = torch.float64) -> nn.Parameter:
@@ -55,7 +69,8 @@ def gradients(steps: int, rows: int = 6, width: int = 3, dtype: torch.dtype = to
 
 def test_names_and_learning_rates() -> None:
     assert tuple(OPTIMIZERS) == tuple(ROW_OPTIMIZERS) == tuple(sorted(LEARNING_RATES)) == NAMES
-    assert LEARNING_RATES == {"adagrad": 0.01, "adam": 0.001, "adamw": 0.001, "rmsprop": 0.01, "sgd": 0.01}
+    rates = {"adagrad": 0.01, "adam": 0.001, "adamw": 0.001, "rmsprop": 0.01, "rowwise_adagrad": 0.01, "sgd": 0.01}
+    assert rates == LEARNING_RATES
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -75,8 +90,9 @@ def test_named_optimizers(name: str) -> None:
 def test_steps_are_those_of_torchs_plain_implementation(name: str) -> None:
     fused, reference = table(), table()
     extra = {"weight_decay": 0.0} if name == "adamw" else {}
+    extra |= {} if name == "rowwise_adagrad" else {"foreach": False}
     ours = make_optimizer(name, [fused])
-    theirs = CLASSES[name]([reference], lr=LEARNING_RATES[name], foreach=False, **extra)
+    theirs = CLASSES[name]([reference], lr=LEARNING_RATES[name], **extra)
     for grad in gradients(4):
         fused.grad, reference.grad = grad.clone(), grad.clone()
         ours.step()
@@ -191,6 +207,75 @@ def test_adam_corrects_by_all_updates_of_the_table() -> None:
     torch.testing.assert_close(weight[1].item(), -mean / square**0.5)
 
 
+def test_rowwise_adagrad_by_hand() -> None:
+    start = torch.tensor([[1.0, 1.0], [2.0, 2.0]], dtype=torch.float64)
+    by_row, dense = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    optimizer, whole = make_row_optimizer("rowwise_adagrad", [by_row], lr=0.5), RowwiseAdagrad([dense], lr=0.5)
+    optimizer.update(by_row, torch.tensor([0]), torch.tensor([[1.0, 7.0]], dtype=torch.float64))
+    expected = torch.tensor([[1 - 0.5 * 1 / 5, 1 - 0.5 * 7 / 5], [2.0, 2.0]], dtype=torch.float64)  # 5^2 = (1 + 49) / 2
+    torch.testing.assert_close(by_row.detach(), expected)
+    assert optimizer.state[0]["sum"].shape == (2, 1)
+    dense.grad = torch.tensor([[1.0, 7.0], [0.0, 0.0]], dtype=torch.float64)
+    whole.step()
+    torch.testing.assert_close(dense, by_row)
+
+
+def test_decayed_adam_has_the_averages_of_the_dense_one() -> None:
+    weight, dense = table(), table()
+    lazy = make_row_optimizer({"name": "adam", "decay_unseen": True, "betas": (0.8, 0.9)}, [weight])
+    assert isinstance(lazy, RowDecayedAdam)
+    whole = make_optimizer({"name": "adam", "decay_unseen": True, "betas": (0.8, 0.9)}, [dense])
+    for step, grad in enumerate(gradients(6)):
+        rows = torch.tensor([[0, 1], [1, 3], [5, 2], [0, 5], [1, 2], [0, 1]][step])
+        lazy.update(weight, rows, grad[rows])
+        dense.grad = torch.zeros_like(dense).index_copy(0, rows, grad[rows])
+        whole.step()
+    seen = torch.tensor([0, 1])  # the rows of the last step are up to date
+    for name in ("exp_avg", "exp_avg_sq"):
+        torch.testing.assert_close(lazy.state[0][name][seen], whole.state[dense][name][seen])
+
+
+def test_options_of_named_optimizers() -> None:
+    weight = table()
+    assert make_optimizer({"name": "Adam", "eps": 0.5}, [weight]).param_groups[0]["eps"] == 0.5
+    with pytest.raises(ValueError, match=r"must have a 'name', such as \{'name': 'adam'\}, got"):
+        make_row_optimizer({"eps": 1.0}, [weight])
+    with pytest.raises(ValueError, match=r"optimizer 'sgd' takes the options \[\], got 'eps'"):
+        make_row_optimizer({"name": "sgd", "eps": 1.0}, [weight])
+
+
+def test_which_optimizers_take_sparse_gradients() -> None:
+    weight = table()
+    assert takes_sparse_gradients(torch.optim.SparseAdam([weight]))
+    assert takes_sparse_gradients(torch.optim.SGD([weight], lr=0.1))
+    assert takes_sparse_gradients(torch.optim.Adagrad([weight]))
+    assert not takes_sparse_gradients(torch.optim.SGD([weight], lr=0.1, momentum=0.9))
+    assert not takes_sparse_gradients(torch.optim.Adagrad([weight], weight_decay=0.1))
+    assert not takes_sparse_gradients(torch.optim.Adam([weight]))
+
+
+@pytest.mark.parametrize(
+    ("width", "dtype"),
+    [
+        (1, torch.float32),
+        (2, torch.float32),
+        (4, torch.float32),
+        (3, torch.float64),
+        (6, torch.float32),
+        (2, torch.bfloat16),
+    ],
+)
+def test_rows_are_put_whatever_their_width(width: int, dtype: torch.dtype) -> None:
+    target, values = torch.zeros(5, width, dtype=dtype), torch.arange(1, 2 * width + 1).reshape(2, width).to(dtype)
+    put_rows(target, torch.tensor([3, 1]), values)
+    assert torch.equal(target[[3, 1]], values)
+    assert not target[[0, 2, 4]].any()
+    strided = torch.zeros(5, 2 * width, dtype=dtype)
+    put_rows(strided[:, :width], torch.tensor([0]), values[:1])
+    assert torch.equal(strided[0, :width], values[0])
+    assert not strided[:, width:].any()
+
+
 def test_penalty_by_hand_and_learning_rates() -> None:
     weight = nn.Parameter(torch.tensor([[1.0], [2.0]]))
     optimizer = RowSGD([weight], lr=0.5)
@@ -250,9 +335,9 @@ def test_state_that_does_not_fit() -> None:
     state = optimizer.state_dict()
     with pytest.raises(ValueError, match="state must be of 2 weights, got 1"):
         RowAdagrad([weight, table()]).load_state_dict(state)
-    with pytest.raises(ValueError, match=r"state 'sum' must have the weight's shape \(2, 3\), got \(6, 3\)"):
+    with pytest.raises(ValueError, match=r"state 'sum' of a table must have shape \(2, 3\), got \(6, 3\)"):
         RowAdagrad([table(2)]).load_state_dict(state)
-    with pytest.raises(ValueError, match=r"state 'exp_avg' must have the weight's shape \(6, 3\), got none"):
+    with pytest.raises(ValueError, match=r"state 'exp_avg' of a table must have shape \(6, 3\), got none"):
         RowAdam([weight]).load_state_dict(state)
 
 
@@ -278,6 +363,21 @@ def test_the_base_class_takes_no_step() -> None:
 
 
 # ------------------------------------------------------------------------------------------ sum_rows
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=40))
+def test_sums_without_waiting_repeat_rows_with_equal_sums(index: list[int]) -> None:
+    """What runs on a GPU: nothing whose size depends on the values, and a repeated row has one sum."""
+    plain, waiting = RowSums(torch.tensor(index)), RowSums.__new__(RowSums)
+    waiting._sort_in_place(torch.tensor(index))
+    grad = torch.arange(2.0 * len(index)).reshape(-1, 2)
+    rows, sums, first = waiting.rows, waiting.sum(grad), waiting.first
+    assert first is not None
+    assert len(rows) == len(index)
+    assert torch.equal(rows[first], plain.rows)
+    torch.testing.assert_close(sums[first], plain.sum(grad))
+    expected = dict(zip(plain.rows.tolist(), plain.sum(grad).tolist(), strict=True))
+    assert sums.tolist() == [expected[r] for r in rows.tolist()]
 
 
 def naive_sum(index: list[int], grad: Tensor) -> tuple[list[int], Tensor]:

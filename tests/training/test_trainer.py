@@ -41,16 +41,16 @@ class Keep(Callback):
 
     def set_model(self, model: Any) -> None:
         super().set_model(model)
-        objective = model.objective
+        score = model.score
         self.seen: list[torch.Tensor] = []
 
-        def spy(batch: Any) -> Any:
-            out = objective(batch)
+        def spy(batch: Any, rows: Any) -> Any:
+            out = score(batch, rows)
             if model.training:
                 self.seen.append(out[0].detach())
             return out
 
-        object.__setattr__(model, "objective", spy)
+        object.__setattr__(model, "score", spy)
 
 
 # ------------------------------------------------------------------ metrics and losses of an epoch
@@ -449,15 +449,15 @@ def test_steps_per_epoch_goes_on_in_the_data() -> None:
             pass
 
     model = ready()
-    objective = model.objective
+    score = model.score
 
-    def spy(batch: Any) -> Any:
+    def spy(batch: Any, rows: Any) -> Any:
         seen.append(int(batch.ids[0, 0]))
-        return objective(batch)
+        return score(batch, rows)
 
     x["user"] = np.repeat(np.arange(4), 10)
     model.compile("adam", "binary_crossentropy", embedding_update="dense")
-    object.__setattr__(model, "objective", spy)
+    object.__setattr__(model, "score", spy)
     history = model.fit(x, y, 10, 4, 0, shuffle=False, steps_per_epoch=3, callbacks=[Rows()])
     assert history.epoch == [0, 1, 2, 3]
     assert seen == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3]
@@ -470,9 +470,9 @@ def test_passes_within_an_epoch_have_orders_of_their_own() -> None:
     x["user"], x["item"] = np.arange(40) % 7, np.arange(40) // 7 % 5
     model = ready(embedding_update="dense")
     orders: list[list[tuple[int, int]]] = []
-    objective = model.objective
+    score = model.score
     object.__setattr__(
-        model, "objective", lambda b: (orders.append([tuple(r) for r in b.ids[:, :2].tolist()]), objective(b))[1]
+        model, "score", lambda b, rows: (orders.append([tuple(r) for r in b.ids[:, :2].tolist()]), score(b, rows))[1]
     )
     model.fit(x, y, 40, 1, 0, steps_per_epoch=2)
     assert sorted(orders[0]) == sorted(orders[1])

@@ -29,7 +29,7 @@ from tests.training.samples import (
     weights_of,
 )
 
-NAMES = ("sgd", "adam", "adamw", "adagrad", "rmsprop")
+NAMES = ("sgd", "adam", "adamw", "adagrad", "rmsprop", "rowwise_adagrad")
 NO_PENALTY = {"l2_reg_linear": 0.0, "l2_reg_embedding": 0.0}
 PENALTY = {"l2_reg_linear": 0.05, "l2_reg_embedding": 0.1, "l2_reg_dnn": 0.02}
 
@@ -243,14 +243,107 @@ def test_frozen_rows_enter_neither_the_norm_nor_the_momentum() -> None:
     x, y = all_rows()
     model = deepfm(**PENALTY)
     model.embedding_dict["user"].weight.requires_grad_(False)
-    trained("dense", "adam", x, y, model, clip_norm=0.1)
+    model.compile("adam", "binary_crossentropy", embedding_update="dense", clip_norm=0.1)
+    step, norms = model.optim.step, []
+
+    def spy() -> None:
+        norms.append(
+            torch.stack([p.grad.square().sum() for p in model.parameters() if p.grad is not None]).sum().sqrt()
+        )
+        step()
+
+    model.optim.step = spy
+    model.fit(x, y, batch_size=len(y), epochs=2, verbose=0)
     weight = model.embedding_dict.weights["4"]
     frozen = slice(*(lambda start: (start, start + USERS))(model.embedding_dict.where("user")[1]))
     assert model.optim.state[weight]["exp_avg"][frozen].abs().max() == 0
     assert model.optim.state[weight]["exp_avg"].abs().max() > 0
-    norms = [p.grad.square().sum() for p in model.parameters() if p.grad is not None]
-    torch.testing.assert_close(torch.stack(norms).sum().sqrt(), torch.tensor(0.1), rtol=1e-4, atol=0)
+    torch.testing.assert_close(torch.stack(norms), torch.full((2,), 0.1), rtol=1e-4, atol=0)
     assert len(FrozenRows(model)._spans) == 1
+
+
+# ------------------------------------------------------------------ optimizers of the user's, and shared tables
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adagrad"])
+def test_instances_that_can_be_given_sparse_gradients_are(kind: str) -> None:
+    x, y = inputs(40), labels(40)
+    named, given = deepfm(**PENALTY), deepfm(**PENALTY)
+    named.compile(kind, "binary_crossentropy", embedding_update="sparse")
+    cls = {"sgd": torch.optim.SGD, "adagrad": torch.optim.Adagrad}[kind]
+    given.compile(cls(given.parameters(), lr=0.01), "binary_crossentropy", embedding_update="sparse")
+    for model in (named, given):
+        model.fit(x, y, batch_size=3, epochs=2, verbose=0)
+    assert_same_weights(named, given, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(named.history.history["loss"], given.history.history["loss"], rtol=1e-6)
+
+
+def test_sparse_adam_moves_only_the_rows_of_the_batch() -> None:
+    x, y = inputs(20), labels(20)
+    x["user"] = np.where(x["user"] > 3, 1, x["user"])
+    model = deepfm(**PENALTY)
+    before = weights_of(model)
+    model.compile(torch.optim.SparseAdam(list(model.parameters()), lr=0.01), "binary_crossentropy")
+    model.fit(x, y, batch_size=3, verbose=0)
+    assert model._update is not None
+    assert model._update.mode == "sparse"
+    after = weights_of(model)
+    assert torch.equal(before["embedding_dict.user.weight"][4:], after["embedding_dict.user.weight"][4:])
+    assert not torch.equal(before["embedding_dict.user.weight"], after["embedding_dict.user.weight"])
+    assert not torch.equal(before["dnn.linears.0.weight"], after["dnn.linears.0.weight"])
+
+
+def test_an_instance_that_must_update_all_rows_of_large_tables_warns_once() -> None:
+    columns = [SparseFeat("user", 120_000, 4)]
+    model = DeepFM(columns, columns, dnn_hidden_units=(4,))
+    model.compile(torch.optim.Adam(model.parameters()), "binary_crossentropy")
+    x, y = {"user": np.arange(8)}, np.ones(8)
+    with pytest.warns(UserWarning, match=r"Adam updates all 240,000 rows .* compile\('adam', ...\)"):
+        model.fit(x, y, verbose=0)
+    model.fit(x, y, verbose=0)  # once
+    with pytest.raises(ValueError, match="needs an optimizer given by name, or an instance that takes sparse"):
+        model.compile(torch.optim.Adam(model.parameters()), "binary_crossentropy", embedding_update="sparse")
+
+
+class Twice(BaseModel):
+    """Reads its tables through the lookup, and once more beside it."""
+
+    def logits(self, fields: Any) -> Tensor:
+        return fields.linear + fields.stacked.sum(dim=(1, 2)).unsqueeze(1) + self.embedding_dict["user"].weight[1].sum()
+
+
+@pytest.mark.parametrize("mode", ["dense", "sparse"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
+def test_a_table_read_beside_the_lookup_gets_all_its_gradient(mode: str, optimizer: str) -> None:
+    columns = [SparseFeat("user", 5, 4), SparseFeat("friend", 5, 4, embedding_name="user")]
+    x, y = {"user": np.array([0, 2, 2]), "friend": np.array([2, 3, 0])}, np.array([1.0, 0.0, 1.0])
+    model, reference = (Twice(columns, columns, init_std=0.3, **NO_PENALTY) for _ in range(2))
+    model.compile(optimizer, "binary_crossentropy", embedding_update=mode)
+    stepper = {"sgd": torch.optim.SGD, "adagrad": torch.optim.Adagrad}[optimizer](reference.parameters(), lr=0.01)
+    matrix = torch.tensor([[0, 2], [2, 3], [2, 0]])
+    for _ in range(2):
+        model.fit(x, y, batch_size=3, verbose=0)
+        stepper.zero_grad()
+        F.binary_cross_entropy(reference(matrix)[:, 0], torch.tensor([1.0, 0, 1]), reduction="sum").backward()
+        stepper.step()
+    if (mode, optimizer) == ("sparse", "adagrad"):
+        return  # two updates of a row in one step: the order of Adagrad's accumulator differs, and that is all
+    assert_same_weights(model, reference, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", NAMES)
+@pytest.mark.parametrize("clip", [None, 1e9])
+def test_decay_inside_the_update_is_the_gradient_of_the_penalty(optimizer: str, clip: float | None) -> None:
+    """A norm that is never reached keeps the penalty out of the fused update: both ways make the same steps."""
+    x, y = inputs(40), labels(40)
+    model, reference = deepfm(**PENALTY), deepfm(**PENALTY)
+    model.compile(optimizer, "binary_crossentropy", embedding_update="dense", clip_norm=clip)
+    model.fit(x, y, batch_size=7, epochs=2, verbose=0, shuffle=False)
+    reference.compile(optimizer, "binary_crossentropy", embedding_update="dense", clip_norm=1e9)
+    reference.fit(x, y, batch_size=7, epochs=2, verbose=0, shuffle=False)
+    assert_same_weights(model, reference, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(model.history.history["loss"], reference.history.history["loss"], rtol=1e-6)
+    assert all(not group.get("weight_decay") for group in model.optim.param_groups)
 
 
 # ------------------------------------------------------------------ clipping

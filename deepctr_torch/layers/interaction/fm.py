@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from .._fast import fm_interaction
+
 __all__ = ["FM", "BiInteractionPooling", "pairwise_sum"]
 
 
@@ -29,11 +31,11 @@ class FM(nn.Module):
 
     >>> import torch
     >>> FM()(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]))
-    tensor([[11.]])
+    tensor([[11.0000]])
     """
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return pairwise_sum(inputs).sum(dim=1, keepdim=True)
+        return fm_interaction(inputs)
 
 
 class BiInteractionPooling(nn.Module):

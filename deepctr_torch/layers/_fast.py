@@ -1,0 +1,95 @@
+"""Two formulas with a backward pass of their own, where autograd's would do work that nobody needs.
+
+Outside eager mode (`torch.compile`, `torch.export`, `torch.func`) the plain formula is used, which compilers fuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = ["fm_interaction", "linear_of_parts"]
+
+
+def eager(*tensors: Tensor) -> bool:
+    """Whether a hand-written backward pass may be used: nothing records or transforms the graph."""
+    recording = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    if recording or torch._C._are_functorch_transforms_active():
+        return False
+    return torch.is_grad_enabled() and not any(t.is_meta for t in tensors)
+
+
+class _LinearOfParts(torch.autograd.Function):
+    """`cat(parts) @ weight.T + bias`; in the backward pass parts that need no gradient cost nothing."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, bias: Tensor | None, *parts: Tensor) -> Tensor:
+        together = torch.cat(parts, dim=1)
+        ctx.save_for_backward(weight, together)
+        ctx.widths, ctx.biased = [p.shape[1] for p in parts], bias is not None
+        return functional.linear(together, weight, bias)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        weight, together = ctx.saved_tensors
+        needed = ctx.needs_input_grad
+        of_weight = grad.t() @ together if needed[0] else None
+        of_bias = grad.sum(dim=0) if ctx.biased and needed[1] else None
+        out, start = [], 0
+        for width, wanted in zip(ctx.widths, needed[2:], strict=True):
+            # Kernels are a third slower where a row's length is odd, so the columns are copied.
+            out.append(grad @ weight[:, start : start + width].contiguous() if wanted else None)
+            start += width
+        return of_weight, of_bias, *out
+
+
+def linear_of_parts(parts: Sequence[Tensor], weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A linear layer over parts that lie side by side: `[B, D1], [B, D2], ..., [H, D1 + D2 + ...], [H] -> [B, H]`.
+
+    >>> linear_of_parts([torch.ones(1, 2), torch.full((1, 1), 3.0)], torch.ones(1, 3), None)
+    tensor([[5.]])
+    """
+    alike = all(p.dtype == weight.dtype for p in parts)
+    if len(parts) > 1 and alike and eager(weight) and not torch.is_autocast_enabled(weight.device.type):
+        out: Tensor = _LinearOfParts.apply(weight, bias, *parts)  # type: ignore[no-untyped-call]
+        return out
+    together = parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=1)
+    return functional.linear(together, weight, bias)
+
+
+class _FM(torch.autograd.Function):
+    """`sum over i < j of <v_i, v_j>`; its gradient is `sum of v - v_i`."""
+
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor) -> Tensor:
+        total = vectors.sum(dim=1)  # [B, E]
+        ctx.save_for_backward(vectors, total)
+        flat = vectors.flatten(1)
+        squares = torch.linalg.vector_norm(flat, dim=1, keepdim=True).square_()  # one pass, no array of squares
+        return total.square().sum(dim=1, keepdim=True).sub_(squares).mul_(0.5)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        vectors, total = ctx.saved_tensors
+        out = torch.sub(total.unsqueeze(1), vectors)  # [B, F, E]
+        flat: Tensor = out.flatten(1).mul_(grad)
+        return flat.view_as(out)
+
+
+def fm_interaction(vectors: Tensor) -> Tensor:
+    """Sum over all pairs of fields of the inner product of their vectors, `[B, F, E] -> [B, 1]`.
+
+    >>> fm_interaction(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]))
+    tensor([[11.0000]])
+    """
+    if eager(vectors) and vectors.shape[1]:
+        out: Tensor = _FM.apply(vectors)  # type: ignore[no-untyped-call]
+        return out
+    total = vectors.sum(dim=1)
+    return 0.5 * (total.square() - vectors.square().sum(dim=1)).sum(dim=1, keepdim=True)

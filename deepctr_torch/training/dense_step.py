@@ -1,0 +1,92 @@
+"""The dense step: every row of every table moves, as the original's steps do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn, optim
+
+from .gradients import FrozenRows, clip_gradients
+from .penalty import Penalty
+from .touched import Touched
+
+__all__ = ["DenseStep"]
+
+COUPLED = (optim.Adam, optim.Adagrad, optim.RMSprop, optim.SGD)  # whose weight_decay w adds w * weight to the gradient
+
+
+class DenseStep:
+    """Gives the optimizer a gradient for every parameter, the penalty's included, and lets it step.
+
+    The gradient of a table lives in a buffer that stays: a step writes the rows of its batch, and clears them again.
+    Where the optimizer was given by name and no norm is clipped, the penalty is the optimizer's own decay, so that it
+    costs no pass over the tables.
+    """
+
+    def __init__(self) -> None:
+        self._buffers: dict[nn.Parameter, Tensor] = {}
+        self._penalty = Penalty([])
+        self._decays = False
+
+    def begin(self, named: bool, optimizer: Any, penalty: Penalty) -> None:
+        """Before the first step of a fit."""
+        members = getattr(optimizer, "members", [optimizer])
+        self._decays = named and all(type(m) in COUPLED for m in members) and not penalty.has_l1
+        self._penalty = penalty
+        self._buffers = {}
+
+    @torch.no_grad()
+    def __call__(self, model: nn.Module, optimizer: Any, touched: Sequence[Touched], clip: float | None) -> Any:
+        """Step; returns the penalty before it."""
+        penalty = self._penalty.value()
+        for each in touched:
+            self._give(each)
+        frozen = FrozenRows(model)
+        if self._decays and clip is None and not frozen:
+            self._step_by_decay(optimizer)
+            for each in touched:
+                self._buffers[each.weight].index_fill_(0, each.rows, 0.0)
+        else:
+            self._penalty.add_gradients()
+            frozen.drop_gradients()
+            if clip is not None:
+                parameters = [p for group in optimizer.param_groups for p in group["params"]]
+                clip_gradients([p.grad for p in parameters if p.grad is not None], clip)
+            with frozen:
+                optimizer.step()
+            for buffer in self._buffers.values():
+                buffer.zero_()
+        for each in touched:
+            each.weight.grad = None
+        return penalty
+
+    def _give(self, each: Touched) -> None:
+        weight = each.weight
+        if weight.grad is not None:  # the model also reads the table beside the lookup
+            weight.grad.index_add_(0, each.rows, each.distinct(each.gradient).to(weight.dtype))
+            self._buffers[weight] = weight.grad
+            return
+        buffer = self._buffers.get(weight)
+        if buffer is None or buffer.device != weight.device or buffer.dtype != weight.dtype:
+            buffer = self._buffers[weight] = torch.zeros_like(weight)
+        buffer.index_copy_(0, each.rows, each.gradient.to(weight.dtype))
+        weight.grad = buffer
+
+    def _step_by_decay(self, optimizer: Any) -> None:
+        """One step of the optimizer for each strength of the penalty, over the parameters that have it."""
+        groups = optimizer.param_groups
+        given = [(p, p.grad) for group in groups for p in group["params"] if p.requires_grad]
+        strengths = {p: self._penalty.of(p)[1] for p, _ in given}
+        for strength in dict.fromkeys(strengths.values()):
+            for p, grad in given:
+                mine = strengths[p] == strength
+                if mine and grad is None and strength:
+                    grad = torch.zeros_like(p)  # out of the loss, but not of the penalty
+                p.grad = grad if mine else None
+            for group in groups:
+                group["weight_decay"] = 2.0 * strength
+            optimizer.step()
+        for group in groups:
+            group["weight_decay"] = 0

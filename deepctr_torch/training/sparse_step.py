@@ -1,0 +1,86 @@
+"""The sparse step: of the tables, only the rows of the batch move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn, optim
+
+from .gradients import clip_gradients
+from .penalty import Penalty
+from .row_optim import RowOptimizer
+from .touched import Touched
+
+__all__ = ["SparseStep"]
+
+
+class SparseStep:
+    """Hands the summed gradients of the batch's rows to a row-sparse optimizer, or to a torch one as sparse tensors.
+
+    The penalty of a table covers the rows of the batch.
+    """
+
+    def __init__(self) -> None:
+        self._penalty, self._rest, self._named = Penalty([]), Penalty([]), True
+
+    def begin(self, named: bool, penalty: Penalty, tables: Iterable[nn.Parameter]) -> None:
+        """Before the first step of a fit."""
+        self._named, self._penalty, self._rest = named, penalty, penalty.without(tables)
+
+    @torch.no_grad()
+    def __call__(self, model: nn.Module, optimizer: Any, touched: Sequence[Touched], clip: float | None) -> Any:
+        """Step; returns the penalty before it."""
+        penalty = self._rest.value()
+        self._rest.add_gradients()
+        fuses = self._named and clip is None and not self._penalty.has_l1
+        if not fuses:
+            penalty = penalty + self._penalize(touched)
+        if clip is not None:
+            dense = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+            clip_gradients([*dense, *(t.gradient for t in touched)], clip, [t.distinct for t in touched])
+        if not self._named:
+            with torch.sparse.check_sparse_tensor_invariants(enable=False):  # type: ignore[no-untyped-call]
+                _give_sparse(optimizer, touched)
+                optimizer.step()
+            return penalty
+        optimizer.step()
+        by_row: RowOptimizer = optimizer.members[-1]
+        for each in touched:
+            l2 = self._penalty.of(each.weight)[1] if fuses else 0.0
+            before = by_row.update(each.weight, each.rows, each.gradient, l2=l2)
+            if l2:
+                flat = each.distinct(before).reshape(-1)
+                penalty = penalty + l2 * torch.dot(flat, flat)
+        return penalty
+
+    def _penalize(self, touched: Sequence[Touched]) -> Tensor | float:
+        """The penalty of the touched rows; its gradient joins theirs."""
+        total: Tensor | float = 0.0
+        for each in touched:
+            l1, l2 = self._penalty.of(each.weight)
+            if not (l1 or l2):
+                continue
+            rows = each.weight.index_select(0, each.rows)
+            flat = each.distinct(rows).reshape(-1)
+            total = total + l2 * torch.dot(flat, flat)
+            each.gradient.add_(rows, alpha=2.0 * l2)
+            if l1:
+                total = total + l1 * flat.abs().sum()
+                each.gradient.add_(rows.sign(), alpha=l1)
+        return total
+
+
+def _give_sparse(optimizer: Any, touched: Sequence[Touched]) -> None:
+    """Set the tables' gradients as sparse tensors; SparseAdam takes no others."""
+    for each in touched:
+        values = each.distinct(each.gradient)
+        each.weight.grad = torch.sparse_coo_tensor(
+            each.rows[None], values, each.weight.shape, is_coalesced=each.sums.first is None, check_invariants=False
+        )
+    if isinstance(optimizer, optim.SparseAdam):
+        for group in optimizer.param_groups:
+            for p in group["params"]:
+                if p.grad is not None and not p.grad.is_sparse:
+                    p.grad = p.grad.to_sparse(1)
