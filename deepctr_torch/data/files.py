@@ -129,7 +129,7 @@ def _once(argument: str, given: Any, field: str, own: Any) -> Any:
 
 def _group_columns(needed: Sequence[str], groups: Any) -> dict[str, str]:
     """Group of a metric -> the column that holds it: its own name, or what `groups` says."""
-    named = {"groups": groups} if isinstance(groups, str) else groups or {}
+    named = {"groups": groups} if isinstance(groups, str) else {} if groups is None else groups
     if not isinstance(named, Mapping) or not all(isinstance(c, str) for c in named.values()):
         raise TypeError(
             f"with files, groups must name a column, or be a dict of such names, got {type(groups).__name__}"

@@ -75,7 +75,7 @@ class FileSource:
         known = None if files.negative_rate < 1 else sum(n for n in counts if n is not None)
         self.rows: int | None = None if None in counts else known
         self.passes = 0
-        self._state = self._at([], Mark(), 0)
+        self._state = self._at(None, Mark(), 0)
         self._resume: Mapping[str, Any] | None = None
 
     @property
@@ -101,7 +101,7 @@ class FileSource:
         for name, value in self._identity().items():
             if state[name] != value:
                 raise ValueError(f"the position is of a source with {name}={state[name]}, this one has {value}")
-        self._resume = dict(state)
+        self._resume = dict(state) if state["rows"] else None  # a pass that has not begun has no order yet
 
     def _identity(self) -> dict[str, Any]:
         files = self.files

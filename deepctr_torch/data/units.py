@@ -96,7 +96,7 @@ def read_unit(
     first = unit.first_row
     try:
         with pq.ParquetFile(unit.path) as file:
-            for batch in file.iter_batches(rows, row_groups=[unit.group], columns=list(columns)):
+            for batch in file.iter_batches(rows, row_groups=[unit.group], columns=list(columns), use_threads=False):
                 yield Chunk(plain(pa.Table.from_batches([batch])), str(unit.path), unit.group, first)
                 first += batch.num_rows
     except (pa.ArrowInvalid, OSError) as error:
