@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 
-from deepctr_torch.data.encode import write_encoded
+from deepctr_torch.data.encoded import write_encoded
 from deepctr_torch.data.sources import make_source
 from deepctr_torch.datasets import make_criteo_like
 from deepctr_torch.features import DenseFeat, SparseFeat

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .encoded import encode
 from .files import Files
+from .streaming import FileSource, Position
 
-__all__ = ["Files"]
+__all__ = ["FileSource", "Files", "Position", "encode"]

@@ -123,11 +123,15 @@ def write_encoded(tables: Iterable[Any], target: Path, rows_per_group: int) -> t
                 writer = pq.ParquetWriter(paths[-1], table.schema, compression="lz4", use_dictionary=False)
             writer.write_table(table, row_group_size=rows_per_group)
             groups, rows = groups + 1, rows + table.num_rows
-    finally:
+        if not rows:
+            raise ValueError("the table to encode has no rows")
+    except BaseException:  # nobody shall train on half of the rows
         if writer is not None:
             writer.close()
-    if not rows:
-        raise ValueError("the table to encode has no rows")
+        for path in paths:
+            path.unlink()
+        raise
+    writer.close()
     return paths, rows
 
 
