@@ -120,7 +120,7 @@ def report(args: argparse.Namespace, runs: dict[str, list[dict[str, float]]]) ->
     machine = {
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
-        "torch": torch.__version__,
+        "torch": torch.__version__.partition("+")[0],
     }
     result = {"rows": args.rows, "batch": args.batch, "vocabulary": args.vocabulary, "threads": args.threads}
     share = rate["stream"] / rate["memory"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,9 @@ import numpy as np
 from .._checks import check_at_least
 from .._optional import needs
 from ..tables import read_chunks
+from .files import raw_columns
 
-__all__ = ["ENCODING", "encode", "write_encoded"]
+__all__ = ["ENCODING", "encode", "identity", "write_encoded"]
 
 ENCODING = "_encoding.json"  # readers of folders pass over names that begin with "_"
 FORMAT = 1
@@ -32,6 +35,7 @@ def encode(
     rows_per_group: int = 65_536,
     schema: Mapping[str, Any] | None = None,
     header: Sequence[str] | None = None,
+    null: Sequence[str] = ("",),
 ) -> list[Path]:
     """Encode a raw table into Parquet files that train without an encoder, several times faster.
 
@@ -48,7 +52,7 @@ def encode(
             the same ones in every epoch.
         seed: see `training`.
         rows_per_group: rows of a row group, and of what is shuffled together.
-        schema, header: see `Files`.
+        schema, header, null: see `Files`.
 
     Returns:
         The files written, in order.
@@ -60,13 +64,13 @@ def encode(
     labels = [label] if isinstance(label, str) else list(label or ())
     kept = list(dict.fromkeys([*labels, *keep]))
     target = _empty_folder(out)
-    columns = list(dict.fromkeys([*encoder.inputs, *kept]))
-    chunks = read_chunks(data, columns, schema=schema, header=header)
+    columns = list(dict.fromkeys([*raw_columns(encoder, training), *kept]))
+    chunks = read_chunks(data, columns, schema={**encoder.schema(), **(schema or {})}, header=header, null=null)
     tables = (_encoded(chunk, encoder, kept, training, seed) for chunk in chunks)
     paths, rows = write_encoded(tables, target, rows_per_group)
     about = {
         "format": FORMAT,
-        "encoder": getattr(encoder, "fingerprint", None),
+        "encoder": identity(encoder),
         "label": labels,
         "keep": list(keep),
         "training": training,
@@ -76,6 +80,17 @@ def encode(
     }
     (target / ENCODING).write_text(json.dumps(about, indent=1))
     return paths
+
+
+def identity(encoder: Any) -> str:
+    """The same for encoders that encode alike: a digest of what `encoder.save` writes."""
+    digest = hashlib.sha256()
+    with tempfile.TemporaryDirectory() as folder:
+        encoder.save(folder)
+        for path in sorted(p for p in Path(folder).rglob("*") if p.is_file()):
+            digest.update(path.relative_to(folder).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _empty_folder(out: Any) -> Path:

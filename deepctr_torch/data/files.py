@@ -12,7 +12,7 @@ from ..tables.files import is_files
 from .sampling import check_negative_rate
 from .sources import Labels
 
-__all__ = ["Columns", "Files", "as_files", "columns_of", "means_files"]
+__all__ = ["Columns", "Files", "as_files", "columns_of", "means_files", "raw_columns"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Files:
             CSV or TSV, also with .gz. They hold the model's inputs, or with `encoder` what it encodes.
         label: column of the labels; a list of one a task.
         weight: column of the sample weights.
-        encoder: a fitted `FeatureEncoder`, for files that hold raw values.
+        encoder: a fitted `FeatureEncoder`, for files that hold raw values. In training alone, ids are dropped out and
+            `train_only` features encoded.
         buffer_rows: how many rows are mixed; twice as many are in memory.
         negative_rate: share of the negative rows (no task has a positive label) that is trained on, the same rows in
             every epoch. The model remembers it (`model.negative_rate`): its predictions, and what `evaluate` and the
@@ -42,8 +43,9 @@ class Files:
         seed: of that choice, and of what the encoder draws.
         rank, world_size: read one of `world_size` parts of the row groups (of text: of the files).
         threads: 1 reads ahead in the background, more convert in parallel, 0 does all when it is asked for a batch.
-        schema: column -> type, of text files.
+        schema: column -> type, of text files; an encoder knows those of its own columns.
         header: names of the columns, of text files without a line of names.
+        null: fields of text files that mean a missing value.
 
     Raises:
         ValueError: a number out of its range.
@@ -61,6 +63,7 @@ class Files:
     threads: int = 1
     schema: Mapping[str, Any] | None = None
     header: Sequence[str] | None = None
+    null: Sequence[str] = ("",)
 
     def __post_init__(self) -> None:
         if not is_files(self.paths):
@@ -94,18 +97,25 @@ def means_files(x: Any) -> bool:
     return isinstance(x, Files) or is_files(x)
 
 
+def raw_columns(encoder: Any, training: bool) -> list[str]:
+    """The columns that an encoder reads: without those of `train_only` features, unless rows are trained on."""
+    return list(encoder.inputs if training else encoder.serving_inputs)
+
+
 def as_files(x: Any) -> Files:
     """`x` itself, or `Files` of a path, a folder, a glob or a list of them."""
     return x if isinstance(x, Files) else Files(x)
 
 
-def columns_of(files: Files, schema: FeatureSchema, y: Any, labels: Labels | None, weight: Any, groups: Any) -> Columns:
+def columns_of(
+    files: Files, schema: FeatureSchema, y: Any, labels: Labels | None, weight: Any, groups: Any, training: bool
+) -> Columns:
     """The columns to read, of what the user named.
 
     Raises:
         TypeError, ValueError: values where names are needed, a name given twice, or not one label for each task.
     """
-    inputs = list(schema.feature_index if files.encoder is None else files.encoder.inputs)
+    inputs = list(schema.feature_index if files.encoder is None else raw_columns(files.encoder, training))
     if labels is None:
         return Columns(inputs, [], None, {})
     y, weight = _once("y", y, "label", files.label), _once("sample_weight", weight, "weight", files.weight)

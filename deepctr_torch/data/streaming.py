@@ -68,7 +68,9 @@ class FileSource:
         problem = missing_columns(units, columns.all(), files.header)
         if problem:
             raise ValueError(problem)
-        self.types = text_schema(units, columns.all(), files.schema, files.header)
+        self._text = (files.header, files.null)
+        known_types = {} if files.encoder is None else files.encoder.schema()
+        self.types = text_schema(units, columns.all(), {**known_types, **(files.schema or {})}, *self._text)
         self.units = units[files.rank :: files.world_size]
         self.negative_rate = files.negative_rate
         counts = [unit.rows for unit in self.units]
@@ -158,7 +160,7 @@ class FileSource:
             start += len(source)
 
     def _chunks(self, unit: Unit) -> Iterator[Chunk]:
-        return read_unit(unit, self.columns.all(), CHUNK_ROWS, self.types, self.files.header)
+        return read_unit(unit, self.columns.all(), CHUNK_ROWS, self.types, *self._text)
 
     def _converted(self, draws: int, item: tuple[int, int, Chunk]) -> tuple[int, int, ArraySource | None]:
         place, unit, chunk = item
@@ -202,7 +204,7 @@ def file_source(
         FileNotFoundError, TypeError, ValueError: before anything is read but names and metadata.
     """
     files = as_files(x)
-    columns = columns_of(files, schema, y, labels, weight, groups)
+    columns = columns_of(files, schema, y, labels, weight, groups, training)
     if files.negative_rate < 1:
         if not training:
             raise ValueError(

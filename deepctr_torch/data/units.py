@@ -72,21 +72,30 @@ def missing_columns(units: Sequence[Unit], columns: Sequence[str], header: Seque
 
 
 def text_schema(
-    units: Sequence[Unit], columns: Sequence[str], schema: Mapping[str, Any] | None, header: Sequence[str] | None
+    units: Sequence[Unit],
+    columns: Sequence[str],
+    schema: Mapping[str, Any],
+    header: Sequence[str] | None = None,
+    null: Sequence[str] = ("",),
 ) -> dict[str, Any]:
     """Column -> type, the same for all text files whichever of them is read first; empty if there is none."""
     from ..tables.text import text_types
 
     texts = [unit.path for unit in units if unit.group is None]
-    return text_types(texts, list(columns), dict(schema or {}), header, [""]) if texts else {}
+    return text_types(texts, list(columns), dict(schema), header, null) if texts else {}
 
 
 def read_unit(
-    unit: Unit, columns: Sequence[str], rows: int, schema: Mapping[str, Any], header: Sequence[str] | None = None
+    unit: Unit,
+    columns: Sequence[str],
+    rows: int,
+    schema: Mapping[str, Any],
+    header: Sequence[str] | None = None,
+    null: Sequence[str] = ("",),
 ) -> Iterator[Chunk]:
     """The rows of a unit in chunks of at most `rows`."""
     if unit.group is None:
-        yield from read_chunks(unit.path, columns, rows, schema=schema, header=header)
+        yield from read_chunks(unit.path, columns, rows, schema=schema, header=header, null=null)
         return
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -204,16 +204,14 @@ class TrainableModel:
 
         Args:
             x: dict of arrays, list of arrays in `feature_index` order, one packed 2-D array, a pandas, polars or
-                pyarrow table; or an iterable or `DataLoader` of batches `(x, y)` or `(x, y, sample_weight)`; or a file,
-                folder or glob of Parquet, CSV or TSV files, a list of them, or `Files` (see "Training from files").
+                pyarrow table; files (see `Files`); an iterable or `DataLoader` of `(x, y)` or `(x, y, sample_weight)`.
             y: labels (N,), (N, 1) or (N, T): array, list, Series or table; NaN in one of several tasks: not observed.
                 Or the name of a column of `x` (a list of one a task), as always with files. None with a stream.
             batch_size: rows a step (256 unless given); streams bring their own.
             epochs, initial_epoch: the number of the last epoch, and of the first.
             verbose: 1 for a progress bar, 2 for a line an epoch, 0 for silence.
             validation_split: share of the rows, the last ones, that is not trained on but evaluated.
-            validation_data: `(x, y)` or `(x, y, sample_weight)`, a stream of batches, or `Files`; overrides
-                `validation_split`.
+            validation_data: `(x, y)`, `(x, y, sample_weight)`, a stream of batches or `Files`; not `validation_split`.
             shuffle: a new order in every epoch, from a generator of (seed, epochs trained so far).
             sample_weight: one weight a row (with files: the name of a column); enters loss and metrics.
             class_weight: label -> weight, for one task; as a sample weight, but not in the validation.

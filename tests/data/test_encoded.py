@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import pytest
 import torch
 
 from deepctr_torch.data import Files, encode
+from deepctr_torch.data.encoded import identity
 from deepctr_torch.data.sources import Labels, make_source
+from deepctr_torch.encoding import Categorical, FeatureEncoder, Numeric, Sequence
 from deepctr_torch.features import DenseFeat, FeatureSchema, SparseFeat, VarLenSparseFeat
 from deepctr_torch.models.deepfm import DeepFM
 from deepctr_torch.tables import Chunk, read_chunks
@@ -24,8 +27,13 @@ COLUMNS = [SparseFeat("city", 5, 4), VarLenSparseFeat(SparseFeat("tags", 9, 4), 
 class Letters:
     """Encodes letters by their place in the alphabet; in training, some become row 1 by the number of their row."""
 
-    inputs = ("city", "tags", "price")
-    fingerprint = "letters-1"
+    inputs = serving_inputs = ("city", "tags", "price")
+
+    def schema(self) -> dict[str, str]:
+        return {}
+
+    def save(self, directory: str) -> None:
+        Path(directory, "letters.json").write_text("1")
 
     def encode_chunk(self, chunk: Chunk, *, training: bool = False, seed: int = 0) -> dict[str, Any]:
         table = chunk.table
@@ -78,7 +86,7 @@ def test_encoded_files_hold_what_the_encoder_returns(tmp_path: Path) -> None:
     np.testing.assert_array_equal(table.column("weight").to_numpy(), data["weight"])
     assert json.loads((tmp_path / "out" / "_encoding.json").read_text()) == {
         "format": 1,
-        "encoder": "letters-1",
+        "encoder": hashlib.sha256(b"letters.json1").hexdigest(),
         "label": ["click"],
         "keep": ["weight"],
         "training": False,
@@ -146,6 +154,100 @@ def test_what_is_drawn_in_training_changes_with_the_epoch_and_is_left_out_elsewh
     epochs = [cities(True, [0, epoch]) for epoch in range(6)]
     assert cities(True, [0, 0]) == epochs[0]
     assert len({tuple(e) for e in epochs}) > 1
+
+
+def fitted(data: Any, separator: str | None = None, **options: Any) -> FeatureEncoder:
+    kinds = {
+        "city": Categorical(min_count=2, **options),
+        "tags": Sequence(maxlen=2, separator=separator),
+        "price": Numeric("quantile"),
+        "place": Numeric(train_only=True),
+    }
+    return FeatureEncoder(kinds).fit(data)
+
+
+def text(data: pd.DataFrame, path: Path) -> Path:
+    """The rows as a CSV file, lists separated by |."""
+    lists = data["tags"].map(lambda tags: "|".join(map(str, tags)))
+    data.assign(tags=lists).to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".csv"])
+def test_a_feature_encoder_in_memory_on_the_fly_and_before(tmp_path: Path, ending: str) -> None:
+    data = raw().assign(place=np.arange(50.0))
+    path = tmp_path / f"raw{ending}"
+    if ending == ".csv":
+        text(data, path)
+    else:
+        data.to_parquet(path, row_group_size=8)
+    encoder = fitted(path, "|" if ending == ".csv" else None)
+    files = Files(path, label="click", encoder=encoder)
+    encode(path, encoder, tmp_path / "out", label="click", training=True, rows_per_group=8)
+    columns = encoder.feature_columns()
+    arrays = encoder.transform(path, training=True)
+    models = []
+    for x, y in ((arrays, data["click"]), (files, None), (tmp_path / "out", "click")):
+        model = DeepFM(columns, columns, dnn_hidden_units=(8,))
+        model.compile("adam", "binary_crossentropy", ["auc"])
+        model.fit(x, y, batch_size=16, epochs=2, verbose=0)
+        models.append(model)
+    for other in models[1:]:
+        for a, b in zip(models[0].state_dict().values(), other.state_dict().values(), strict=True):
+            assert torch.equal(a, b)
+    model = models[0]
+    serving = encoder.transform(path)
+    np.testing.assert_array_equal(model.predict(files), model.predict(serving))
+    assert model.evaluate(files) == model.evaluate(serving, data["click"])
+    for name, values in serving.items():
+        encode(path, encoder, tmp_path / name)
+        read = pq.read_table(tmp_path / name).column(name)
+        np.testing.assert_array_equal(np.array(read.to_pylist(), dtype=values.dtype), values)
+
+
+def test_predict_needs_no_column_that_only_training_has(tmp_path: Path) -> None:
+    data = raw().assign(place=np.arange(50.0))
+    encoder = fitted(data)
+    columns = encoder.feature_columns()
+    model = DeepFM(columns, columns, dnn_hidden_units=(8,))
+    data.drop(columns=["place", "click", "weight"]).to_parquet(tmp_path / "serve.parquet")
+    files = Files(tmp_path / "serve.parquet", encoder=encoder)
+    np.testing.assert_array_equal(model.predict(files), model.predict(encoder.transform(data)))
+    model.compile("adam", "binary_crossentropy")
+    with pytest.raises(ValueError, match=r"serve\.parquet lacks the column\(s\) \['place', 'click'\]"):
+        model.fit(files, "click", verbose=0)
+
+
+def test_ids_are_dropped_out_by_row_and_epoch(tmp_path: Path) -> None:
+    data = raw().assign(place=np.arange(50.0))
+    data.to_parquet(tmp_path / "raw.parquet", row_group_size=8)
+    encoder = fitted(data, dropout=0.3)
+    schema = FeatureSchema(encoder.feature_columns())
+    files = Files(tmp_path / "raw.parquet", label="click", encoder=encoder, negative_rate=0.5)
+    source = make_source(schema, files, None, Labels([("", "binary")]), training=True)
+
+    def rows(seed: Any) -> list[Any]:
+        return [(e.batch.ids.tolist(), e.batch.dense.tolist()) for e in source.examples(5, seed)]
+
+    first = rows([0, 0])
+    assert rows([0, 0]) == first != rows([0, 1])
+
+
+def test_errors_of_the_encoder_name_file_row_group_and_row(tmp_path: Path) -> None:
+    data = raw().assign(place=np.arange(50.0))
+    encoder = fitted(data)
+    data["price"] = data["price"].astype(str)
+    data.loc[21, "price"] = "dear"
+    data.to_parquet(tmp_path / "raw.parquet", row_group_size=8)
+    model = DeepFM(encoder.feature_columns(), encoder.feature_columns())
+    with pytest.raises(ValueError, match=r"raw\.parquet, row group 2: .*'price'.* row 21"):
+        model.predict(Files(tmp_path / "raw.parquet", encoder=encoder))
+
+
+def test_the_identity_of_an_encoder_is_what_it_learned() -> None:
+    data = raw().assign(place=np.arange(50.0))
+    assert identity(fitted(data)) == identity(fitted(data.iloc[::-1]))
+    assert identity(fitted(data)) != identity(fitted(data.iloc[:20]))
 
 
 def test_what_cannot_be_encoded_is_refused(tmp_path: Path) -> None:
