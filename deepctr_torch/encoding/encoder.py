@@ -15,13 +15,12 @@ from ..registry import suggest
 from ..tables import Chunk, read_chunks
 from . import saving
 from .building import build
+from .chunks import checked, in_order, is_text, located
 from .feature import Context, Dimension
 from .ids import IdFeature
 from .kinds import Kind
 from .numbers import NumericFeature
-from .parallel import in_order
 from .report import Report, describe
-from .values import RowError
 from .vectors import by_value
 from .vocabulary import Vocabulary
 
@@ -116,14 +115,27 @@ class FeatureEncoder:
         leaves room. Scales, buckets and widths stay.
         """
         self._check_fitted()
-        return self._learn(data, threads, options)
+        fresh = self._copy()
+        fresh._learn(data, threads, options)
+        self._tables, self._parts, self.rows = fresh._tables, fresh._parts, fresh.rows
+        return self
+
+    def _copy(self) -> FeatureEncoder:
+        """An encoder that has learned the same and can learn more without changing this one."""
+        copy = FeatureEncoder(self.features)
+        copy.rows = self.rows
+        for name, table in self._tables.items():
+            copy._tables[name].lookup, copy._tables[name].first_rows = table.learned.copy(), table.first_rows
+        for name, part in self._parts.items():
+            copy._parts[name].restore(part.state())
+        return copy
 
     def _learn(self, data: Any, threads: int | None, options: Mapping[str, Any]) -> FeatureEncoder:
         parts = list(self._parts.values())
 
         def count(chunk: Chunk) -> list[Any]:
-            context = Context(text=_is_text(chunk))
-            return [_located(part.partial, chunk, context) for part in parts]
+            context = Context(text=is_text(chunk))
+            return [located(part.partial, chunk, context) for part in parts]
 
         rows = 0
         for chunk, counted in in_order(count, self.read(data, **options), threads):
@@ -167,18 +179,18 @@ class FeatureEncoder:
     def encode_chunk(self, chunk: Any, *, training: bool = False, seed: int = 0) -> dict[str, Array]:
         """`transform` of one chunk of `read`, or of a pyarrow table."""
         self._check_fitted()
-        where = chunk if isinstance(chunk, Chunk) else Chunk(chunk, "", 0, 0)
+        where = checked(chunk, self.inputs if training else self.serving_inputs)
         key = None
         if training:
             file = where.file.replace("\\", "/").rpartition("/")[2]  # the same rows elsewhere are dropped alike
             key = int(hash_values([seed])[0] ^ hash_values([file])[0])
-        context = Context(_is_text(where), key, where.first_row)
+        context = Context(is_text(where), key, where.first_row)
         out: dict[str, Array] = {}
         for part in self._parts.values():
             if part.kind.train_only and not training:
                 out.update(part.blank(where.table.num_rows))
             else:
-                out.update(_located(part.encode, where, context))
+                out.update(located(part.encode, where, context))
         return out
 
     def feature_columns(self, embedding_dim: Dimension = 4) -> list[FeatureColumn]:
@@ -268,15 +280,3 @@ class FeatureEncoder:
     def _check_fitted(self) -> None:
         if not self.fitted:
             raise RuntimeError("the encoder must learn from data first: call fit")
-
-
-def _is_text(chunk: Chunk) -> bool:
-    return bool(chunk.file) and not chunk.file.lower().endswith(".parquet")
-
-
-def _located(work: Any, chunk: Chunk, context: Context) -> Any:
-    """`work` on a chunk; errors say where in the data."""
-    try:
-        return work(chunk.table, context)
-    except RowError as error:
-        raise ValueError(f"{error.message} in {chunk.where(error.row)}") from error

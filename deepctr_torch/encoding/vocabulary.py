@@ -130,6 +130,10 @@ class Vocabulary:
         """How often each of `values` came in training."""
         return np.asarray(self.table["count"].to_numpy()[: self.size], np.int64)
 
+    def copy(self) -> Vocabulary:
+        """The same vocabulary, which `update` changes apart."""
+        return Vocabulary(self.kind, self.table, self.size)
+
     def update(self, counters: Iterable[Counter], min_count: int, max_vocabulary: int | None) -> None:
         """Add counts; values that are frequent enough now get new rows behind the others, which keep theirs."""
         import pyarrow as pa
@@ -261,6 +265,9 @@ class Hashed:
     @property
     def rows(self) -> int:
         return FIRST + self.buckets
+
+    def copy(self) -> Hashed:
+        return self
 
     def prepare(self) -> None:
         """Nothing to build."""
