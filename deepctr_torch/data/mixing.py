@@ -80,19 +80,18 @@ def in_order(pieces: Iterable[Piece], begin: Mark) -> Iterator[Block]:
 def mixed(pieces: Iterable[Piece], size: int, seed: Sequence[int], begin: Mark) -> Iterator[Block]:
     """Blocks of `size` rows, each in a random order of `seed` and its number.
 
-    One that holds all rows has the order in which `ArraySource` shuffles the same rows.
+    One that holds all rows has the order in which `ArraySource` shuffles the same rows. The blocks share their memory:
+    each is used up before the next one is asked for.
     """
     buffer: _Buffer | None = None
-    mark = begin
     for piece in pieces:
         at = 0
         while at < len(piece.source):
-            if buffer is not None and buffer.count == size:
-                yield buffer.block([*seed, 1, buffer.mark.block])
-                mark = Mark(buffer.mark.block + 1, piece.place, piece.start + at, buffer.mark.rows + size)
-                buffer = None
             if buffer is None:
-                buffer = _Buffer(piece.source, size, mark)
+                buffer = _Buffer(piece.source, size, begin)
+            elif buffer.count == size:
+                yield buffer.block([*seed, 1, buffer.mark.block])
+                buffer.restart(Mark(buffer.mark.block + 1, piece.place, piece.start + at, buffer.mark.rows + size))
             at += buffer.add(piece, at)
     if buffer is not None:
         yield buffer.last(list(seed))
@@ -106,10 +105,14 @@ class _Buffer:
     """Arrays that pieces are copied into; pages that stay empty cost no memory."""
 
     def __init__(self, like: ArraySource, size: int, mark: Mark) -> None:
-        self.like, self.size, self.mark = like, size, mark
-        self.count = 0
+        self.like, self.size = like, size
         self.inputs = [_empty(t, size) for t in (like.ids, like.dense, like.used)]
         self.extras = [None if t is None else _empty(t, size) for t in (like.y, like.weight)]
+        self.restart(mark)
+
+    def restart(self, mark: Mark) -> None:
+        self.mark = mark
+        self.count = 0
         self.groups: list[dict[str, Array]] = []
         self.segments: list[tuple[int, int, int]] = []  # unit, first and last row here
 
@@ -175,7 +178,7 @@ def batches(blocks: Iterable[Block], size: int, skip: int = 0) -> Iterator[tuple
             yield block.source.take(block.rows(at, at + size)), mark
         if stop < len(block):
             held, count = [block.source.part(block.rows(stop, len(block)))], len(block) - stop
-        del block  # before the next buffer is filled
+        del block  # before the next piece is read
     if held:
         yield _joined(held), mark
 
