@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["HASH_VERSION", "hash_rows", "hash_values"]
+__all__ = ["HASH_VERSION", "hash_rows", "hash_utf8", "hash_values"]
 
 HASH_VERSION = 1
 
@@ -40,20 +40,34 @@ def _hash_integers(values: npt.NDArray[Any]) -> UInt64Array:
     return _mix(values.astype(np.uint64, casting="unsafe") + _INTEGER)
 
 
-def _hash_strings(values: Sequence[str]) -> UInt64Array:
-    encoded = np.empty(len(values), dtype=object)
-    encoded[:] = [v.encode() for v in values]
-    size = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
+def hash_utf8(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> UInt64Array:
+    """64-bit hashes [N] of strings that lie one after the other, as in an Arrow column.
+
+    Args:
+        data: their UTF-8 bytes.
+        offsets: where each begins, and where the last one ends, [N + 1].
+    """
+    starts, size = offsets[:-1], np.diff(offsets)
+    padded = np.zeros(len(data) + 8, np.uint8)
+    padded[: len(data)] = data
+    words = np.ndarray((len(data) + 1,), "<u8", padded, 0, (1,))  # the eight bytes from each position on
     out = _mix(size.astype(np.uint64) + _STRING)
-    words = -(-size // 8)
-    for n in np.unique(words[words > 0]):  # by number of words, so that one long string costs no memory for the others
-        at = words == n
-        table = encoded[at].astype(f"S{8 * n}").view("<u8").reshape(-1, n).astype(np.uint64)
-        part = out[at]
-        for j in range(n):
-            part = _mix(part ^ table[:, j])
-        out[at] = part
+    at = np.arange(len(size))
+    for first in range(0, int(size.max(initial=0)), 8):
+        at = at[size[at] > first]
+        n = np.minimum(size[at] - first, 8).astype(np.uint64)
+        word = words[starts[at] + first].astype(np.uint64) & (
+            np.uint64(2**64 - 1) >> (np.uint64(64) - n * np.uint64(8))
+        )
+        out[at] = _mix(out[at] ^ word)
     return out
+
+
+def _hash_strings(values: Sequence[str]) -> UInt64Array:
+    encoded = [v.encode() for v in values]
+    offsets = np.zeros(len(encoded) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded)), out=offsets[1:])
+    return hash_utf8(np.frombuffer(b"".join(encoded), np.uint8), offsets)
 
 
 def _hash_objects(values: Sequence[Any]) -> UInt64Array:

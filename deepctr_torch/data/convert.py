@@ -98,6 +98,8 @@ def _pad(flat: Array, sizes: Array, width: int, name: str, offset: int, exact: b
         row = int(wrong.argmax())
         bound, hint = (f"{width}", "") if exact else (f"at most {width}", ": cut the sequences, or raise maxlen")
         raise ValueError(f"{name!r} must hold {bound} element(s) a row, got {sizes[row]} in row {offset + row}{hint}")
+    if (sizes == width).all():
+        return flat.reshape(len(sizes), width)
     text = flat.dtype.kind in "UT" or (flat.dtype == object and any(isinstance(v, str) for v in flat))
     out = np.full((len(sizes), width), "" if text else 0, dtype=object if text else flat.dtype)
     out[np.arange(width) < sizes[:, None]] = flat

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..features import FeatureSchema
 from .values import column_of, floats, is_table, names_of, to_numpy
 
-__all__ = ["check_class_weight", "class_weights", "to_labels", "to_weights"]
+__all__ = ["check_class_weight", "class_weights", "group_values", "labels_by_name", "to_labels", "to_weights"]
 
 Array = npt.NDArray[Any]
 
@@ -121,3 +122,38 @@ def class_weights(y: Array, class_weight: Mapping[Any, float]) -> Array:
     for label, weight in class_weight.items():
         out[y[:, 0] == float(label)] = weight
     return out
+
+
+def group_values(x: Any, name: str, groups: Any, schema: FeatureSchema) -> Array:
+    """Values [N] by which a metric groups: of the argument `groups`, or of the column `name` of the input."""
+    values = groups.get(name) if isinstance(groups, Mapping) else (groups if name == "groups" else None)
+    if values is None:
+        values = column_of(x, name)
+    if values is None and not isinstance(x, Mapping) and not is_table(x) and name in schema.feature_index:
+        matrix = to_numpy(x) if not isinstance(x, (list, tuple)) else None
+        values = (
+            x[list(schema.feature_index).index(name)] if matrix is None else matrix[:, schema.feature_index[name][0]]
+        )
+    if values is None:
+        hint = (
+            "pass groups=..., or give x a column 'groups'"
+            if name == "groups"
+            else f"give x a column {name!r}, or pass groups={{{name!r}: array}}"
+        )
+        raise ValueError(f"a metric needs the group {name!r}: {hint}")
+    return to_numpy(values).reshape(-1)
+
+
+def labels_by_name(x: Any, y: Any, tasks: int) -> Any:
+    """The columns of a table or dict `x` that `y` names, one a task; any other `y` as it is."""
+    names = [y] if isinstance(y, str) else y
+    named = isinstance(names, (list, tuple)) and len(names) == tasks and all(isinstance(n, str) for n in names)
+    if not named:
+        return y
+    if not (isinstance(x, Mapping) or is_table(x)):
+        raise ValueError(f"y={y!r} names columns, which only a table or a dict has, got x of {type(x).__name__}")
+    columns = [column_of(x, n) for n in names]
+    missing = [n for n, c in zip(names, columns, strict=True) if c is None]
+    if missing:
+        raise ValueError(f"the input lacks the labels {missing}; it has {[str(n) for n in names_of(x)]}")
+    return columns if tasks > 1 else columns[0]

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ..features import Batch, FeatureSchema
 from .convert import Arrays, check_samples, to_arrays
-from .labels import class_weights, to_labels, to_weights
-from .values import column_of, is_table, names_of, to_numpy
+from .labels import class_weights, group_values, labels_by_name, to_labels, to_weights
+from .values import is_table
 
-__all__ = ["ArraySource", "Example", "Labels", "Source", "StreamSource", "is_stream", "make_source"]
+__all__ = ["ArraySource", "Example", "Labels", "Source", "StreamSource", "array_source", "is_stream", "make_source"]
 
 Array = npt.NDArray[Any]
 
@@ -53,6 +53,11 @@ class Source(Protocol):
     def steps(self, batch_size: int) -> int | None: ...
 
     def examples(self, batch_size: int, seed: Sequence[int] | None = None) -> Iterator[Example]: ...
+
+
+def _rows(values: Tensor, rows: slice | Tensor) -> Tensor:
+    """A view of a slice, or a copy of the rows of these numbers; three times faster than `values[rows]`."""
+    return values[rows] if isinstance(rows, slice) else values.index_select(0, rows)
 
 
 class ArraySource:
@@ -100,23 +105,23 @@ class ArraySource:
         """Batches in order, or shuffled by a generator of `seed` that nothing else draws from."""
         order = None if seed is None else torch.from_numpy(np.random.default_rng(list(seed)).permutation(len(self)))
         for start in range(0, len(self), batch_size):
-            yield self._take(slice(start, start + batch_size) if order is None else order[start : start + batch_size])
+            yield self.take(slice(start, start + batch_size) if order is None else order[start : start + batch_size])
 
-    def _take(self, rows: slice | Tensor) -> Example:
-        ids, dense = self.ids[rows], self.dense[rows]
-        ids, widths = self._trim(ids, self.used[rows])
+    def take(self, rows: slice | Tensor) -> Example:
+        """The batch of these rows."""
+        ids, widths = self._trim(_rows(self.ids, rows), _rows(self.used, rows))
         return Example(
-            Batch(ids, dense, widths),
-            None if self.y is None else self.y[rows],
+            Batch(ids, _rows(self.dense, rows), widths),
+            None if self.y is None else _rows(self.y, rows),
             self._weights(rows),
             {name: values[rows if isinstance(rows, slice) else rows.numpy()] for name, values in self.groups.items()},
         )
 
     def _weights(self, rows: slice | Tensor) -> Tensor | None:
-        weight = None if self.weight is None else self.weight[rows]
+        weight = None if self.weight is None else _rows(self.weight, rows)
         if not self.class_weight or self.y is None:
             return weight
-        by_class = torch.from_numpy(class_weights(self.y[rows].numpy(), self.class_weight))
+        by_class = torch.from_numpy(class_weights(_rows(self.y, rows).numpy(), self.class_weight))
         return by_class if weight is None else weight * by_class
 
     def _trim(self, ids: Tensor, used: Tensor) -> tuple[Tensor, tuple[int, ...]]:
@@ -142,18 +147,21 @@ class ArraySource:
                 f"validation_split={fraction} of {len(self)} rows leaves {at} to train on "
                 f"and {len(self) - at} to validate on"
             )
-        first, rest = self._part(slice(0, at)), self._part(slice(at, None))
-        first.class_weight = self.class_weight  # a validation is not weighted by class
+        first, rest = self.part(slice(0, at)), self.part(slice(at, None))
+        rest.class_weight = None  # a validation is not weighted by class
         return first, rest
 
-    def _part(self, rows: slice) -> ArraySource:
-        arrays = Arrays(self.ids[rows].numpy(), self.dense[rows].numpy(), self.used[rows].numpy())
+    def part(self, rows: slice | Tensor) -> ArraySource:
+        """A source of these rows alone."""
+        at = rows if isinstance(rows, slice) else rows.numpy()
+        arrays = Arrays(*(_rows(t, rows).numpy() for t in (self.ids, self.dense, self.used)))
         return ArraySource(
             self.schema,
             arrays,
-            None if self.y is None else self.y[rows].numpy(),
-            None if self.weight is None else self.weight[rows].numpy(),
-            {n: v[rows] for n, v in self.groups.items()},
+            None if self.y is None else _rows(self.y, rows).numpy(),
+            None if self.weight is None else _rows(self.weight, rows).numpy(),
+            {n: v[at] for n, v in self.groups.items()},
+            self.class_weight,
         )
 
 
@@ -196,7 +204,7 @@ class StreamSource:
             x, y, weight = (*item, None)[:3]
         elif isinstance(item, (tuple, list)) and len(item) in (1, 2, 3) and self._is_whole(item[0]):
             x = item[0]  # a labelled stream given to predict, or the one tensor of a TensorDataset
-        return _array_source(self.schema, x, y, self.labels, weight, {}, offset)
+        return array_source(self.schema, x, y, self.labels, weight, {}, offset)
 
     def _is_whole(self, x: Any) -> bool:
         """Whether `x` holds all inputs of a batch by itself."""
@@ -205,50 +213,17 @@ class StreamSource:
         )
 
 
-def _group_values(x: Any, name: str, groups: Any, schema: FeatureSchema) -> Array:
-    values = groups.get(name) if isinstance(groups, Mapping) else (groups if name == "groups" else None)
-    if values is None:
-        values = column_of(x, name)
-    if values is None and not isinstance(x, Mapping) and not is_table(x) and name in schema.feature_index:
-        matrix = to_numpy(x) if not isinstance(x, (list, tuple)) else None
-        values = (
-            x[list(schema.feature_index).index(name)] if matrix is None else matrix[:, schema.feature_index[name][0]]
-        )
-    if values is None:
-        hint = (
-            "pass groups=..., or give x a column 'groups'"
-            if name == "groups"
-            else f"give x a column {name!r}, or pass groups={{{name!r}: array}}"
-        )
-        raise ValueError(f"a metric needs the group {name!r}: {hint}")
-    return to_numpy(values).reshape(-1)
-
-
-def _labels_by_name(x: Any, y: Any, tasks: int) -> Any:
-    """The columns of a table or dict `x` that `y` names, one a task; any other `y` as it is."""
-    names = [y] if isinstance(y, str) else y
-    named = isinstance(names, (list, tuple)) and len(names) == tasks and all(isinstance(n, str) for n in names)
-    if not named:
-        return y
-    if not (isinstance(x, Mapping) or is_table(x)):
-        raise ValueError(f"y={y!r} names columns, which only a table or a dict has, got x of {type(x).__name__}")
-    columns = [column_of(x, n) for n in names]
-    missing = [n for n, c in zip(names, columns, strict=True) if c is None]
-    if missing:
-        raise ValueError(f"the input lacks the labels {missing}; it has {[str(n) for n in names_of(x)]}")
-    return columns if tasks > 1 else columns[0]
-
-
-def _array_source(
+def array_source(
     schema: FeatureSchema, x: Any, y: Any, labels: Labels | None, weight: Any, groups: Any, offset: int = 0
 ) -> ArraySource:
+    """Samples in memory as a source, checked; `offset` is the number of the first row, for messages."""
     arrays = to_arrays(x, schema, offset)
     rows = len(arrays.ids)
     if labels is None:
         return ArraySource(schema, arrays)
-    checked = to_labels(_labels_by_name(x, y, len(labels.tasks)), labels.tasks, rows, labels.num_classes, offset)
+    checked = to_labels(labels_by_name(x, y, len(labels.tasks)), labels.tasks, rows, labels.num_classes, offset)
     weights = None if weight is None else to_weights(weight, rows, offset)
-    found = {name: _group_values(x, name, groups, schema) for name in labels.group_columns}
+    found = {name: group_values(x, name, groups, schema) for name in labels.group_columns}
     for name, values in found.items():
         if len(values) != rows:
             raise ValueError(f"the group {name!r} must have one value for each of {rows} rows, got {len(values)}")
@@ -274,13 +249,28 @@ def _is_batches(x: Any) -> bool:
 
 
 def make_source(
-    schema: FeatureSchema, x: Any, y: Any = None, labels: Labels | None = None, weight: Any = None, groups: Any = None
+    schema: FeatureSchema,
+    x: Any,
+    y: Any = None,
+    labels: Labels | None = None,
+    weight: Any = None,
+    groups: Any = None,
+    *,
+    training: bool = False,
 ) -> Source:
     """The source for whatever the user passed; `labels=None` when only inputs are needed.
+
+    Args:
+        training: the rows are trained on, rather than looked at.
 
     Raises:
         ValueError, TypeError: bad input, worded for the user.
     """
+    from .files import means_files
+    from .streaming import file_source
+
+    if means_files(x):
+        return file_source(schema, x, y, labels, weight, groups, training)
     if is_stream(x) or (labels is not None and y is None and _is_batches(x)):
         if y is not None or weight is not None or groups is not None:
             raise ValueError(
@@ -291,4 +281,4 @@ def make_source(
     check_samples(x)
     if labels is not None and y is None:
         raise ValueError("labels are missing: pass y (only a stream of batches carries its own)")
-    return _array_source(schema, x, y, labels, weight, groups)
+    return array_source(schema, x, y, labels, weight, groups)

@@ -180,6 +180,7 @@ def extras(model: BaseModel) -> dict[str, Any]:
             "history": {k: list(v) for k, v in model.history.history.items()},
         },
         "epochs_trained": model.epochs_trained,
+        "negative_rate": model.negative_rate,
         "frozen": {name: sorted(tables.frozen) for name, tables in model.named_tables()},
         "fixed": [name for name, p in model.named_parameters() if not p.requires_grad],
     }
@@ -196,6 +197,7 @@ def _put_extras(model: BaseModel, saved: Mapping[str, Any]) -> None:
     history.epoch, history.history = list(saved["history"]["epoch"]), dict(saved["history"]["history"])
     model.history = history
     model.epochs_trained = saved["epochs_trained"]
+    model.negative_rate = saved.get("negative_rate", 1.0)
 
 
 def rebuild(description: str, state: dict[str, Tensor], saved: dict[str, Any], training: bool) -> BaseModel:

@@ -13,6 +13,7 @@ from torch import nn
 
 from .._checks import check_fraction
 from ..callbacks import History
+from ..data.files import Files
 from ..data.labels import check_class_weight
 from ..data.sources import ArraySource, Labels, Source, is_stream, make_source
 from ..features import FeatureSchema
@@ -42,6 +43,7 @@ class TrainableModel:
     _update: Update | None = None
     _compile_arguments: ClassVar[dict[str, Any] | None] = None
     task_log_variances: nn.Parameter
+    negative_rate: float = 1.0  # share of the negative rows trained on; predictions are corrected for it
 
     def compile(  # hides nn.Module.compile: compile(torch_compile=True) is the way to that
         self,
@@ -202,16 +204,16 @@ class TrainableModel:
 
         Args:
             x: dict of arrays, list of arrays in `feature_index` order, one packed 2-D array, a pandas, polars or
-                pyarrow table; or an iterable or `DataLoader` of batches `(x, y)` or `(x, y, sample_weight)`.
+                pyarrow table; files (see `Files`); an iterable or `DataLoader` of `(x, y)` or `(x, y, sample_weight)`.
             y: labels (N,), (N, 1) or (N, T): array, list, Series or table; NaN in one of several tasks: not observed.
-                Or the name of a column of `x` (a list of one a task). None with a stream.
+                Or the name of a column of `x` (a list of one a task), as always with files. None with a stream.
             batch_size: rows a step (256 unless given); streams bring their own.
             epochs, initial_epoch: the number of the last epoch, and of the first.
             verbose: 1 for a progress bar, 2 for a line an epoch, 0 for silence.
             validation_split: share of the rows, the last ones, that is not trained on but evaluated.
-            validation_data: `(x, y)` or `(x, y, sample_weight)`, or a stream of batches; overrides `validation_split`.
+            validation_data: `(x, y)`, `(x, y, sample_weight)`, a stream of batches or `Files`; not `validation_split`.
             shuffle: a new order in every epoch, from a generator of (seed, epochs trained so far).
-            sample_weight: one weight a row; enters loss and metrics.
+            sample_weight: one weight a row (with files: the name of a column); enters loss and metrics.
             class_weight: label -> weight, for one task; as a sample weight, but not in the validation.
             groups: values by which `gauc` and `ndcg@k` group, one a row; or a dict of several, by name.
             steps_per_epoch, max_steps: steps that make an epoch, and after which to end.
@@ -228,19 +230,20 @@ class TrainableModel:
         size = DEFAULT_BATCH if batch_size is None else batch_size
         plan = FitPlan(size, epochs, initial_epoch, shuffle, steps_per_epoch, max_steps, eval_every, int(verbose))
         labels = self._labels(class_weight)
-        source = make_source(self.schema, x, y, labels, sample_weight, groups)
+        source = make_source(self.schema, x, y, labels, sample_weight, groups, training=True)
         validation = self._validation(source, validation_split, validation_data, labels)
         if isinstance(source, ArraySource) and validation_data is None and validation_split:
             source = source.split(validation_split)[0]
         if any(getattr(each, "weighted", False) for each in (source, validation)):
             compiled.check_weighted()
+        self.negative_rate = getattr(source, "negative_rate", self.negative_rate)
         update.decide(self, size if source.rows else getattr(x, "batch_size", None) or size)
         return Trainer(self, compiled, update, source, validation, plan, callbacks).run()
 
     def _validation(self, source: Source, split: float, data: Any, labels: Labels) -> Source | None:
         plain = labels._replace(class_weight=None)
         if data is not None:
-            if is_stream(data):
+            if is_stream(data) or isinstance(data, Files):
                 return make_source(self.schema, data, None, plain)
             if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
                 raise ValueError(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..data.sampling import full_rate
 from ..data.sources import Example, Source
 from ..features import Batch
 from .compiled import Compiled
@@ -80,12 +81,12 @@ def to_device(example: Example, device: torch.device) -> Example:
 
 @torch.inference_mode()
 def predict_source(model: Any, source: Source, batch_size: int) -> Iterator[tuple[Example, Tensor]]:
-    """Examples in the order of the source, with predictions in evaluation mode."""
+    """Examples in the order of the source, with predictions in evaluation mode, corrected for sampled negatives."""
     device = next(model.parameters()).device if any(True for _ in model.parameters()) else torch.device("cpu")
     model.eval()
     for example in source.examples(max(batch_size, PREDICT_ROWS)):
         moved = to_device(example, device)
-        yield moved, model.objective(moved.batch)[0]
+        yield moved, full_rate(model.objective(moved.batch)[0], getattr(model, "negative_rate", 1.0))
 
 
 def evaluate_source(model: Any, compiled: Compiled, source: Source, batch_size: int) -> dict[str, float]:

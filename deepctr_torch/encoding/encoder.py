@@ -1,0 +1,282 @@
+"""`FeatureEncoder`: raw tables -> ids and numbers, the same in training and in use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..features import FeatureColumn
+from ..hashing import hash_values
+from ..registry import suggest
+from ..tables import Chunk, read_chunks
+from . import saving
+from .building import build
+from .chunks import checked, in_order, is_text, located
+from .feature import Context, Dimension
+from .ids import IdFeature
+from .kinds import Kind
+from .numbers import NumericFeature
+from .report import Report, describe
+from .vectors import by_value
+from .vocabulary import Vocabulary
+
+__all__ = ["FeatureEncoder"]
+
+Array = npt.NDArray[Any]
+_ROWS = 65_536  # rows of a chunk
+
+
+class FeatureEncoder:
+    """Learns from raw tables how to turn their rows into the inputs of a model, and does it.
+
+    Args:
+        features: feature -> kind, in the order in which models get them.
+
+    Row 0 of every table is of padding and of what is missing, row 1 of values that are unseen or rare, values follow
+    from row 2 on: the most frequent first, equally frequent ones in order. What is learned depends on the rows alone,
+    not on their order, on chunks, files or threads.
+
+    >>> from deepctr_torch.encoding import Categorical, Numeric
+    >>> encoder = FeatureEncoder({"city": Categorical(), "price": Numeric("minmax")})
+    >>> encoder = encoder.fit({"city": ["Rome", "Oslo", "Rome", None], "price": [1.0, 3.0, 2.0, None]})
+    >>> encoded = encoder.transform({"city": ["Oslo", "Bern", None], "price": [2.0, 9.0, None]})
+    >>> encoded["city"].tolist(), encoded["price"].tolist(), encoded["price_missing"].tolist()
+    ([3, 1, 0], [0.5, 1.0, 0.5], [0.0, 0.0, 1.0])
+    >>> encoder.feature_columns(embedding_dim=8)[0].vocabulary_size
+    4
+
+    Raises:
+        ValueError: features that contradict each other.
+        TypeError: a kind that is none.
+    """
+
+    def __init__(self, features: Mapping[str, Kind]) -> None:
+        self.features = dict(features)
+        self.reasons: dict[str, str] = {}
+        self._skipped: dict[str, str] = {}
+        self.rows = 0  # learned from
+        self._tables, self._parts = build(self.features)
+
+    @property
+    def inputs(self) -> list[str]:
+        """The raw columns that fitting needs, each once."""
+        return list(dict.fromkeys(column for part in self._parts.values() for column in part.raw))
+
+    @property
+    def serving_inputs(self) -> list[str]:
+        """The raw columns that `transform` needs outside training: those of `train_only` features left out."""
+        known = (part for part in self._parts.values() if not part.kind.train_only)
+        return list(dict.fromkeys(column for part in known for column in part.raw))
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names that `transform` gives."""
+        return [output for part in self._parts.values() for output in part.outputs]
+
+    @property
+    def fitted(self) -> bool:
+        return self.rows > 0
+
+    def schema(self) -> dict[str, str]:
+        """Column -> type in which text files are read: numbers as floats, everything else as strings."""
+        numeric = {c for part in self._parts.values() if isinstance(part, NumericFeature) for c in part.raw}
+        others = {c for part in self._parts.values() if not isinstance(part, NumericFeature) for c in part.raw}
+        return {column: "float64" if column in numeric - others else "string" for column in self.inputs}
+
+    def read(self, data: Any, training: bool = True, rows: int = _ROWS, **options: Any) -> Iterator[Chunk]:
+        """The chunks of `data` with the columns needed, typed for this encoder; options as `read_chunks` has."""
+        schema = {**self.schema(), **options.pop("schema", {})}
+        columns = options.pop("columns", self.inputs if training else self.serving_inputs)
+        return read_chunks(data, columns, rows, schema=schema, **options)
+
+    def fit(self, data: Any, *, threads: int | None = None, **options: Any) -> FeatureEncoder:
+        """Learn vocabularies and statistics in one pass; memory grows with the distinct values, not the rows.
+
+        Args:
+            data: what `read_chunks` takes: a frame, a dict, a file, a folder, a glob.
+            threads: chunks counted at a time; None for the processors there are, at most 8.
+            options: `header`, `null` of `read_chunks`.
+
+        Raises:
+            ValueError: no rows, a missing column, or a value that does not fit; names column, row and file.
+        """
+        self.rows = 0
+        self._tables, self._parts = build(self.features)
+        return self._learn(data, threads, options)
+
+    def update(self, data: Any, *, threads: int | None = None, **options: Any) -> FeatureEncoder:
+        """Learn values that are new, and leave everything else as it is: no value changes its row.
+
+        A value gets a row once it came `min_count` times in all data ever learned from, as long as `max_vocabulary`
+        leaves room. Scales, buckets and widths stay.
+        """
+        self._check_fitted()
+        fresh = self._copy()
+        fresh._learn(data, threads, options)
+        self._tables, self._parts, self.rows = fresh._tables, fresh._parts, fresh.rows
+        return self
+
+    def _copy(self) -> FeatureEncoder:
+        """An encoder that has learned the same and can learn more without changing this one."""
+        copy = FeatureEncoder(self.features)
+        copy.rows = self.rows
+        for name, table in self._tables.items():
+            copy._tables[name].lookup, copy._tables[name].first_rows = table.learned.copy(), table.first_rows
+        for name, part in self._parts.items():
+            copy._parts[name].restore(part.state())
+        return copy
+
+    def _learn(self, data: Any, threads: int | None, options: Mapping[str, Any]) -> FeatureEncoder:
+        parts = list(self._parts.values())
+
+        def count(chunk: Chunk) -> list[Any]:
+            context = Context(text=is_text(chunk))
+            return [located(part.partial, chunk, context) for part in parts]
+
+        rows = 0
+        for chunk, counted in in_order(count, self.read(data, **options), threads):
+            rows += chunk.table.num_rows
+            for part, partial in zip(parts, counted, strict=True):
+                part.add(partial)
+        if not rows:
+            raise ValueError("data to learn from must have at least one row, got none")
+        for table in self._tables.values():
+            table.finish()
+        for part in parts:
+            part.finish()
+        self.rows += rows
+        return self
+
+    def transform(
+        self, data: Any, *, training: bool = False, seed: int = 0, threads: int | None = None, **options: Any
+    ) -> dict[str, Array]:
+        """Inputs of a model: name -> ids (int32) or numbers (float32), [N], [N, maxlen] or [N, dimension].
+
+        Args:
+            data: what `read_chunks` takes.
+            training: encode `train_only` features, and drop ids out.
+            seed: of the dropout, which depends on it and on the number of the row.
+            threads: chunks encoded at a time.
+            options: `header`, `null` of `read_chunks`.
+        """
+        self._check_fitted()
+        pieces: dict[str, list[Array]] = {name: [] for name in self.outputs}
+
+        def encode(chunk: Chunk) -> dict[str, Array]:
+            return self.encode_chunk(chunk, training=training, seed=seed)
+
+        for _, encoded in in_order(encode, self.read(data, training, **options), threads):
+            for name, values in encoded.items():
+                pieces[name].append(values)
+        if not pieces or not next(iter(pieces.values())):
+            return {name: values for part in self._parts.values() for name, values in part.blank(0).items()}
+        return {name: np.concatenate(pieces.pop(name)) for name in list(pieces)}
+
+    def encode_chunk(self, chunk: Any, *, training: bool = False, seed: int = 0) -> dict[str, Array]:
+        """`transform` of one chunk of `read`, or of a pyarrow table."""
+        self._check_fitted()
+        where = checked(chunk, self.inputs if training else self.serving_inputs)
+        key = None
+        if training:
+            file = where.file.replace("\\", "/").rpartition("/")[2]  # the same rows elsewhere are dropped alike
+            key = int(hash_values([seed])[0] ^ hash_values([file])[0])
+        context = Context(is_text(where), key, where.first_row)
+        out: dict[str, Array] = {}
+        for part in self._parts.values():
+            if part.kind.train_only and not training:
+                out.update(part.blank(where.table.num_rows))
+            else:
+                out.update(located(part.encode, where, context))
+        return out
+
+    def feature_columns(self, embedding_dim: Dimension = 4) -> list[FeatureColumn]:
+        """The columns of any model, in the order of the features.
+
+        Args:
+            embedding_dim: length of the vectors; "auto" for `4 * ceil(rows ** 0.25 / 2)` of each table (many models
+                want one length for all); or a function of the rows. A kind's own `embedding_dim` goes before it.
+        """
+        self._check_fitted()
+        if isinstance(embedding_dim, str) and embedding_dim != "auto":
+            raise ValueError(
+                f'embedding_dim must be an integer, "auto" or a function of the rows, got {embedding_dim!r}'
+            )
+        return [column for part in self._parts.values() for column in part.columns(embedding_dim)]
+
+    def vocabulary(self, feature: str) -> Vocabulary:
+        """The values of a feature, with their rows.
+
+        Raises:
+            ValueError: the feature has no vocabulary.
+        """
+        self._check_fitted()
+        part = self._parts.get(feature)
+        lookup = part.table.learned if isinstance(part, IdFeature) else None
+        if not isinstance(lookup, Vocabulary):
+            known = [
+                n for n, p in self._parts.items() if isinstance(p, IdFeature) and p.table.kind.hash_buckets is None
+            ]
+            raise ValueError(f"{feature!r} has no vocabulary: {suggest(feature, known)}")
+        return lookup
+
+    def pretrained(self, feature: str, vectors: Mapping[Any, Any]) -> npt.NDArray[np.float32]:
+        """The table of a feature, float32 [rows, E], from vectors by value, for `model.set_embedding`.
+
+        Values without a vector, and row 1, get the mean of the vectors of all values that have one; row 0 is zero.
+        """
+        return by_value(self.vocabulary(feature), feature, vectors)
+
+    def describe(self) -> Report:
+        """What was learned, one dict for each feature: cardinality, missing, coverage; printed as a table."""
+        self._check_fitted()
+        return describe(self._parts)
+
+    def explain(self) -> Report:
+        """Why each feature is of its kind, one dict for each column; printed as a table."""
+        rows = [
+            {"feature": name, "kind": type(kind).__name__, "why": self.reasons.get(name, "as given")}
+            for name, kind in self.features.items()
+        ]
+        return Report([*rows, *({"feature": n, "kind": "left out", "why": why} for n, why in self._skipped.items())])
+
+    @classmethod
+    def infer(cls, data: Any, label: Any = None, **options: Any) -> FeatureEncoder:
+        """An encoder, not yet fitted, with a kind for each column that the beginning of `data` suggests.
+
+        Args:
+            data: what `read_chunks` takes.
+            label: column, or list of columns, to leave out.
+            options: `exclude`, columns to leave out; `rows` to look at (100,000); `header`, `null` of `read_chunks`.
+        """
+        from .infer import propose
+
+        kinds, reasons, skipped = propose(data, label, **options)
+        encoder = cls(kinds)
+        encoder.reasons, encoder._skipped = reasons, skipped
+        return encoder
+
+    def save(self, directory: str | PathLike[str]) -> None:
+        """Write `encoder.json` and `vocab/*.arrow` into `directory`."""
+        self._check_fitted()
+        saving.save(self.features, self.rows, self._parts, self._tables, directory)
+
+    @classmethod
+    def load(cls, directory: str | PathLike[str]) -> FeatureEncoder:
+        """The encoder that `save` wrote.
+
+        Raises:
+            FileNotFoundError: `directory` holds no encoder.
+            ValueError: it holds what this version does not know.
+        """
+        description = saving.read(directory)
+        encoder = cls(saving.kinds(description))
+        encoder.rows = saving.restore(description, encoder._parts, encoder._tables, directory)
+        return encoder
+
+    def _check_fitted(self) -> None:
+        if not self.fitted:
+            raise RuntimeError("the encoder must learn from data first: call fit")

@@ -1,0 +1,150 @@
+"""Features that look values up: `Categorical`, `Cross`, `Sequence`, `MultiValue`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..features import FeatureColumn, SparseFeat
+from .feature import Context, Dimension, dimension_of, dropped
+from .kinds import Cross, IdKind
+from .values import Coded, coded, crossed, one_array, to_integers
+from .vocabulary import MISSING, UNSEEN, Counter, Hashed, Vocabulary
+
+__all__ = ["IdFeature", "Table"]
+
+Array = npt.NDArray[Any]
+
+
+class Table:
+    """The rows that one feature, or several that share them, look values up in.
+
+    Args:
+        name: the feature that owns it.
+        kind: its kind, which says how much is learned.
+
+    Attributes:
+        lookup: `Vocabulary` or `Hashed`, once learned.
+        first_rows: rows after `fit`; what `embedding_dim="auto"` goes by, so that it stays when the table grows.
+    """
+
+    def __init__(self, name: str, kind: IdKind) -> None:
+        self.name, self.kind = name, kind
+        self.members: list[IdFeature] = []
+        self.lookup: Vocabulary | Hashed | None = None
+        self.first_rows = 0
+
+    @property
+    def learned(self) -> Vocabulary | Hashed:
+        if self.lookup is None:
+            raise RuntimeError(f"the vocabulary of {self.name!r} must be learned first: call fit")
+        return self.lookup
+
+    @property
+    def dtype(self) -> type[np.signedinteger[Any]]:
+        return np.int32 if self.learned.rows <= 2**31 else np.int64
+
+    def finish(self) -> None:
+        """Learn from what the members counted, or add to what was learned."""
+        counters = [member.counter for member in self.members]
+        limits = self.kind.min_count, self.kind.max_vocabulary
+        if self.kind.hash_buckets is not None:
+            text = any(member.strings for member in self.members)
+            self.lookup = self.lookup or Hashed(self.kind.hash_buckets, "string" if text else "int")
+        elif isinstance(self.lookup, Vocabulary):
+            self.lookup.update(counters, *limits)
+        else:
+            self.lookup = Vocabulary.learn(counters, *limits)
+        self.first_rows = self.first_rows or self.lookup.rows
+        self.lookup.prepare()
+
+
+class IdFeature:
+    """One id a row."""
+
+    def __init__(self, name: str, kind: IdKind, table: Table) -> None:
+        self.name, self.kind, self.table = name, kind, table
+        self.rows = self.missing = self.elements = self.rare = 0
+        self.counter, self.strings = Counter(), False
+        table.members.append(self)
+
+    @property
+    def raw(self) -> tuple[str, ...]:
+        return self.kind.columns if isinstance(self.kind, Cross) else (self.kind.column or self.name,)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    def _coded(self, table: Any, context: Context) -> Coded:
+        parts = [coded(one_array(table[column]), column, context.text) for column in self.raw]
+        return crossed(parts) if isinstance(self.kind, Cross) else parts[0]
+
+    def partial(self, table: Any, context: Context) -> tuple[int, int, int, Any]:
+        """Rows, rows without a value, elements, and the values counted."""
+        column = self._coded(table, context)
+        there = np.append(column.values.is_valid().to_numpy(zero_copy_only=False), False)
+        elements, rows = int(there[column.codes].sum()), len(column.codes)
+        return rows, rows - elements, elements, self._counted(column)
+
+    def _counted(self, column: Coded) -> Any:
+        """Each value with its count; of a table by hash only whether there are values that are no integers."""
+        if self.table.kind.hash_buckets is None:
+            return Counter.partial(column)
+        if column.kind == "text":
+            return to_integers(column.values, canonical=True).null_count > column.values.null_count
+        return column.kind == "string"
+
+    def add(self, partial: tuple[int, int, int, Any]) -> None:
+        rows, missing, elements, counted = partial
+        self.rows += rows
+        self.missing += missing
+        self.elements += elements
+        if isinstance(counted, bool):
+            self.strings |= counted
+        else:
+            self.counter.add(counted)
+
+    def finish(self) -> None:
+        """After the table's: count what has no row of its own, and forget the rest."""
+        for kind, counts in self.counter.tables().items():
+            rows = self.table.learned.lookup(Coded(counts["value"].combine_chunks(), kind, np.empty(0, np.int64)))
+            self.rare += int(counts["count"].to_numpy()[rows[:-1] == UNSEEN].sum())
+        self.counter = Counter()
+
+    def _rows(self, column: Coded, context: Context, cells: Array) -> Array:
+        """The rows of the values, some replaced in training; `cells` are numbers that tell the values apart."""
+        rows: Array = self.table.learned.lookup(column).astype(self.table.dtype)[column.codes]
+        if context.key is not None and self.kind.dropout > 0:
+            rows[dropped(self.kind.dropout, self.name, context.key, cells) & (rows != MISSING)] = UNSEEN
+        return rows
+
+    def encode(self, table: Any, context: Context) -> dict[str, Array]:
+        column = self._coded(table, context)
+        return {self.name: self._rows(column, context, context.first_row + np.arange(len(column.codes)))}
+
+    def blank(self, rows: int) -> dict[str, Array]:
+        return {self.name: np.zeros(rows, self.table.dtype)}
+
+    def _sparse(self, dimension: Dimension) -> SparseFeat:
+        width = dimension_of(self.table.kind, dimension, self.table.first_rows)
+        return SparseFeat(self.name, self.table.learned.rows, width, embedding_name=self.table.name)
+
+    def columns(self, dimension: Dimension) -> list[FeatureColumn]:
+        return [self._sparse(dimension)]
+
+    def describe(self) -> dict[str, Any]:
+        lookup = self.table.learned
+        cardinality = lookup.table.num_rows if isinstance(lookup, Vocabulary) else None
+        covered = 1.0 if not self.elements else 1 - self.rare / self.elements
+        return {"table rows": lookup.rows, "cardinality": cardinality, "rare": self.rare, "coverage": covered}
+
+    def state(self) -> dict[str, Any]:
+        return {"rows": self.rows, "missing": self.missing, "elements": self.elements, "rare": self.rare}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.rows, self.missing = int(state["rows"]), int(state["missing"])
+        self.elements, self.rare = int(state["elements"]), int(state["rare"])

@@ -1,0 +1,192 @@
+"""Which kind each column of a table seems to be, and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .._checks import check_at_least
+from ..registry import suggest
+from ..tables import column_names, read_chunks
+from .elements import flat_of
+from .kinds import Categorical, Dense, Kind, MultiValue, Numeric, Sequence, Timestamp
+from .times import moments_of
+from .values import coded, one_array
+
+__all__ = ["propose"]
+
+Guess: TypeAlias = tuple[Kind | None, str]
+
+_NAMES_OF_IDS = re.compile(
+    r"(^|_)(id|ids|uid|idx|index|code|key|hash|token|zip|zipcode|postcode|user|item|movie|product|brand|category|cat|"
+    r"ad|site|app|device|shop|store|campaign)(_|$)|[a-z](Id|ID)$|^[Cc]\d+$"
+)
+_NAMES_OF_TIMES = re.compile(r"time|date|stamp|(^|_)ts(_|$)|_at$", re.IGNORECASE)
+_NAMES_OF_HISTORIES = re.compile(r"(^|_)(hist|history|seq|sequence|past|recent|last|previous|prev)(_|$)", re.IGNORECASE)
+_SEPARATORS = ("|", ";", ",", " ")
+_EPOCHS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_FEW = 10  # so few different integers are categories
+_MANY = 1000  # in so many rows, a different value in each is no accident
+
+
+def propose(
+    data: Any, label: Any = None, *, exclude: Collection[str] = (), rows: int = 100_000, **options: Any
+) -> tuple[dict[str, Kind], dict[str, str], dict[str, str]]:
+    """Kinds by column, the reason for each, and columns left out with the reason.
+
+    Args:
+        data: what `read_chunks` takes.
+        label: column, or list of columns, to leave out.
+        exclude: further columns to leave out.
+        rows: how many to look at, from the beginning.
+        options: `header`, `null` of `read_chunks`.
+    """
+    check_at_least("rows", rows, 1)
+    names = column_names(data, header=options.get("header"))
+    labels = [label] if isinstance(label, str) else list(label or ())
+    for name in (*labels, *exclude):
+        if name not in names:
+            raise ValueError(f"unknown column {name!r}: {suggest(name, names)}")
+    wanted = [name for name in names if name not in labels and name not in exclude]
+    sample = _sample(data, wanted, rows, options)
+    kinds: dict[str, Kind] = {}
+    reasons: dict[str, str] = {}
+    skipped = dict.fromkeys(labels, "the label") | dict.fromkeys(exclude, "excluded")
+    for name in wanted:
+        kind, why = _guess(name, one_array(sample[name]), wanted)
+        if kind is None:
+            skipped[name] = why
+        else:
+            kinds[name], reasons[name] = kind, why
+    return _with_owners(kinds), reasons, skipped
+
+
+def _sample(data: Any, columns: list[str], rows: int, options: Any) -> Any:
+    import pyarrow as pa
+
+    tables, left = [], rows
+    for chunk in read_chunks(data, columns, **options):
+        tables.append(chunk.table.slice(0, left))
+        left -= tables[-1].num_rows
+        if left <= 0:
+            break
+    if not tables:
+        raise ValueError("data to infer kinds from must have at least one row, got none")
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def _with_owners(kinds: dict[str, Kind]) -> dict[str, Kind]:
+    """A history shares the vocabulary only of a column that has one."""
+    out = dict(kinds)
+    for name, kind in kinds.items():
+        if (
+            isinstance(kind, Sequence)
+            and kind.vocabulary_of
+            and not isinstance(kinds.get(kind.vocabulary_of), Categorical)
+        ):
+            out[name] = Sequence(separator=kind.separator)
+    return out
+
+
+def _guess(name: str, array: Any, columns: list[str]) -> Guess:
+    import pyarrow as pa
+
+    types, given = pa.types, array.drop_null()
+    if not len(given):
+        return None, f"no value in the first {len(array):,} rows"
+    if types.is_nested(array.type):
+        return _of_lists(name, given, None, columns)
+    if types.is_temporal(array.type):
+        if types.is_timestamp(array.type) or types.is_date(array.type):
+            return Timestamp(), f"{array.type}: hour and weekday"
+        return None, f"{array.type} is of no kind"
+    distinct = coded(given, name).values
+    different = len(distinct) - distinct.null_count
+    if different < 2 and len(given) == len(array):
+        return None, "the same value in every row"
+    if types.is_integer(array.type) or types.is_floating(array.type) or types.is_decimal(array.type):
+        return _of_numbers(name, given, different)
+    if types.is_string(array.type) or types.is_large_string(array.type):
+        found = _of_text(name, given, distinct, columns)
+        if found is not None:
+            return found
+    return _of_categories(different, len(given), f"{different:,} different values")
+
+
+def _of_categories(different: int, rows: int, why: str) -> Guess:
+    if different == rows >= _MANY:
+        return None, "another value in every row: it names the row"
+    if different * 100 > rows >= _MANY:
+        return Categorical(min_count=2), f"{why}, many of them rare: those seen once share a row"
+    return Categorical(), why
+
+
+def _of_numbers(name: str, given: Any, different: int) -> Guess:
+    import pyarrow as pa
+
+    x = given.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    x = x[np.isfinite(x)]
+    if not len(x):
+        return None, "no finite number"
+    if (x != np.trunc(x)).any():
+        return Numeric(), "numbers with fractions"
+    low, high = float(x.min()), float(x.max())
+    if _NAMES_OF_TIMES.search(name):
+        for unit, ticks in _EPOCHS.items():
+            if 10**8 * ticks <= low and high < 10**10 * ticks:
+                return Timestamp(unit=unit), f"called like a time, and integers like {unit} since 1970"
+    if _NAMES_OF_IDS.search(name):
+        return _of_categories(different, len(given), f"integers called like ids, {different:,} different")
+    if different <= _FEW:
+        return _of_categories(different, len(given), f"only {different} different integers")
+    return Numeric(), f"{different:,} different integers from {low:g} to {high:g}"
+
+
+def _of_text(name: str, given: Any, distinct: Any, columns: list[str]) -> Guess | None:
+    """Text that is more than one category; None if it is not."""
+    import pyarrow.compute as pc
+
+    strings = distinct.drop_null()
+    if not len(strings):
+        return None, "only empty strings"
+    try:
+        numbers = pc.utf8_trim_whitespace(strings).cast("float64").to_numpy()
+        if (numbers != np.trunc(numbers)).any():
+            return Numeric(), "numbers with fractions, as text"
+        return None if _NAMES_OF_IDS.search(name) or len(strings) <= _FEW else (Numeric(), "integers, as text")
+    except ValueError:
+        pass
+    try:
+        moments_of(strings[:100], name, "s")
+        return Timestamp(), "dates or times, as text: hour and weekday"
+    except ValueError:
+        pass
+    for separator in _SEPARATORS:
+        flat, sizes = flat_of(strings, name, separator)
+        several = float((sizes > 1).mean())
+        elements = len(flat.unique())
+        repeated = elements <= len(strings) if separator == "|" else 2 * elements <= len(strings)
+        if several >= 0.2 and repeated:
+            return _of_lists(name, given, separator, columns)
+    return None
+
+
+def _of_lists(name: str, given: Any, separator: str | None, columns: list[str]) -> Guess:
+    import pyarrow as pa
+
+    flat, sizes = flat_of(given, name, separator)
+    what = "lists" if separator is None else f"strings separated by {separator!r}"
+    if pa.types.is_floating(flat.type):
+        widths = set(sizes[sizes > 0].tolist())
+        if len(widths) == 1:
+            return Dense(), f"lists of {widths.pop()} numbers"
+        return None, "lists of numbers of different lengths"
+    bare = _NAMES_OF_HISTORIES.sub("", name).strip("_")
+    if bare != name or _NAMES_OF_HISTORIES.search(name):
+        if bare in columns:
+            return Sequence(separator=separator, vocabulary_of=bare), f"{what}, called like a history of {bare!r}"
+        return Sequence(separator=separator), f"{what}, called like a history"
+    return MultiValue(separator=separator), f"{what}, {len(flat.unique()):,} different elements"

@@ -1,0 +1,136 @@
+"""Statistics of numbers that come out alike to the last bit however the rows are cut into chunks and ordered."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["ExactSum", "Histogram", "Moments", "on_grid", "signed_log"]
+
+Array = npt.NDArray[Any]
+_UNIT = -1126  # sums are integers times 2**_UNIT: frexp writes the smallest float64, 2**-1074, as 2**52 * 2**_UNIT
+_DROPPED = 40  # bits of the 52 of a mantissa
+
+
+def signed_log(x: Array) -> Array:
+    """sign(x) log(1 + |x|)."""
+    out: Array = np.copysign(np.log1p(np.abs(x)), x)
+    return out
+
+
+class ExactSum:
+    """A sum of finite float64 without rounding, so that order does not matter."""
+
+    def __init__(self) -> None:
+        self.total = 0  # times 2**_UNIT
+
+    @staticmethod
+    def partial(x: Array) -> int:
+        """The sum of an array, times 2**-_UNIT."""
+        if not len(x):
+            return 0
+        mantissa, exponent = np.frexp(x)
+        whole = np.ldexp(mantissa, 53).astype(np.int64)  # x = whole * 2**(exponent - 53)
+        least = int(exponent.min())
+        group = exponent - least
+        high = np.bincount(group, weights=(whole >> 27).astype(np.float64))  # exact up to 2**26 values
+        low = np.bincount(group, weights=(whole & ((1 << 27) - 1)).astype(np.float64))
+        shift = least - 53 - _UNIT
+        return sum(
+            ((int(h) << 27) + int(w)) << (shift + i) for i, (h, w) in enumerate(zip(high, low, strict=True)) if h or w
+        )
+
+    def add(self, partial: int) -> None:
+        self.total += partial
+
+    @property
+    def value(self) -> Fraction:
+        return Fraction(self.total, 1) * Fraction(2) ** _UNIT
+
+
+class Moments:
+    """Count, mean, standard deviation and range of numbers."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sum, self.squares = ExactSum(), ExactSum()
+        self.low, self.high = np.inf, -np.inf
+
+    @staticmethod
+    def partial(x: Array, squares: bool = True) -> tuple[int, int, int, float, float]:
+        """Of finite numbers: count, sum, sum of squares (0 if not wanted), least and greatest."""
+        if not len(x):
+            return 0, 0, 0, np.inf, -np.inf
+        square = ExactSum.partial(x * x) if squares else 0
+        return len(x), ExactSum.partial(x), square, float(x.min()), float(x.max())
+
+    def add(self, partial: tuple[int, int, int, float, float]) -> None:
+        count, total, squares, low, high = partial
+        self.count += count
+        self.sum.add(total)
+        self.squares.add(squares)
+        self.low, self.high = min(self.low, low), max(self.high, high)
+
+    @property
+    def mean(self) -> float:
+        return float(self.sum.value / self.count) if self.count else 0.0
+
+    @property
+    def std(self) -> float:
+        """Of the population; 0 where the numbers are equal but for rounding."""
+        if not self.count:
+            return 0.0
+        square = self.squares.value / self.count
+        variance = square - (self.sum.value / self.count) ** 2
+        return float(variance) ** 0.5 if variance > square * Fraction(1, 10**14) else 0.0
+
+
+def on_grid(x: Array) -> Array:
+    """Numbers with the first 12 bits of their mantissa: small integers as they are, others within 0.02%."""
+    bits = (x + 0.0).view(np.int64) >> _DROPPED << _DROPPED  # + 0.0: -0.0 and 0.0 are equal
+    out: Array = bits.view(np.float64)
+    return out
+
+
+class Histogram:
+    """Counts of numbers by where they lie `on_grid`: bounded in memory, and added in any order."""
+
+    def __init__(self) -> None:
+        self._values, self._counts = [np.empty(0)], [np.empty(0, np.int64)]
+
+    @staticmethod
+    def partial(x: Array) -> tuple[Array, Array]:
+        """The grid values of finite numbers, and how many each has."""
+        import pyarrow as pa
+
+        counted = pa.array(on_grid(x).view(np.int64)).value_counts()
+        return counted.field("values").to_numpy().view(np.float64), counted.field("counts").to_numpy()
+
+    def add(self, partial: tuple[Array, Array]) -> None:
+        self._values.append(partial[0])
+        self._counts.append(partial[1])
+        if sum(map(len, self._values[1:])) > max(1 << 18, len(self._values[0])):
+            self._merge()
+
+    def _merge(self) -> None:
+        values, where = np.unique(np.concatenate(self._values), return_inverse=True)
+        counts = np.zeros(len(values), np.int64)
+        np.add.at(counts, where, np.concatenate(self._counts))
+        self._values, self._counts = [values], [counts]
+
+    def bounds(self, bins: int) -> Array:
+        """Where buckets with about equally many numbers begin, the first left out: at most `bins` - 1 numbers.
+
+        A value goes to the bucket that the middle of its share belongs to, so that a frequent one has one alone.
+        """
+        self._merge()
+        (values,), (counts,) = self._values, self._counts
+        if not len(values):
+            return np.empty(0)
+        middle = 2 * np.cumsum(counts) - counts  # twice, to stay whole
+        bucket = middle * bins // (2 * int(counts.sum()))
+        bounds: Array = values[1:][np.diff(bucket) > 0]
+        return bounds

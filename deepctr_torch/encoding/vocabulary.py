@@ -1,0 +1,297 @@
+"""Which values there are, how often each came, and which row of the table each has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..hashing import hash_values
+from .values import Coded, hash_arrow, to_integers, to_strings
+
+__all__ = ["FIRST", "MISSING", "UNSEEN", "Counter", "Hashed", "Vocabulary"]
+
+MISSING, UNSEEN, FIRST = 0, 1, 2  # rows of a table: padding or missing, unseen or rare, the first value
+_PENDING = 1 << 18  # values that wait to be merged, at least
+
+Array = npt.NDArray[Any]
+
+
+class Counter:
+    """How often each value occurs. Counts are summed, so that neither order nor chunks matter."""
+
+    def __init__(self) -> None:
+        self._merged: dict[str, Any] = {}
+        self._parts: dict[str, list[Any]] = {}
+        self._pending = 0
+
+    @staticmethod
+    def partial(column: Coded) -> tuple[str, Any]:
+        """The values of one chunk, counted: kind, and a table of value and count."""
+        import pyarrow as pa
+
+        counts = np.bincount(column.codes, minlength=len(column.values) + 1)[:-1]
+        table = pa.table({"value": column.values, "count": pa.array(counts, pa.int64())})
+        there = (counts > 0) & column.values.is_valid().to_numpy(zero_copy_only=False)
+        return column.kind, table if there.all() else table.filter(pa.array(there))
+
+    def add(self, partial: tuple[str, Any]) -> None:
+        """Take in what `partial` counted."""
+        kind, table = partial
+        self._parts.setdefault(kind, []).append(table)
+        self._pending += table.num_rows
+        if self._pending > max(_PENDING, sum(t.num_rows for t in self._merged.values())):
+            self._merge()
+
+    def _merge(self) -> None:
+        for kind, parts in self._parts.items():
+            self._merged[kind] = _summed([*([self._merged[kind]] if kind in self._merged else []), *parts])
+        self._parts, self._pending = {}, 0
+
+    def tables(self) -> dict[str, Any]:
+        """Kind -> table of value and count, each value once."""
+        self._merge()
+        return {kind: table for kind, table in self._merged.items() if table.num_rows}
+
+
+def _summed(tables: Iterable[Any]) -> Any:
+    """Tables of value and count as one, with each value once."""
+    import pyarrow as pa
+
+    whole = pa.concat_tables(tables)
+    grouped = whole.group_by("value", use_threads=False).aggregate([("count", "sum")])
+    return pa.table({"value": grouped["value"].combine_chunks(), "count": grouped["count_sum"].combine_chunks()})
+
+
+def _settled(tables: dict[str, Any]) -> tuple[str, Any]:
+    """ "int" or "string", and one table of value and count.
+
+    Integers, and text that is written as integers throughout, stay integers; anything else makes all values strings.
+    """
+    import pyarrow as pa
+
+    columns = {kind: table["value"].combine_chunks() for kind, table in tables.items()}
+    counts = {kind: table["count"].combine_chunks() for kind, table in tables.items()}
+    if "text" in tables and "string" not in tables:
+        integers = to_integers(columns["text"], canonical=True)
+        if not integers.null_count:
+            columns["text"] = integers
+    only = all(pa.types.is_int64(c.type) for c in columns.values())
+    parts = [
+        pa.table({"value": c if only else to_strings(c), "count": counts[kind]}) for kind, c in columns.items()
+    ] or [pa.table({"value": pa.array([], pa.int64()), "count": pa.array([], pa.int64())})]
+    return "int" if only else "string", _summed(parts)
+
+
+def _cast(values: Any, kind: str, to: str) -> Any:
+    """Values of a column in the type of a vocabulary; null for those that cannot be."""
+    if to == "int":
+        return values if kind == "int" else to_integers(values, canonical=True)
+    return to_strings(values)
+
+
+class Vocabulary:
+    """Values with rows of their own, by frequency and then by value, and the rare ones after them.
+
+    Args:
+        kind: "int" or "string".
+        table: value and count of all values ever counted; the first `size` have rows.
+        size: how many do.
+
+    Row 0 is of padding and of what is missing, row 1 of values that are unseen or rare, row 2 + i of value i.
+    """
+
+    def __init__(self, kind: str, table: Any, size: int) -> None:
+        self.kind, self.table, self.size = kind, table, size
+        self._index: tuple[Any, Array, Array] | None = None
+
+    @classmethod
+    def learn(cls, counters: Iterable[Counter], min_count: int, max_vocabulary: int | None) -> Vocabulary:
+        """The vocabulary of what several features counted."""
+        kind, table = _settled(_together(counters))
+        ordered = _by_frequency(table)
+        return cls(kind, ordered, _frequent(ordered, min_count, max_vocabulary))
+
+    @property
+    def rows(self) -> int:
+        """Rows of the table."""
+        return FIRST + self.size
+
+    @property
+    def values(self) -> Any:
+        """The values that have rows, an arrow array; value i has row 2 + i."""
+        return self.table["value"].combine_chunks()[: self.size]
+
+    @property
+    def counts(self) -> Array:
+        """How often each of `values` came in training."""
+        return np.asarray(self.table["count"].to_numpy()[: self.size], np.int64)
+
+    def copy(self) -> Vocabulary:
+        """The same vocabulary, which `update` changes apart."""
+        return Vocabulary(self.kind, self.table, self.size)
+
+    def update(self, counters: Iterable[Counter], min_count: int, max_vocabulary: int | None) -> None:
+        """Add counts; values that are frequent enough now get new rows behind the others, which keep theirs."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        parts = []
+        for kind, table in _together(counters).items():
+            values = _cast(table["value"].combine_chunks(), kind, self.kind)
+            part = pa.table({"value": values, "count": table["count"]})
+            parts.append(part.filter(values.is_valid()))
+        if not parts:
+            return
+        old, new = self.table.slice(0, self.size), _summed([self.table, *parts])
+        at = pc.index_in(old["value"], new["value"].combine_chunks()).combine_chunks()
+        fresh = np.ones(new.num_rows, bool)
+        fresh[at.to_numpy()] = False
+        kept = new.take(at)
+        rest = _by_frequency(new.filter(pa.array(fresh)))
+        room = None if max_vocabulary is None else max(max_vocabulary - self.size, 0)
+        self.table = _one_chunk(pa.concat_tables([kept, rest]))
+        self.size += _frequent(rest, min_count, room)
+        self._index = None
+
+    def prepare(self) -> tuple[Any, Array, Array]:
+        """The index of `lookup`: values, their sorted keys, and the value of each. Built once, before threads ask."""
+        if self._index is None:
+            values = self.values
+            keys = values.to_numpy() if self.kind == "int" else hash_arrow(values)
+            order = np.argsort(keys, kind="stable")
+            self._index = values, keys[order], order
+        return self._index
+
+    def lookup(self, column: Coded) -> Array:
+        """int64 [len(column.values) + 1]: the row of each distinct value, and at the end that of what is missing."""
+        out = np.full(len(column.values) + 1, UNSEEN, np.int64)
+        out[-1] = MISSING
+        out[:-1][column.values.is_null().to_numpy(zero_copy_only=False)] = MISSING
+        needles = _cast(column.values, column.kind, self.kind)
+        there = np.flatnonzero(needles.is_valid().to_numpy(zero_copy_only=False))
+        if self.size and len(there):
+            needles = needles.drop_null() if needles.null_count else needles
+            out[there] = self._find(needles)
+        return out
+
+    def _find(self, needles: Any) -> Array:
+        """Rows of values of the vocabulary's type."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        values, keys, order = self.prepare()
+        wanted = needles.to_numpy() if self.kind == "int" else hash_arrow(needles)
+        at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        hit = keys[at] == wanted
+        rows = np.where(hit, order[at] + FIRST, UNSEEN)
+        if self.kind == "string" and hit.any():  # two strings may have one hash
+            found = np.flatnonzero(hit)
+            same = pc.equal(values.take(pa.array(order[at[found]])), needles.take(pa.array(found)))
+            wrong = found[~same.to_numpy(zero_copy_only=False)]
+            if len(wrong):
+                exact = pc.index_in(needles.take(pa.array(wrong)), values)
+                rows[wrong] = pc.fill_null(exact, UNSEEN - FIRST).to_numpy() + FIRST
+        return rows
+
+    def save(self, path: Path) -> None:
+        """Write values and counts as an Arrow file."""
+        from pyarrow import ipc
+
+        with ipc.new_file(str(path), self.table.schema) as file:
+            file.write_table(self.table)
+
+    @classmethod
+    def load(cls, path: Path, kind: str, size: int) -> Vocabulary:
+        """The inverse of `save`.
+
+        Raises:
+            ValueError: the file is not what was saved.
+        """
+        import pyarrow as pa
+        from pyarrow import ipc
+
+        try:
+            with pa.OSFile(str(path)) as source:
+                table = _one_chunk(ipc.open_file(source).read_all())
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ValueError(f"{path} must be the Arrow file of a vocabulary, got: {error}") from error
+        expected = {"int": pa.int64(), "string": pa.large_string()}.get(kind)
+        if table.schema.names != ["value", "count"] or table.schema.types != [expected, pa.int64()]:
+            raise ValueError(f"{path} must hold value ({expected}) and count (int64), got {table.schema.types}")
+        if not 0 <= size <= table.num_rows:
+            raise ValueError(f"{path} must hold at least the {size} values of the vocabulary, got {table.num_rows}")
+        return cls(kind, table, size)
+
+
+def _one_chunk(table: Any) -> Any:
+    import pyarrow as pa
+
+    arrays = [c.combine_chunks() if c.num_chunks else pa.array([], c.type) for c in table.columns]
+    return pa.table(dict(zip(table.column_names, arrays, strict=True)))
+
+
+def _together(counters: Iterable[Counter]) -> dict[str, Any]:
+    import pyarrow as pa
+
+    parts: dict[str, list[Any]] = {}
+    for counter in counters:
+        for kind, table in counter.tables().items():
+            parts.setdefault(kind, []).append(table)
+    return {kind: pa.concat_tables(tables) for kind, tables in parts.items()}
+
+
+def _by_frequency(table: Any) -> Any:
+    """The most frequent first, equally frequent ones by value."""
+    return _one_chunk(table.sort_by([("count", "descending"), ("value", "ascending")]))
+
+
+def _frequent(ordered: Any, min_count: int, at_most: int | None) -> int:
+    """How many rows of a table sorted by frequency are frequent enough."""
+    counts = ordered["count"].to_numpy()
+    size = int(np.searchsorted(-counts, -min_count, side="right"))
+    return size if at_most is None else min(size, at_most)
+
+
+class Hashed:
+    """Rows by hash: nothing is learned but whether values are integers, since 5 and "5" have different hashes."""
+
+    def __init__(self, buckets: int, kind: str | None = None) -> None:
+        self.buckets, self.kind = buckets, kind
+
+    @property
+    def rows(self) -> int:
+        return FIRST + self.buckets
+
+    def copy(self) -> Hashed:
+        return self
+
+    def prepare(self) -> None:
+        """Nothing to build."""
+
+    def lookup(self, column: Coded) -> Array:
+        """int64 [len(column.values) + 1], as `Vocabulary.lookup`."""
+        values = column.values
+        out = np.full(len(values) + 1, MISSING, np.int64)
+        there = values.is_valid().to_numpy(zero_copy_only=False)
+        valid = values.drop_null() if values.null_count else values
+        if self.kind == "string" or column.kind == "int":
+            out[:-1][there] = self._rows(_cast(valid, column.kind, "string") if self.kind == "string" else valid)
+            return out
+        integers = to_integers(valid, canonical=True)
+        known = integers.is_valid().to_numpy(zero_copy_only=False)
+        rows = self._rows(valid)
+        rows[known] = self._rows(integers.drop_null())
+        out[:-1][there] = rows
+        return out
+
+    def _rows(self, values: Any) -> Array:
+        import pyarrow as pa
+
+        is_int = pa.types.is_int64(values.type)
+        hashes = hash_values(values.to_numpy()) if is_int else hash_arrow(values)
+        rows: Array = (hashes % np.uint64(self.buckets)).astype(np.int64) + FIRST
+        return rows
