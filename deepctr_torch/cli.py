@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .datasets._optional import needs
+from ._optional import needs
 
 if TYPE_CHECKING:
     import typer

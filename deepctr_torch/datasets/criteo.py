@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import numpy as np
 
 from .._checks import check_at_least
-from ._optional import needs
+from .._optional import needs
 
 if TYPE_CHECKING:
     import polars as pl

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._checks import check_at_least, check_non_negative
+from .._optional import needs
 from ..features import DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
-from ._optional import needs
 
 if TYPE_CHECKING:
     import polars as pl

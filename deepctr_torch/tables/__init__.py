@@ -1,0 +1,11 @@
+"""Raw tables of any kind, read as a stream of pyarrow tables: frames, dicts, CSV, TSV, Parquet, folders, globs.
+
+Needs the extra `tables`.
+"""
+
+from __future__ import annotations
+
+from .files import list_files
+from .read import Chunk, column_names, read_chunks
+
+__all__ = ["Chunk", "column_names", "list_files", "read_chunks"]

@@ -1,0 +1,68 @@
+"""Which files a path, a folder, a glob or a list of them means, in which order."""
+
+from __future__ import annotations
+
+import glob
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+__all__ = ["DELIMITERS", "is_files", "list_files", "suffix_of"]
+
+DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}  # of text files, by ending; each also with .gz after it
+ENDINGS = (*DELIMITERS, *(f"{ending}.gz" for ending in DELIMITERS), ".parquet")
+
+
+def is_files(data: Any) -> bool:
+    """Whether `data` names files rather than holding rows."""
+    if isinstance(data, (str, PathLike)):
+        return True
+    return isinstance(data, (list, tuple)) and bool(data) and all(isinstance(d, (str, PathLike)) for d in data)
+
+
+def suffix_of(path: Path) -> str:
+    """The ending that says how to read a file, without `.gz`; "" if it is none of ours."""
+    name = path.name.lower()
+    found = next((e for e in sorted(ENDINGS, key=len, reverse=True) if name.endswith(e)), "")
+    return found.removesuffix(".gz")
+
+
+def list_files(data: Any) -> list[Path]:
+    """The files that `data` means.
+
+    Args:
+        data: a file, a folder (all files below it with a known ending, except those whose name starts with `.` or
+            `_`), a glob (`**` for folders of any depth), or a list of these. Files of a folder or glob are sorted by
+            path as text; the parts of a list keep their order.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        ValueError: an ending that is not known, or a file named twice.
+    """
+    parts = [data] if isinstance(data, (str, PathLike)) else list(data)
+    if not parts:
+        raise ValueError("a list of files must name at least one, got an empty list")
+    found = [file for part in parts for file in _expand(Path(fspath(part)))]
+    for file in found:
+        if not suffix_of(file):
+            raise ValueError(f"files must end in one of {', '.join(ENDINGS)}, got {file}")
+    twice = next((f for i, f in enumerate(found) if f in found[:i]), None) if len(set(found)) < len(found) else None
+    if twice is not None:
+        raise ValueError(f"each file must be named once, got {twice} twice")
+    return found
+
+
+def _expand(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        inside = [p for p in path.rglob("*") if p.is_file() and suffix_of(p)]
+        shown = [p for p in inside if not any(n.startswith((".", "_")) for n in p.relative_to(path).parts)]
+        if not shown:
+            raise FileNotFoundError(f"the folder {path} must hold files ending in one of {', '.join(ENDINGS)}")
+        return sorted(shown, key=lambda p: p.as_posix())
+    matches = [Path(p) for p in glob.glob(str(path), recursive=True)] if glob.has_magic(str(path)) else []
+    files = [p for p in matches if p.is_file()]
+    if not files:
+        raise FileNotFoundError(f"there is no file, folder or glob match at {path}")
+    return sorted(files, key=lambda p: p.as_posix())

@@ -1,0 +1,151 @@
+"""Rows held in memory -> pyarrow tables: pandas, polars and pyarrow tables, dicts of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .._optional import needs
+
+__all__ = ["memory_columns", "memory_tables", "plain"]
+
+
+def memory_columns(data: Any) -> list[str]:
+    """Names of the columns of rows in memory.
+
+    Raises:
+        TypeError: `data` is no table.
+        ValueError: two columns of one name.
+    """
+    if isinstance(data, Mapping):
+        names = list(data)
+    elif hasattr(data, "collect") and not hasattr(data, "iloc"):
+        raise TypeError(f"data must be a table or the path of one, got {type(data).__name__}: call its collect()")
+    elif hasattr(data, "column_names"):
+        names = list(data.column_names)
+    elif hasattr(data, "columns") and (hasattr(data, "iloc") or hasattr(data, "get_column")):
+        names = list(data.columns)
+    elif hasattr(data, "schema") and hasattr(data, "num_rows"):  # a RecordBatch
+        names = list(data.schema.names)
+    else:
+        raise TypeError(
+            "data must be a pandas, polars or pyarrow table, a dict of arrays, or the path of a file, folder or glob, "
+            f"got {type(data).__name__}"
+        )
+    text = [str(name) for name in names]
+    if len(set(text)) < len(text):
+        raise ValueError(f"columns must have different names, got {next(n for n in text if text.count(n) > 1)!r} twice")
+    return text
+
+
+def memory_tables(data: Any, columns: Sequence[str], rows: int) -> Iterator[Any]:
+    """The columns of `data` as pyarrow tables of `rows` rows; only these are converted at a time."""
+    with needs("tables"):
+        import pyarrow as pa
+
+    if hasattr(data, "num_rows"):  # pyarrow
+        table = data if hasattr(data, "column_names") and hasattr(data, "combine_chunks") else None
+        whole = table if isinstance(table, pa.Table) else pa.Table.from_batches([data])
+        for start in range(0, whole.num_rows, rows):
+            yield plain(whole.select(columns).slice(start, rows))
+    elif hasattr(data, "get_column"):  # polars
+        import polars as pl
+
+        for start in range(0, data.height, rows):
+            part = data.select(columns).slice(start, rows)
+            yield plain(part.to_arrow(compat_level=pl.CompatLevel.oldest()))
+    else:
+        yield from _column_tables(_raw_columns(data, columns), rows)
+
+
+def _raw_columns(data: Any, columns: Sequence[str]) -> dict[str, Any]:
+    """Name -> values, each with a length and slices."""
+    keys = {str(key): key for key in (data if isinstance(data, Mapping) else data.columns)}
+    raw = {name: data[keys[name]] for name in columns}
+    out = {}
+    for name, values in raw.items():
+        if hasattr(values, "detach"):  # a torch tensor
+            values = values.detach().cpu().numpy()
+        if isinstance(values, (str, bytes)) or not hasattr(values, "__len__") or getattr(values, "ndim", 1) == 0:
+            raise ValueError(f"column {name!r} must hold one value a row, got the single value {values!r}")
+        out[name] = values
+    sizes = {name: len(values) for name, values in out.items()}
+    first = next(iter(sizes), "")
+    other = next((name for name in sizes if sizes[name] != sizes[first]), None)
+    if other is not None:
+        raise ValueError(
+            f"columns must have the same number of rows: {first!r} has {sizes[first]}, {other!r} has {sizes[other]}"
+        )
+    return out
+
+
+def _column_tables(raw: Mapping[str, Any], rows: int) -> Iterator[Any]:
+    import pyarrow as pa
+
+    size = len(next(iter(raw.values()))) if raw else 0
+    types = {name: _type_of(values) for name, values in raw.items()}
+    for start in range(0, size, rows):
+        arrays = [
+            _array(name, getattr(values, "iloc", values)[start : start + rows], types[name])
+            for name, values in raw.items()
+        ]
+        yield plain(pa.table(arrays, names=list(raw)))
+
+
+def _type_of(values: Any) -> Any:
+    """The arrow type of a whole column of Python objects, so that all its parts get the same; None for others.
+
+    A column that mixes types, such as integers and strings, is text.
+    """
+    import pyarrow as pa
+
+    if str(getattr(values, "dtype", "object")) != "object":
+        return None
+    objects = _objects(values)
+    if str in set(map(type, objects)):
+        return pa.string()
+    try:
+        found = pa.infer_type(objects, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        return None  # the error comes with the part that has the value
+    return None if pa.types.is_null(found) else found
+
+
+def _objects(values: Any) -> Any:
+    return values.to_numpy() if hasattr(values, "to_numpy") else values
+
+
+def _array(name: str, values: Any, kind: Any) -> Any:
+    import pyarrow as pa
+
+    if getattr(values, "ndim", 1) == 2:
+        flat = pa.array(np.ascontiguousarray(values).reshape(-1), from_pandas=True)
+        return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+    if kind is not None and pa.types.is_string(kind):
+        values = _objects(values)
+        if not set(map(type, values)) <= {str, type(None)}:
+            values = [_text(v) for v in values]
+    try:
+        return pa.array(values, type=kind, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise ValueError(f"column {name!r} must hold values of one type, got: {error}") from error
+
+
+def _text(value: Any) -> str | None:
+    """The value as text; None if it is missing (None, NaN, NA, NaT)."""
+    missing = value is None or type(value).__name__ in ("NAType", "NaTType") or (value != value) is True
+    return None if missing or (isinstance(value, np.floating) and np.isnan(value)) else str(value)
+
+
+def plain(table: Any) -> Any:
+    """The table with dictionary columns (pandas and polars categoricals) as their values, and float16 as float32."""
+    import pyarrow as pa
+
+    for i, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            table = table.set_column(i, field.name, table.column(i).cast(field.type.value_type))
+        elif pa.types.is_float16(field.type):
+            table = table.set_column(i, field.name, table.column(i).cast(pa.float32()))
+    return table

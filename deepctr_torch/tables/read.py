@@ -1,0 +1,167 @@
+"""`read_chunks`: any table, in memory or in files, as a stream of chunks in a fixed order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .._checks import check_at_least
+from .._optional import needs
+from .files import is_files, list_files, suffix_of
+from .memory import memory_columns, memory_tables, plain
+from .text import text_columns, text_tables, text_types
+
+__all__ = ["Chunk", "column_names", "read_chunks"]
+
+
+class Chunk(NamedTuple):
+    """Consecutive rows of a table.
+
+    Attributes:
+        table: the rows, a `pyarrow.Table`.
+        file: path of the file they are from; "" for rows in memory.
+        group: row group (Parquet) or number of the block in the file or table.
+        first_row: number of the first row in the file or table, from 0.
+    """
+
+    table: Any
+    file: str
+    group: int
+    first_row: int
+
+    def where(self, row: int) -> str:
+        """Where row `row` of the chunk is, for messages."""
+        return f"row {self.first_row + row}" + (f" of {self.file}" if self.file else "")
+
+
+def column_names(data: Any, *, header: Sequence[str] | None = None) -> list[str]:
+    """Names of the columns of `data`; of several files, those of the first."""
+    if not is_files(data):
+        return memory_columns(data)
+    return _file_columns(list_files(data)[0], header)
+
+
+def _file_columns(path: Path, header: Sequence[str] | None) -> list[str]:
+    with needs("tables"):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    if suffix_of(path) != ".parquet":
+        return text_columns(path, header)
+    try:
+        return list(pq.read_schema(path).names)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path} must be a Parquet file, got: {error}") from error
+
+
+def read_chunks(
+    data: Any,
+    columns: Sequence[str] | None = None,
+    rows: int = 65_536,
+    *,
+    schema: Mapping[str, Any] | None = None,
+    header: Sequence[str] | None = None,
+    null: Sequence[str] = ("",),
+) -> Iterator[Chunk]:
+    """The rows of `data` in chunks, always in the same order; no more than a chunk or a row group is in memory.
+
+    Files come in the order of `list_files`, their row groups or blocks as they lie in the file. What is missing is
+    null: None, NaN in pandas and numpy columns, an empty field of text.
+
+    Types of Parquet and of tables in memory are kept (categoricals become their values; a column of Python objects of
+    several types becomes text). Types of CSV and TSV files are those of `schema`, else what fits the first MiB of every
+    file: integers and floats together are floats, other types that differ are strings.
+
+    Args:
+        data: a pandas or polars frame, a pyarrow table, a dict of arrays, or a file, a folder, a glob, or a list of
+            these. Files end in .csv (commas), .tsv or .txt (tabs), each also with .gz, or .parquet.
+        columns: which to read, in this order; all those of the first file unless given.
+        rows: at most so many in a chunk.
+        schema: column -> pyarrow type or its name ("string", "int64", "float64", ...), for text files.
+        header: names of all columns, for text files without a line of names.
+        null: fields of text files that mean a missing value.
+
+    >>> chunks = list(read_chunks({"user": [7, 8, None], "city": ["a", None, "b"]}, rows=2))
+    >>> [(c.first_row, c.table.num_rows) for c in chunks]
+    [(0, 2), (2, 1)]
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a column is missing, a file cannot be read, or a field does not have its type; names the file.
+        TypeError: `data` is no table.
+    """
+    check_at_least("rows", rows, 1)
+    types = _types(schema or {})
+    if not is_files(data):
+        return _from_memory(data, _wanted(memory_columns(data), columns, "the table"), rows)
+    paths = list_files(data)
+    names = _wanted(_file_columns(paths[0], header), columns, str(paths[0]))
+    for path in paths[1:]:
+        _wanted(_file_columns(path, header), names, str(path))
+    return _from_files(paths, names, rows, types, header, null)
+
+
+def _types(schema: Mapping[str, Any]) -> dict[str, Any]:
+    with needs("tables"):
+        import pyarrow as pa
+    types = {}
+    for name, kind in schema.items():
+        try:
+            types[name] = pa.type_for_alias(kind) if isinstance(kind, str) else kind
+        except ValueError:
+            raise ValueError(f"the type of {name!r} must be one of pyarrow's, got {kind!r}") from None
+    return types
+
+
+def _wanted(there: Sequence[str], columns: Sequence[str] | None, where: str) -> list[str]:
+    if columns is None:
+        return list(there)
+    if isinstance(columns, str):
+        raise TypeError(f"columns must be a list of names, got the string {columns!r}")
+    missing = [name for name in columns if name not in set(there)]
+    if missing:
+        raise ValueError(f"{where} lacks {missing}; it has {list(there)}")
+    return list(columns)
+
+
+def _from_memory(data: Any, columns: Sequence[str], rows: int) -> Iterator[Chunk]:
+    first = 0
+    for block, table in enumerate(memory_tables(data, columns, rows)):
+        yield Chunk(table, "", block, first)
+        first += table.num_rows
+
+
+def _from_files(
+    paths: Sequence[Path],
+    columns: Sequence[str],
+    rows: int,
+    schema: Mapping[str, Any],
+    header: Sequence[str] | None,
+    null: Sequence[str],
+) -> Iterator[Chunk]:
+    texts = [path for path in paths if suffix_of(path) != ".parquet"]
+    types = text_types(texts, columns, schema, header, null) if texts else {}
+    for path in paths:
+        first = 0
+        tables = (
+            _parquet_tables(path, columns, rows)
+            if suffix_of(path) == ".parquet"
+            else enumerate(text_tables(path, columns, types, header, null))
+        )
+        for group, table in tables:
+            for start in range(0, table.num_rows, rows):
+                yield Chunk(table.slice(start, rows), str(path), group, first + start)
+            first += table.num_rows
+
+
+def _parquet_tables(path: Path, columns: Sequence[str], rows: int) -> Iterator[tuple[int, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                for batch in file.iter_batches(rows, row_groups=[group], columns=list(columns)):
+                    yield group, plain(pa.Table.from_batches([batch]).select(list(columns)))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path} cannot be read as Parquet: {error}") from error

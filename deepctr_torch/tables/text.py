@@ -1,0 +1,104 @@
+"""CSV and TSV files as streams of pyarrow tables whose types are settled before the first row is given out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .files import DELIMITERS, suffix_of
+
+__all__ = ["text_columns", "text_tables", "text_types"]
+
+_BLOCK = 1 << 23  # bytes of text converted at a time: tens of thousands of rows of Criteo's width
+_SAMPLE = 1 << 20  # bytes at the beginning of a file that types are inferred from
+
+
+def _open(
+    path: Path, header: Sequence[str] | None, null: Sequence[str], block: int, columns: Any = None, types: Any = None
+) -> Any:
+    """A streaming reader; every error names the file."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    try:
+        return csv.open_csv(
+            str(path),
+            read_options=csv.ReadOptions(block_size=block, column_names=None if header is None else list(header)),
+            parse_options=csv.ParseOptions(delimiter=DELIMITERS[suffix_of(path)]),
+            convert_options=csv.ConvertOptions(
+                include_columns=columns or None, column_types=types, null_values=list(null), strings_can_be_null=True
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise _problem(path, error) from error
+
+
+def _problem(path: Path, error: Exception) -> ValueError:
+    hint = ': name its type in schema, as {"column": "string"}' if "conversion error" in str(error) else ""
+    return ValueError(f"{path} must be a text table separated by {DELIMITERS[suffix_of(path)]!r}, got: {error}{hint}")
+
+
+def text_columns(path: Path, header: Sequence[str] | None) -> list[str]:
+    """The names in the first line, or `header`."""
+    names = list(_open(path, header, [""], _SAMPLE).schema.names)
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{path} must have columns of different names, got {twice!r} twice")
+    return names
+
+
+def text_types(
+    paths: Sequence[Path],
+    columns: Sequence[str],
+    schema: Mapping[str, Any],
+    header: Sequence[str] | None,
+    null: Sequence[str],
+) -> dict[str, Any]:
+    """Column -> arrow type, the same for all files.
+
+    A type that `schema` names holds. Any other is what fits the beginning of every file: integers and floats are
+    floats, other types that differ are strings, and so is a column without a value.
+    """
+    import pyarrow as pa
+
+    types = {name: schema[name] for name in columns if name in schema}
+    rest = [name for name in columns if name not in schema]
+    if not rest:
+        return types
+    seen: dict[str, Any] = {}
+    for path in paths:
+        found = _open(path, header, null, _SAMPLE, rest).schema
+        for name in rest:
+            seen[name] = _join(seen.get(name, pa.null()), found.field(name).type)
+    types.update({name: pa.string() if pa.types.is_null(kind) else kind for name, kind in seen.items()})
+    return types
+
+
+def _join(a: Any, b: Any) -> Any:
+    import pyarrow as pa
+
+    if a == b or pa.types.is_null(b):
+        return a
+    if pa.types.is_null(a):
+        return b
+    numbers = pa.types.is_integer, pa.types.is_floating
+    if all(any(is_kind(t) for is_kind in numbers) for t in (a, b)):
+        return pa.float64()
+    return pa.string()
+
+
+def text_tables(
+    path: Path, columns: Sequence[str], types: Mapping[str, Any], header: Sequence[str] | None, null: Sequence[str]
+) -> Iterator[Any]:
+    """The tables of one file, one for each block of text."""
+    import pyarrow as pa
+
+    reader = _open(path, header, null, _BLOCK, list(columns), dict(types))
+    try:
+        for batch in reader:
+            yield pa.Table.from_batches([batch])
+    except pa.ArrowInvalid as error:
+        raise _problem(path, error) from error
+    finally:
+        reader.close()

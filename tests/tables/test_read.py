@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from deepctr_torch.tables import Chunk, column_names, list_files, read_chunks
+from deepctr_torch.tables import text as text_module
+
+
+def rows_of(data: Any, *args: Any, **kwargs: Any) -> list[dict[str, Any]]:
+    return [row for chunk in read_chunks(data, *args, **kwargs) for row in chunk.table.to_pylist()]
+
+
+ROWS = [{"i": 1, "s": "a", "f": 0.5}, {"i": None, "s": None, "f": None}, {"i": 3, "s": "", "f": 1.5}]
+
+
+def test_the_same_rows_come_from_every_kind_of_table_in_memory() -> None:
+    columns = {"i": [1, None, 3], "s": ["a", None, ""], "f": [0.5, None, 1.5]}
+    table = pa.table(columns)
+    assert rows_of(columns) == ROWS
+    assert rows_of(table) == ROWS
+    assert rows_of(table.to_batches()[0]) == ROWS
+    assert rows_of(pl.DataFrame(columns)) == ROWS
+    frame = pd.DataFrame(columns)
+    assert rows_of(frame) == ROWS  # 1.0 == 1: a gap makes floats of integers
+    assert rows_of(frame.astype({"i": "Int64"})) == ROWS
+
+
+def test_arrays_tensors_lists_categoricals_and_times_are_columns() -> None:
+    data = {
+        "tensor": torch.arange(3),
+        "matrix": np.arange(6.0).reshape(3, 2),
+        "half": np.array([0.5, 1.0, 2.0], np.float16),
+        "lists": [[1, 2], [], None],
+        "unicode": np.array(["a", "b", "c"]),
+        "nan": np.array([np.nan, 1.0, np.inf]),
+        "objects": np.array([1, "x", float("nan")], dtype=object),
+        "category": pd.Categorical(["u", None, "u"]),
+        "series": pd.Series([pd.NA, "1", 2], dtype=object),
+    }
+    assert rows_of(data, rows=2) == [
+        {"tensor": 0, "matrix": [0, 1], "half": 0.5, "lists": [1, 2], "unicode": "a", "nan": None, "objects": "1",
+         "category": "u", "series": None},
+        {"tensor": 1, "matrix": [2, 3], "half": 1, "lists": [], "unicode": "b", "nan": 1, "objects": "x",
+         "category": None, "series": "1"},
+        {"tensor": 2, "matrix": [4, 5], "half": 2, "lists": None, "unicode": "c", "nan": float("inf"), "objects": None,
+         "category": "u", "series": "2"},
+    ]  # fmt: skip
+    polars = pl.DataFrame({"c": ["a", None]}, schema={"c": pl.Categorical})
+    assert rows_of(polars) == [{"c": "a"}, {"c": None}]
+
+
+def test_chunks_say_where_they_are_from(tmp_path: Path) -> None:
+    chunks = list(read_chunks({"a": list(range(5))}, rows=2))
+    assert [(c.table.num_rows, *c[1:]) for c in chunks] == [(2, "", 0, 0), (2, "", 1, 2), (1, "", 2, 4)]
+    assert chunks[1].where(1) == "row 3"
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"a": range(5)}), path, row_group_size=3)
+    chunks = list(read_chunks(path, rows=2))
+    file = str(path)
+    assert [(c.table.num_rows, *c[1:]) for c in chunks] == [(2, file, 0, 0), (1, file, 0, 2), (2, file, 1, 3)]
+    assert chunks[1].where(0) == f"row 2 of {file}"
+
+
+def test_files_of_every_ending_hold_the_same_rows(tmp_path: Path) -> None:
+    for ending, separator in ((".csv", ","), (".tsv", "\t"), (".txt", "\t")):
+        text = "i,s,f\n1,a,0.5\n,,\n3,b,1.5\n".replace(",", separator)
+        (tmp_path / f"t{ending}").write_text(text)
+        with gzip.open(tmp_path / f"t{ending}.gz", "wt") as file:
+            file.write(text)
+    pl.DataFrame({"i": [1, None, 3], "s": ["a", None, "b"], "f": [0.5, None, 1.5]}).write_parquet(
+        tmp_path / "t.parquet"
+    )
+    expected = [ROWS[0], ROWS[1], {**ROWS[2], "s": "b"}]
+    files = list_files(tmp_path)
+    assert len(files) == 7
+    for file in files:
+        assert rows_of(file) == expected
+        assert column_names(file) == ["i", "s", "f"]
+    assert rows_of(str(tmp_path)) == expected * 7
+
+
+def test_columns_are_chosen_and_ordered(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y,z\n1,2,3\n")
+    pq.write_table(pa.table({"x": [1], "y": [2], "z": [3]}), tmp_path / "a.parquet")
+    for data in (tmp_path / "a.csv", tmp_path / "a.parquet", {"x": [1], "y": [2], "z": [3]}):
+        (chunk,) = read_chunks(data, columns=["z", "x"])
+        assert chunk.table.column_names == ["z", "x"]
+        assert chunk.table.to_pylist() == [{"z": 3, "x": 1}]
+
+
+def test_types_of_text_fit_the_beginning_of_every_file(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,number,text,empty,flag\n1,1,1,,true\n")
+    (tmp_path / "b.csv").write_text("flag,id,number,text,empty\nmaybe,2,2.5,x,\n")
+    chunks = list(read_chunks(tmp_path))
+    types = [pa.int64(), pa.float64(), pa.string(), pa.string(), pa.string()]
+    assert [c.table.schema.types for c in chunks] == [types, types]
+    assert chunks[0].table.to_pylist() == [{"id": 1, "number": 1.0, "text": "1", "empty": None, "flag": "true"}]
+
+
+def test_a_schema_settles_types_of_text(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("zip,n\n007,1\n")
+    assert rows_of(tmp_path / "a.csv") == [{"zip": 7, "n": 1}]
+    assert rows_of(tmp_path / "a.csv", schema={"zip": "string", "n": pa.float64()}) == [{"zip": "007", "n": 1.0}]
+    with pytest.raises(ValueError, match="the type of 'zip' must be one of pyarrow's, got 'text'"):
+        read_chunks(tmp_path / "a.csv", schema={"zip": "text"})
+
+
+def test_a_value_that_comes_later_and_does_not_fit_names_file_row_and_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_module, "_SAMPLE", 64)
+    (tmp_path / "a.csv").write_text("x\n" + "1\n" * 100 + "oops\n")
+    with pytest.raises(ValueError, match=r"a\.csv.*Row #102.*'oops'.*name its type in schema"):
+        rows_of(tmp_path / "a.csv")
+    assert rows_of(tmp_path / "a.csv", schema={"x": "string"})[-1] == {"x": "oops"}
+
+
+def test_text_is_read_block_by_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_module, "_BLOCK", 64)
+    (tmp_path / "a.csv").write_text("x\n" + "".join(f"{i}\n" for i in range(100)))
+    chunks = list(read_chunks(tmp_path / "a.csv", rows=10))
+    assert len({c.group for c in chunks}) > 3
+    assert max(c.table.num_rows for c in chunks) == 10
+    first = 0
+    for chunk in chunks:
+        assert chunk.first_row == first
+        assert chunk.table.column("x").to_pylist() == list(range(first, first + chunk.table.num_rows))
+        first += chunk.table.num_rows
+    assert first == 100
+
+
+def test_names_for_files_without_a_line_of_names(tmp_path: Path) -> None:
+    (tmp_path / "day_0.txt").write_text("1\t2\t68fd1e64\n0\t\t\n")
+    names = ["label", "I1", "C1"]
+    assert column_names(tmp_path, header=names) == names
+    assert rows_of(tmp_path, header=names) == [
+        {"label": 1, "I1": 2, "C1": "68fd1e64"},
+        {"label": 0, "I1": None, "C1": None},
+    ]
+    assert rows_of(tmp_path, columns=["C1"], header=names, null=("", "68fd1e64")) == [{"C1": None}] * 2
+
+
+def test_order_of_files(tmp_path: Path) -> None:
+    for name in ("b/2.csv", "b/1.csv", "a.csv", "_old.csv", ".hidden.csv", "_temporary/3.csv", "notes.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"x\n{name}\n")
+    in_folder = ["a.csv", "b/1.csv", "b/2.csv"]
+    assert [f.relative_to(tmp_path).as_posix() for f in list_files(tmp_path)] == in_folder
+    assert [f.name for f in list_files(str(tmp_path / "b" / "*.csv"))] == ["1.csv", "2.csv"]
+    assert [f.name for f in list_files(tmp_path / "**" / "[12].csv")] == ["1.csv", "2.csv"]
+    assert [f.name for f in list_files([tmp_path / "b" / "2.csv", str(tmp_path / "a.csv")])] == ["2.csv", "a.csv"]
+
+
+def test_what_cannot_be_read_is_refused_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n")
+    (tmp_path / "b.csv").write_text("x\n1\n")
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "short.csv").write_text("x,y\n1\n")
+    (tmp_path / "twice.csv").write_text("x,x\n1,2\n")
+    (tmp_path / "junk.parquet").write_text("no parquet at all")
+    (tmp_path / "table.xlsx").write_text("")
+    (tmp_path / "folder").mkdir()
+    for data, match in (
+        ("empty.csv", "empty.csv must be a text table separated by ',', got: Empty CSV file"),
+        ("short.csv", "short.csv must be a text table.*Expected 2 columns, got 1"),
+        ("twice.csv", "twice.csv must have columns of different names, got 'x' twice"),
+        ("junk.parquet", "junk.parquet must be a Parquet file"),
+        ("table.xlsx", "files must end in one of .csv, .*got .*table.xlsx"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            rows_of(tmp_path / data)
+    with pytest.raises(ValueError, match=r"b\.csv lacks \['y'\]; it has \['x'\]"):
+        read_chunks([tmp_path / "a.csv", tmp_path / "b.csv"])
+    with pytest.raises(ValueError, match=r"each file must be named once, got .*a\.csv twice"):
+        list_files([tmp_path / "a.csv", tmp_path / "a.csv"])
+    with pytest.raises(ValueError, match="at least one, got an empty list"):
+        list_files([])
+    with pytest.raises(FileNotFoundError, match="must hold files ending in"):
+        list_files(tmp_path / "folder")
+    with pytest.raises(FileNotFoundError, match=r"there is no file, folder or glob match at .*nothing"):
+        list_files(tmp_path / "nothing*.csv")
+
+
+def test_what_is_no_table_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"got LazyFrame: call its collect"):
+        read_chunks(pl.DataFrame({"a": [1]}).lazy())
+    with pytest.raises(TypeError, match=r"data must be a pandas, polars or pyarrow table.*got int"):
+        read_chunks(5)
+    with pytest.raises(ValueError, match=r"the table lacks \['b'\]; it has \['a'\]"):
+        read_chunks({"a": [1]}, columns=["b"])
+    with pytest.raises(TypeError, match="columns must be a list of names, got the string 'a'"):
+        read_chunks({"a": [1]}, columns="a")
+    with pytest.raises(ValueError, match="'a' has 1, 'b' has 2"):
+        rows_of({"a": [1], "b": [1, 2]})
+    with pytest.raises(ValueError, match="'a' must hold one value a row, got the single value 'text'"):
+        rows_of({"a": "text"})
+    with pytest.raises(ValueError, match="'a' must hold values of one type"):
+        rows_of({"a": [1, [2]]})
+    with pytest.raises(ValueError, match="columns must have different names, got 'a' twice"):
+        read_chunks(pd.DataFrame([[1, 2]], columns=["a", "a"]))
+    with pytest.raises(ValueError, match="rows must be an integer of at least 1, got 0"):
+        read_chunks({"a": [1]}, rows=0)
+
+
+def test_tables_without_rows_have_no_chunks(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n")
+    assert list(read_chunks(tmp_path / "a.csv")) == []
+    assert list(read_chunks({"x": []})) == []
+    assert list(read_chunks({})) == []
+
+
+def test_a_chunk_is_a_tuple_of_four() -> None:
+    (chunk,) = read_chunks({"a": [1]})
+    assert isinstance(chunk, Chunk)
+    assert chunk[1:] == ("", 0, 0)
