@@ -15,7 +15,13 @@ _SAMPLE = 1 << 20  # bytes at the beginning of a file that types are inferred fr
 
 
 def _open(
-    path: Path, header: Sequence[str] | None, null: Sequence[str], block: int, columns: Any = None, types: Any = None
+    path: Path,
+    header: Sequence[str] | None,
+    null: Sequence[str],
+    block: int,
+    columns: Any = None,
+    types: Any = None,
+    threads: bool = True,
 ) -> Any:
     """A streaming reader; every error names the file."""
     import pyarrow as pa
@@ -24,7 +30,9 @@ def _open(
     try:
         return csv.open_csv(
             str(path),
-            read_options=csv.ReadOptions(block_size=block, column_names=None if header is None else list(header)),
+            read_options=csv.ReadOptions(
+                block_size=block, column_names=None if header is None else list(header), use_threads=threads
+            ),
             parse_options=csv.ParseOptions(delimiter=DELIMITERS[suffix_of(path)]),
             convert_options=csv.ConvertOptions(
                 include_columns=columns or None, column_types=types, null_values=list(null), strings_can_be_null=True
@@ -92,9 +100,21 @@ def text_tables(
     path: Path, columns: Sequence[str], types: Mapping[str, Any], header: Sequence[str] | None, null: Sequence[str]
 ) -> Iterator[Any]:
     """The tables of one file, one for each block of text."""
+    try:
+        yield from _read(path, header, null, list(columns), dict(types))
+    except ValueError as error:
+        if "conversion error" in str(error):  # once more, row by row, for an error that names the row
+            for _ in _read(path, header, null, list(columns), dict(types), threads=False):
+                pass
+        raise
+
+
+def _read(
+    path: Path, header: Sequence[str] | None, null: Sequence[str], columns: Any, types: Any, threads: bool = True
+) -> Iterator[Any]:
     import pyarrow as pa
 
-    reader = _open(path, header, null, _BLOCK, list(columns), dict(types))
+    reader = _open(path, header, null, _BLOCK, columns, types, threads)
     try:
         for batch in reader:
             yield pa.Table.from_batches([batch])
