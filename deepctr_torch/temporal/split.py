@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -103,13 +105,11 @@ def _position(value: Any, time: str, unit: Unit) -> Any:
     """`valid_from` as a number of the time column."""
     if not unit.step:
         try:
-            number = float(value)
-        except (TypeError, ValueError):
-            number = np.nan
-        if not np.isfinite(number):
-            raise ValueError(f"valid_from must be a number, as {time!r} holds {unit.kind}, got {value!r}")
-        whole = int(value) if isinstance(value, (int, np.integer)) else int(np.ceil(number))
-        return np.int64(whole) if unit.whole else np.float64(number)
+            number = Decimal(str(value))
+            return np.int64(math.ceil(number)) if unit.whole else np.float64(value)
+        except (ArithmeticError, TypeError, ValueError) as error:
+            kind = f"as {time!r} holds {unit.kind}"
+            raise ValueError(f"valid_from must be a finite number, {kind}, got {value!r}") from error
     return _instant(value, time, unit)
 
 
@@ -135,9 +135,7 @@ def _shown(value: Any, unit: Unit) -> str:
 
 
 def _take(data: Any, mask: NDArray[np.bool_]) -> Any:
-    if hasattr(data, "num_rows"):
-        return data.filter(mask)
-    if hasattr(data, "get_column"):
+    if hasattr(data, "num_rows") or hasattr(data, "get_column"):  # pyarrow, polars
         return data.filter(mask)
     if hasattr(data, "iloc"):
         return data[mask]
