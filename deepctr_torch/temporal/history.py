@@ -37,7 +37,7 @@ def add_history(
     Events whose user is missing get an empty history and enter none. A missing item stays a missing value in the list,
     so that the lists of several items stay aligned.
 
-    A million events take about a second in memory (histories of up to 20 items), sorted or not. Files are read as a
+    A million events take one to two seconds on a core (histories of up to 20 items), sorted or not. Files are read as a
     stream: they must be sorted by time, and memory grows with users x `maxlen` (8 bytes, and the items themselves) and
     the events of one `delay`, not with the events.
 
@@ -100,7 +100,7 @@ class _History:
             enters &= label_numbers(rows, self.label, binary=False) > 0
         entries = np.flatnonzero(enters)
         first = 0 if self.kept is None else self.kept.num_rows
-        self._keep(rows.table, entries)
+        self._keep(rows, entries)
         code, time, row = user[entries], rows.time[entries], first + np.arange(len(entries))
         if once:
             found = windows(code, time, user, rows.bound)
@@ -115,11 +115,14 @@ class _History:
         self._clear()
         return made
 
-    def _keep(self, table: Any, entries: IntArray) -> None:
+    def _keep(self, rows: Rows, entries: IntArray) -> None:
         import pyarrow as pa
 
-        columns = [_large(table.column(name).take(pa.array(entries))) for name in self.items]
+        columns = [_large(rows.table.column(name).take(pa.array(entries))) for name in self.items]
         new = pa.table(columns, names=self.made)
+        if self.kept is not None and new.schema.types != self.kept.schema.types:
+            kinds = f"{', '.join(map(str, new.schema.types))} after {', '.join(map(str, self.kept.schema.types))}"
+            raise ValueError(f"{', '.join(self.items)} must keep its type, got {kinds} in {rows.where(0)}")
         self.kept = new if self.kept is None else pa.concat_tables([self.kept, new])
 
     def _lists(self, row: IntArray, start: IntArray, stop: IntArray) -> dict[str, Any]:

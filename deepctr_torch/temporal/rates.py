@@ -37,9 +37,9 @@ def add_rates(
     one not known: its event counts nowhere, and gets the rates of its keys as any other. Events whose key is missing
     get the prior rate and a count of 0, and enter the global rate only.
 
-    A million events take about a second in memory for each key, sorted or not. Files are read as a stream: they must be
-    sorted by time, and memory grows with the distinct values of the keys and the events of one `delay`, not with the
-    events.
+    A million events take one to two seconds on a core for each key, sorted or not. Files are read as a stream: they
+    must be sorted by time, and memory grows with the distinct values of the keys and the events of one `delay`, not
+    with the events.
 
     Args:
         events: a pandas, polars or pyarrow table or a dict of arrays, in any order; or the path of a file, a folder, a
