@@ -316,7 +316,7 @@ def test_what_is_wrong_with_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ValueError, match="'time' must have one type, got double after int64 in row 1"):
         list(add_history(stream, "user", "item", "time", 2))
     stream = iter([other, other.set_column(1, "item", [pa.array([9])])])
-    with pytest.raises(ValueError, match="item must keep its type, got int64 after large_string in row 1"):
+    with pytest.raises(ValueError, match="items in item must have one type, got int64 after large_string in row 1"):
         list(add_history(stream, "user", "item", "time", 2))
     with pytest.raises(ValueError, match="at least one row"):
         add_history(iter([]), "user", "item", "time", 2, out=tmp_path / "c.parquet")

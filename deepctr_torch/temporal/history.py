@@ -122,7 +122,7 @@ class _History:
         new = pa.table(columns, names=self.made)
         if self.kept is not None and new.schema.types != self.kept.schema.types:
             kinds = f"{', '.join(map(str, new.schema.types))} after {', '.join(map(str, self.kept.schema.types))}"
-            raise ValueError(f"{', '.join(self.items)} must keep its type, got {kinds} in {rows.where(0)}")
+            raise ValueError(f"items in {', '.join(self.items)} must have one type, got {kinds} in {rows.where(0)}")
         self.kept = new if self.kept is None else pa.concat_tables([self.kept, new])
 
     def _lists(self, row: IntArray, start: IntArray, stop: IntArray) -> dict[str, Any]:
