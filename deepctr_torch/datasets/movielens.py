@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .._checks import check_at_least, check_non_negative
 from .._optional import needs
 from ..features import DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
+from ..temporal import add_history, add_rates
 
 if TYPE_CHECKING:
     import polars as pl
@@ -145,9 +146,7 @@ def movielens_features(ratings: pl.DataFrame, *, history: int = 20, strength: fl
     in_test = _last_fifth(raw["user_id"], raw["timestamp"])
     ids, vocabulary = _encode(raw, ~in_test)
     liked = raw["rating"] >= _LIKED
-    arrays: dict[str, NDArray[Any]] = {**ids, **_rates(raw, liked, in_test, strength)}
-    past = _history(raw["user_id"], raw["timestamp"], ids["movie"], liked, history)
-    arrays["hist_movie"], arrays["hist_length"] = past
+    arrays: dict[str, NDArray[Any]] = {**ids, **_known(raw, ids["movie"], in_test, history, strength)}
     train_rows, test_rows = np.flatnonzero(~in_test), np.flatnonzero(in_test)
     y, rating = liked.astype(np.float32), raw["rating"].astype(np.float32)
     return MovieLens(
@@ -179,15 +178,6 @@ def _starts(*keys: NDArray[Any]) -> IntArray:
     new = np.ones(len(keys[0]), bool)
     new[1:] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
     return np.maximum.accumulate(np.where(new, np.arange(len(new)), 0))
-
-
-def _before(key: IntArray, time: IntArray, value: NDArray[Any]) -> IntArray:
-    """Per row the sum of `value` over rows with the same key and a smaller time."""
-    order = np.lexsort((time, key))
-    total = np.concatenate([[0], np.cumsum(value[order], dtype=np.int64)])  # total[i]: the sum before position i
-    result = np.empty(len(key), np.int64)
-    result[order] = total[_starts(key[order], time[order])] - total[_starts(key[order])]
-    return result
 
 
 def _last_fifth(user: IntArray, time: IntArray) -> NDArray[np.bool_]:
@@ -225,39 +215,31 @@ def _encode(
     return ids, vocabulary
 
 
-def _rates(
-    raw: dict[str, NDArray[Any]], liked: NDArray[np.bool_], in_test: NDArray[np.bool_], strength: float
-) -> dict[str, NDArray[np.float32]]:
-    keys = {"all": np.zeros(len(liked), np.int64), "user": raw["user_id"], "movie": raw["movie_id"]}
-    known: dict[str, tuple[IntArray, IntArray]] = {}
-    for name, key in keys.items():
-        sums = [
-            np.where(in_test, _before(key, raw["timestamp"], value), _before(key, raw["timestamp"], value & ~in_test))
-            for value in (liked, np.ones_like(liked))
-        ]
-        known[name] = (sums[0], sums[1])
-    prior = (known["all"][0] + 1) / (known["all"][1] + 2)
-    result = {}
+def _known(
+    raw: dict[str, NDArray[Any]], ids: NDArray[np.int32], in_test: NDArray[np.bool_], history: int, strength: float
+) -> dict[str, NDArray[Any]]:
+    """History and like-rates: a training row's from the training events, a test row's from all."""
+    with needs("demo"):
+        import polars as pl
+
+    names = {"user": "user_id", "movie": "movie_id", "time": "timestamp"}
+    columns = {name: raw[column] for name, column in names.items()}
+    events = pl.DataFrame({**columns, "id": ids, "liked": raw["rating"] >= _LIKED})
+    parts = [_featured(events.filter(~in_test), history, strength), _featured(events, history, strength)]
+    known = pl.concat([parts[0], parts[1].filter(in_test)])[np.argsort(np.argsort(in_test, kind="stable"))]
+    past = known["hist_id"]
+    length = past.list.len().to_numpy()
+    padded = np.zeros((len(length), history), np.int32)  # [N, T]
+    padded[np.arange(history) < length[:, None]] = past.explode().drop_nulls().to_numpy()
+    made: dict[str, NDArray[Any]] = {}
     for name in ("user", "movie"):
-        likes, count = known[name]
-        rate = np.divide(likes + strength * prior, count + strength, out=prior.copy(), where=count + strength > 0)
-        result[f"{name}_rate"] = rate.astype(np.float32)
-        result[f"{name}_count"] = np.log1p(count).astype(np.float32)
-    return result
+        made[f"{name}_rate"] = known[f"{name}_rate"].to_numpy().astype(np.float32)
+        made[f"{name}_count"] = np.log1p(known[f"{name}_count"].to_numpy()).astype(np.float32)
+    return {**made, "hist_movie": padded, "hist_length": length.astype(np.int32)}
 
 
-def _history(
-    user: IntArray, time: IntArray, movie: NDArray[np.int32], liked: NDArray[np.bool_], length: int
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """The last `length` liked movies before each row [N, T], and how many they are [N]."""
-    count = _before(user, time, liked)
-    order = np.argsort(user, kind="stable")
-    likes_of_user = movie[order][liked[order]]  # all likes: user by user, in the order of time
-    first = np.empty(len(user), np.int64)  # where the user's likes begin in it
-    before: IntArray = np.cumsum(liked[order], dtype=np.int64) - liked[order]
-    first[order] = before[_starts(user[order])]
-    size = np.minimum(count, length)
-    step = np.arange(length)
-    position = (first + count - size)[:, None] + step  # [N, T]
-    taken = np.append(likes_of_user, 0)[np.minimum(position, len(likes_of_user))]
-    return np.where(step < size[:, None], taken, 0).astype(np.int32), size.astype(np.int32)
+def _featured(events: pl.DataFrame, history: int, strength: float) -> pl.DataFrame:
+    """The events with hist_id, user_rate, user_count, movie_rate and movie_count."""
+    past: pl.DataFrame = add_history(events, "user", "id", "time", history, label="liked")
+    rated: pl.DataFrame = add_rates(past, ["user", "movie"], "liked", "time", prior=strength)
+    return rated

@@ -1,0 +1,12 @@
+"""Point-in-time features and splits: what was known of a user, an item, any key, before an event happened.
+
+Needs the extra `tables`.
+"""
+
+from __future__ import annotations
+
+from .history import add_history
+from .rates import add_rates
+from .split import time_split
+
+__all__ = ["add_history", "add_rates", "time_split"]

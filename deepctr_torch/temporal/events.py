@@ -1,0 +1,212 @@
+"""The ways events come and go: tables in memory, files and streams, each returned as the kind it was."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._optional import needs
+from ..tables import Chunk, column_names, list_files, read_chunks
+from ..tables.files import is_files
+from .times import NumberArray, Span, Unit, earlier, first_of, span_of, time_numbers
+
+__all__ = ["Feature", "Rows", "add_columns", "in_memory", "label_numbers", "same_unit"]
+
+_CHUNK = 262_144  # rows: state is merged with each chunk, so chunks are larger than those of training
+_EVERYTHING = 2**62
+
+
+class Rows(NamedTuple):
+    """Rows in the order of time.
+
+    Attributes:
+        table: a pyarrow table.
+        time: their times, as numbers.
+        bound: what happened before this is known to a row.
+        where: number in `table` -> where the row is, for messages.
+    """
+
+    table: Any
+    time: NumberArray
+    bound: NumberArray
+    where: Callable[[int], str]
+
+
+class Feature(Protocol):
+    """What is computed from rows that come in the order of time."""
+
+    needed: list[str]
+    made: list[str]
+
+    def step(self, rows: Rows, once: bool) -> dict[str, Any]:
+        """The new columns of `rows` by name: arrow or numpy arrays. `once`: these are all the rows there are."""
+
+
+class Clock:
+    """Times of chunk after chunk: one type, and a delay in its unit."""
+
+    def __init__(self, column: str, delay: Span) -> None:
+        self.column, self.delay = column, delay
+        self.unit: Unit | None = None
+        self._latest: Any = None
+
+    def read(self, chunk: Chunk) -> Rows:
+        time, unit = time_numbers(chunk.table.column(self.column), self.column, chunk.where)
+        self.unit = same_unit(self.unit, unit, self.column, chunk)
+        span = span_of("delay", self.delay, self.column, unit)
+        return Rows(chunk.table, time, earlier(time, span), chunk.where)
+
+    def in_order(self, rows: Rows) -> Rows:
+        """`rows`, if none is earlier than one before it in the stream."""
+        before = np.append(rows.time[:1] if self._latest is None else self._latest, rows.time[:-1])
+        if (rows.time < before).any():
+            row = first_of(rows.time < before)
+            at = rows.table.column(self.column)[row].as_py()
+            raise ValueError(
+                f"a stream of events must be sorted by time, but column {self.column!r} goes back to {at} in "
+                f"{rows.where(row)}; sort it first, as with polars: "
+                f"scan_parquet(files).sort({self.column!r}).sink_parquet(file)"
+            )
+        self._latest = rows.time[-1]
+        return rows
+
+
+def add_columns(events: Any, feature: Feature, time: str, delay: Span, out: str | os.PathLike[str] | None) -> Any:
+    """`events` with the columns that `feature` makes: as it came, or a stream, or the path of the file written."""
+    clock = Clock(time, delay)
+    streamed = hasattr(events, "__next__")
+    if not streamed:
+        check_columns(column_names(events), [*feature.needed, time], feature.made)
+    if not streamed and not is_files(events):
+        if out is not None:
+            raise ValueError("out is for events in files: a table in memory is returned with its new columns")
+        return with_columns(events, _at_once(events, feature, clock))
+    if not streamed and out is not None and Path(out).resolve() in {file.resolve() for file in list_files(events)}:
+        raise ValueError(f"out must be another file than those read, got {out}")
+    tables = _streamed(_numbered(events) if streamed else read_chunks(events, rows=_CHUNK), feature, clock)
+    return tables if out is None else _write(tables, Path(out))
+
+
+def check_columns(names: Sequence[str], needed: Sequence[str], made: Sequence[str]) -> None:
+    """All that is needed is there, and nothing that would be made."""
+    missing = [name for name in needed if name not in names]
+    if missing:
+        raise ValueError(f"events must have the columns {', '.join(needed)}, got none named {missing[0]!r}")
+    taken = [name for name in made if name in names]
+    if taken:
+        raise ValueError(f"events must have no column {taken[0]!r} yet, as it is about to be added")
+
+
+def same_unit(before: Unit | None, unit: Unit, column: str, chunk: Chunk) -> Unit:
+    """`unit`, if the chunks before had none other."""
+    if before is not None and unit != before:
+        kinds = f"{unit.kind} after {before.kind}"
+        raise ValueError(f"the time column {column!r} must have one type, got {kinds} in {chunk.where(0)}")
+    return unit
+
+
+def in_memory(data: Any, columns: Sequence[str]) -> Chunk:
+    """Columns of a table in memory as one pyarrow table.
+
+    Raises:
+        ValueError: the table has no rows.
+    """
+    chunk = next(read_chunks(data, list(columns), rows=_EVERYTHING), None)
+    if chunk is None:
+        raise ValueError("a table of events must have at least one row, got none")
+    return chunk
+
+
+def _at_once(events: Any, feature: Feature, clock: Clock) -> dict[str, Any]:
+    rows = clock.read(in_memory(events, list(dict.fromkeys([*feature.needed, clock.column]))))
+    if (rows.time[1:] >= rows.time[:-1]).all():
+        return feature.step(rows, once=True)
+    order = np.argsort(rows.time, kind="stable")
+    back = np.empty_like(order)
+    back[order] = np.arange(len(order))
+    ordered = Rows(rows.table.take(order), rows.time[order], rows.bound[order], lambda i: rows.where(int(order[i])))
+    made = feature.step(ordered, once=True)
+    return {k: v[back] if isinstance(v, np.ndarray) else v.take(back) for k, v in made.items()}
+
+
+def _numbered(events: Iterable[Any]) -> Iterator[Chunk]:
+    first = 0
+    for number, one in enumerate(events):
+        chunk = one if isinstance(one, Chunk) else Chunk(one, "", number, first)
+        first += chunk.table.num_rows
+        yield chunk
+
+
+def _streamed(chunks: Iterator[Chunk], feature: Feature, clock: Clock) -> Iterator[Any]:
+    for chunk in chunks:
+        check_columns(chunk.table.column_names, [*feature.needed, clock.column], feature.made)
+        if chunk.table.num_rows:
+            made = feature.step(clock.in_order(clock.read(chunk)), once=False)
+            yield with_columns(chunk.table, made)
+
+
+def _write(tables: Iterator[Any], path: Path) -> Path:
+    """One Parquet file of all tables; it appears under its name when it is complete."""
+    with needs("tables"):
+        import pyarrow.parquet as pq
+    part = path.with_name(f"{path.name}.part")
+    first = next(tables, None)
+    if first is None:
+        raise ValueError("a table of events must have at least one row, got none")
+    try:
+        with pq.ParquetWriter(part, first.schema, compression="zstd") as writer:
+            for table in chain([first], tables):
+                writer.write_table(table)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def with_columns(data: Any, made: Mapping[str, Any]) -> Any:
+    """`data` with further columns, as the kind of table it is."""
+    if hasattr(data, "num_rows"):  # pyarrow
+        import pyarrow as pa
+
+        table = data if isinstance(data, pa.Table) else pa.Table.from_batches([data])
+        for name, values in made.items():
+            table = table.append_column(name, pa.array(values) if isinstance(values, np.ndarray) else values)
+        return table
+    if hasattr(data, "get_column"):
+        import polars as pl
+
+        return data.with_columns(
+            pl.Series(name, values) if isinstance(values, np.ndarray) else pl.Series(name, pl.from_arrow(values))
+            for name, values in made.items()
+        )
+    arrays = {k: v if isinstance(v, np.ndarray) else v.to_numpy(zero_copy_only=False) for k, v in made.items()}
+    return {**data, **arrays} if isinstance(data, Mapping) else data.assign(**arrays)
+
+
+def label_numbers(rows: Rows, name: str, *, binary: bool) -> NDArray[np.float64]:
+    """A column of labels as float64; NaN where there is none.
+
+    Args:
+        rows: the rows.
+        name: the column.
+        binary: labels must lie in [0, 1].
+    """
+    import pyarrow as pa
+
+    column = rows.table.column(name)
+    kind = column.type
+    if pa.types.is_boolean(kind):
+        column = column.cast(pa.int8())
+    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
+        raise ValueError(f"the label column {name!r} must hold numbers, got {kind}")
+    labels: NDArray[np.float64] = column.cast(pa.float64()).to_numpy()
+    if binary and ((labels < 0) | (labels > 1)).any():
+        row = first_of((labels < 0) | (labels > 1))
+        raise ValueError(f"labels must lie in [0, 1], got {labels[row]:g} in column {name!r}, {rows.where(row)}")
+    return labels

@@ -1,0 +1,113 @@
+"""Rows by key and time: codes of keys, and where in the order of time each row finds what was known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .times import NumberArray
+
+__all__ = ["IntArray", "Keys", "Windows", "before_all", "grown", "run_ends", "windows"]
+
+IntArray = NDArray[np.int64]
+
+
+class Keys:
+    """Numbers for the values of some columns together, in the order they come; the same value, the same number."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.columns = tuple(columns)
+        self._codes: dict[Any, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._codes) if self.columns else 1
+
+    def codes(self, table: Any, *, once: bool) -> IntArray:
+        """A number a row; -1 where one of the columns is missing.
+
+        Args:
+            table: a pyarrow table that has the columns.
+            once: no other table will come, so that nothing need be remembered.
+        """
+        if not self.columns:
+            return np.zeros(table.num_rows, np.int64)
+        local, first = _local_codes([table.column(name) for name in self.columns], self.columns)
+        if once and not self._codes:
+            return local
+        values: list[Any] = [table.column(name).take(first).to_pylist() for name in self.columns]
+        distinct = values[0] if len(values) == 1 else list(zip(*values, strict=True))
+        codes = self._codes
+        known = np.fromiter((codes.setdefault(v, len(codes)) for v in distinct), np.int64, len(distinct))
+        return np.append(known, -1)[local]
+
+
+def _local_codes(columns: Sequence[Any], names: Sequence[str]) -> tuple[IntArray, IntArray]:
+    """Numbers of the distinct values of one table, -1 for missing, and a row that has each."""
+    code, missing = np.zeros(len(columns[0]), np.int64), np.zeros(len(columns[0]), bool)
+    for column, name in zip(columns, names, strict=True):
+        one, size = _encoded(column, name)
+        missing |= one < 0
+        _, code = np.unique(code * size + one, return_inverse=True) if len(columns) > 1 else (None, one)
+    code[missing] = -1
+    kept, first, code = np.unique(code, return_index=True, return_inverse=True)
+    skipped = int(len(kept) > 0 and kept[0] < 0)  # missing values come first
+    return code - skipped, first[skipped:]
+
+
+def _encoded(column: Any, name: str) -> tuple[IntArray, int]:
+    """Numbers of the values of one column, -1 for null and NaN, and how many there may be."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), None, column)
+    try:
+        encoded = pa.chunked_array(column).combine_chunks().dictionary_encode()
+    except (pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise ValueError(f"column {name!r} must hold numbers or strings, got {column.type}") from error
+    return encoded.indices.fill_null(-1).to_numpy().astype(np.int64), max(len(encoded.dictionary), 1)
+
+
+class Windows(NamedTuple):
+    """What each query sees: `order[start:stop]`, positions of entries in the order of time."""
+
+    order: IntArray
+    start: IntArray
+    stop: IntArray
+
+
+def windows(code: IntArray, time: NumberArray, query: IntArray, bound: NumberArray) -> Windows:
+    """For each query the entries of its code with a time below its bound.
+
+    Entries of equal code and time stay in the order given. A query of code -1 sees none.
+    """
+    levels, rank = np.unique(time, return_inverse=True)
+    width = len(levels) + 1
+    key = code * width + rank
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    start = np.searchsorted(key, query * width)
+    stop = np.searchsorted(key, query * width + np.searchsorted(levels, bound))
+    return Windows(order, start, stop)
+
+
+def run_ends(code: IntArray, time: NumberArray) -> IntArray:
+    """Where, of entries sorted by code and time, the last one is of each code and time."""
+    return np.flatnonzero(np.append((code[1:] != code[:-1]) | (time[1:] != time[:-1]), True)[: len(code)])
+
+
+def before_all(like: NumberArray) -> float:
+    """The time of what every later row sees."""
+    return -np.inf if like.dtype.kind == "f" else np.iinfo(np.int64).min
+
+
+def grown(array: NDArray[Any], size: int) -> NDArray[Any]:
+    """`array` with at least `size` rows, zeros behind its own."""
+    if len(array) >= size:
+        return array
+    result = np.zeros((max(size, 2 * len(array)), *array.shape[1:]), array.dtype)
+    result[: len(array)] = array
+    return result

@@ -1,0 +1,151 @@
+"""`time_split`: validation rows that are all later than the training rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..tables import Chunk, column_names, read_chunks
+from ..tables.files import is_files
+from .events import in_memory, same_unit
+from .times import NumberArray, Span, Unit, earlier, span_of, time_numbers
+
+__all__ = ["time_split"]
+
+
+def time_split(
+    data: Any, time: str, *, valid_from: Any = None, fraction: float | None = None, gap: Span = 0
+) -> tuple[Any, Any]:
+    """Split a table by time into training and validation rows: no validation row precedes a training row.
+
+    Validation rows are those with a time of at least `valid_from`; training rows those earlier by more than `gap`
+    before it; what lies in the gap is left out. Rows of equal time stay on one side.
+
+    Args:
+        data: a pandas, polars or pyarrow table or a dict of arrays; or the path of a file, a folder, a glob, or a list
+            of these. In any order.
+        time: column of numbers, dates or timestamps, none missing.
+        valid_from: where validation begins: a number, or for timestamps a date, a datetime or ISO text such as
+            "2024-05-01" (in UTC, if the column has a time zone and the value has none).
+        fraction: instead, the share of the rows to validate on, in (0, 1): the latest ones, and all others of the same
+            time as the first of these.
+        gap: a number in the unit of a numeric time column; for timestamps a `timedelta` or text such as "1d".
+
+    Returns:
+        (training, validation): tables of the kind given, rows in the order given. For files two iterators of pyarrow
+        tables that read the files as they go.
+
+    >>> train, valid = time_split({"day": [3, 1, 2, 4], "click": [1, 0, 0, 1]}, "day", valid_from=3, gap=1)
+    >>> train["day"].tolist(), valid["day"].tolist()
+    ([1], [3, 4])
+
+    Raises:
+        ValueError: neither or both of `valid_from` and `fraction`, a time is missing, or a part would be empty.
+    """
+    if (valid_from is None) == (fraction is None):
+        raise ValueError("time_split needs either valid_from or fraction, and not both")
+    if fraction is not None and not 0 < fraction < 1:
+        raise ValueError(f"fraction must lie between 0 and 1, got {fraction!r}")
+    if time not in column_names(data):
+        raise ValueError(f"data must have the time column {time!r}, got only {', '.join(column_names(data))}")
+    files = is_files(data)
+    chunks = read_chunks(data, [time]) if files else [in_memory(data, [time])]
+    times, unit = _all_times(chunks, time)
+    cut = _cut(times, time, unit, valid_from, fraction, gap)
+    parts = cut.masks(times)
+    for part, name in zip(parts, ("training", "validation"), strict=True):
+        if not part.any():
+            raise ValueError(
+                f"the {name} part must have rows, got none: of {len(times)} rows, column {time!r} goes from "
+                f"{_shown(times.min(), unit)} to {_shown(times.max(), unit)}, validation from {_shown(cut.valid, unit)}"
+            )
+    if files:
+        return _filtered(data, time, cut, 0), _filtered(data, time, cut, 1)
+    return _take(data, parts[0]), _take(data, parts[1])
+
+
+class _Cut(NamedTuple):
+    """Training rows have a time below `train`, validation rows one of at least `valid`."""
+
+    train: Any
+    valid: Any
+
+    def masks(self, times: NumberArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        return times < self.train, times >= self.valid
+
+
+def _all_times(chunks: Any, time: str) -> tuple[NumberArray, Unit]:
+    parts, unit = [], None
+    for chunk in chunks:
+        numbers, its = time_numbers(chunk.table.column(time), time, chunk.where)
+        unit = same_unit(unit, its, time, chunk)
+        parts.append(numbers)
+    if unit is None:
+        raise ValueError("a table of events must have at least one row, got none")
+    return np.concatenate(parts), unit
+
+
+def _cut(times: NumberArray, time: str, unit: Unit, valid_from: Any, fraction: float | None, gap: Span) -> _Cut:
+    if fraction is not None:
+        first = len(times) - min(max(round(fraction * len(times)), 1), len(times))
+        valid = np.partition(times, first)[first]
+    else:
+        valid = _position(valid_from, time, unit)
+    span = span_of("gap", gap, time, unit)
+    return _Cut(earlier(np.asarray(valid), span)[()], valid)
+
+
+def _position(value: Any, time: str, unit: Unit) -> Any:
+    """`valid_from` as a number of the time column."""
+    if not unit.step:
+        try:
+            number = Decimal(str(value))
+            return np.int64(math.ceil(number)) if unit.whole else np.float64(value)
+        except (ArithmeticError, TypeError, ValueError) as error:
+            kind = f"as {time!r} holds {unit.kind}"
+            raise ValueError(f"valid_from must be a finite number, {kind}, got {value!r}") from error
+    return _instant(value, time, unit)
+
+
+def _instant(value: Any, time: str, unit: Unit) -> np.int64:
+    """A date or time in the steps of the column, rounded up."""
+    wrong = f"valid_from must be a date, a datetime or ISO text, as {time!r} holds {unit.kind}, got {value!r}"
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip().replace("Z", "+00:00"))
+        except ValueError as error:
+            raise ValueError(wrong) from error
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        value = (value - value.utcoffset()).replace(tzinfo=None)  # type: ignore[operator]  # aware: an offset
+    if not isinstance(value, (date, np.datetime64)):
+        raise ValueError(wrong)
+    exact = np.datetime64(value)
+    steps = exact.astype(f"datetime64[{unit.step}]")
+    return np.int64(steps.astype(np.int64) + int(steps < exact))
+
+
+def _shown(value: Any, unit: Unit) -> str:
+    return str(np.asarray(value).astype(f"datetime64[{unit.step}]")) if unit.step else str(value)
+
+
+def _take(data: Any, mask: NDArray[np.bool_]) -> Any:
+    if hasattr(data, "num_rows") or hasattr(data, "get_column"):  # pyarrow, polars
+        return data.filter(mask)
+    if hasattr(data, "iloc"):
+        return data[mask]
+    return {name: np.asarray(values)[mask] for name, values in data.items()}
+
+
+def _filtered(data: Any, time: str, cut: _Cut, part: int) -> Iterator[Any]:
+    chunk: Chunk
+    for chunk in read_chunks(data):
+        times, _ = time_numbers(chunk.table.column(time), time, chunk.where)
+        mask = cut.masks(times)[part]
+        if mask.any():
+            yield chunk.table.filter(mask)
