@@ -105,6 +105,8 @@ def _guess(name: str, array: Any, columns: list[str]) -> Guess:
         return None, f"{array.type} is of no kind"
     distinct = coded(given, name).values
     different = len(distinct) - distinct.null_count
+    if not different:
+        return None, "only missing values, such as empty strings"
     if different < 2 and len(given) == len(array):
         return None, "the same value in every row"
     if types.is_integer(array.type) or types.is_floating(array.type) or types.is_decimal(array.type):
@@ -150,8 +152,6 @@ def _of_text(name: str, given: Any, distinct: Any, columns: list[str]) -> Guess 
     import pyarrow.compute as pc
 
     strings = distinct.drop_null()
-    if not len(strings):
-        return None, "only empty strings"
     try:
         numbers = pc.utf8_trim_whitespace(strings).cast("float64").to_numpy()
         if (numbers != np.trunc(numbers)).any():
@@ -168,7 +168,7 @@ def _of_text(name: str, given: Any, distinct: Any, columns: list[str]) -> Guess 
         flat, sizes = flat_of(strings, name, separator)
         several = float((sizes > 1).mean())
         elements = len(flat.unique())
-        repeated = elements <= len(strings) if separator == "|" else 2 * elements <= len(strings)
+        repeated = separator == "|" or 2 * elements <= len(strings)
         if several >= 0.2 and repeated:
             return _of_lists(name, given, separator, columns)
     return None

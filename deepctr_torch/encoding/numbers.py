@@ -78,7 +78,7 @@ class NumericFeature:
             return
         m = self.moments
         low, high = (m.low, m.high) if m.count else (0.0, 0.0)
-        self.numbers = {"count": m.count, "mean": m.mean, "std": m.std, "low": low, "high": high}
+        self.numbers = {"count": float(m.count), "mean": m.mean, "std": m.std, "low": low, "high": high}
         if self.bucketed:
             self.bounds = self.histogram.bounds(self.kind.bins)
         if self.kind.indicator is None:
@@ -109,11 +109,12 @@ class NumericFeature:
         if infinite.any():
             z = np.where(infinite, np.where(x > 0, n["high"], n["low"]), z)
         z = np.where(missing, n["mean"], z)
-        if scaling == "standard":
-            z = (z - n["mean"]) / (n["std"] or 1.0)
-        elif scaling == "minmax":
-            width = n["high"] / 2 - n["low"] / 2  # halves: the width of all numbers is infinite
-            z = np.clip((z / 2 - n["low"] / 2) / (width or 1.0), 0.0, 1.0)
+        with np.errstate(over="ignore"):  # what becomes infinite is cut off
+            if scaling == "standard":
+                z = (z - n["mean"]) / (n["std"] or 1.0)
+            elif scaling == "minmax":
+                width = n["high"] / 2 - n["low"] / 2  # halves: the width of all numbers is infinite
+                z = np.clip((z / 2 - n["low"] / 2) / width, 0.0, 1.0) if width else np.zeros_like(z)
         return np.clip(z, -_FLOAT32, _FLOAT32).astype(np.float32)
 
     def blank(self, rows: int) -> dict[str, Array]:

@@ -92,16 +92,20 @@ def restore(
     directory: str | PathLike[str],
 ) -> int:
     """Give features and tables what they learned; how many rows they learned from."""
-    for name, table in tables.items():
-        saved = description["tables"].get(name)
-        if saved is None:
-            raise ValueError(f"{directory} must hold the table of {name!r}, got those of {list(description['tables'])}")
-        table.first_rows = int(saved["first_rows"])
-        table.lookup = _load_table(saved, name, Path(directory))
-        table.lookup.prepare()
-    for feature in description["features"]:
-        parts[str(feature["name"])].restore(feature["learned"])
-    return int(description["rows"])
+    try:
+        for name, table in tables.items():
+            if name not in description["tables"]:
+                there = list(description["tables"])
+                raise ValueError(f"{directory} must hold the table of {name!r}, got those of {there}")
+            saved = description["tables"][name]
+            table.first_rows = int(saved["first_rows"])
+            table.lookup = _load_table(saved, name, Path(directory))
+            table.lookup.prepare()
+        for feature in description["features"]:
+            parts[str(feature["name"])].restore(feature["learned"])
+        return int(description["rows"])
+    except KeyError as error:
+        raise ValueError(f"{Path(directory) / 'encoder.json'} must be whole, but lacks {error}") from error
 
 
 def _load_table(saved: Mapping[str, Any], name: str, directory: Path) -> Vocabulary | Hashed:

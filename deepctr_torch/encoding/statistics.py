@@ -80,7 +80,7 @@ class Moments:
 
     @property
     def std(self) -> float:
-        """Of the population; 0 where the numbers are equal but for rounding."""
+        """Of the population; 0 where the numbers are equal but for rounding (each square is rounded once)."""
         if not self.count:
             return 0.0
         square = self.squares.value / self.count

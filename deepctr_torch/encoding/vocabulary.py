@@ -144,8 +144,6 @@ class Vocabulary:
             values = _cast(table["value"].combine_chunks(), kind, self.kind)
             part = pa.table({"value": values, "count": table["count"]})
             parts.append(part.filter(values.is_valid()))
-        if not parts:
-            return
         old, new = self.table.slice(0, self.size), _summed([self.table, *parts])
         at = pc.index_in(old["value"], new["value"].combine_chunks()).combine_chunks()
         fresh = np.ones(new.num_rows, bool)

@@ -101,7 +101,7 @@ def _type_of(values: Any) -> Any:
     """
     import pyarrow as pa
 
-    if str(getattr(values, "dtype", "object")) != "object":
+    if str(getattr(values, "dtype", "object")) != "object" or isinstance(values, (pa.Array, pa.ChunkedArray)):
         return None
     objects = _objects(values)
     if str in set(map(type, objects)):
@@ -120,6 +120,8 @@ def _objects(values: Any) -> Any:
 def _array(name: str, values: Any, kind: Any) -> Any:
     import pyarrow as pa
 
+    if isinstance(values, (pa.Array, pa.ChunkedArray)):
+        return values
     if getattr(values, "ndim", 1) == 2:
         flat = pa.array(np.ascontiguousarray(values).reshape(-1), from_pandas=True)
         return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])

@@ -55,6 +55,8 @@ def test_arrays_tensors_lists_categoricals_and_times_are_columns() -> None:
         {"tensor": 2, "matrix": [4, 5], "half": 2, "lists": None, "unicode": "c", "nan": float("inf"), "objects": None,
          "category": "u", "series": "2"},
     ]  # fmt: skip
+    arrow = {"a": pa.array([1, None, 3]), "b": pa.chunked_array([["x"], [None, "y"]])}
+    assert rows_of(arrow, rows=2) == [{"a": 1, "b": "x"}, {"a": None, "b": None}, {"a": 3, "b": "y"}]
     polars = pl.DataFrame({"c": ["a", None]}, schema={"c": pl.Categorical})
     assert rows_of(polars) == [{"c": "a"}, {"c": None}]
 

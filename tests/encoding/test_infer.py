@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from deepctr_torch.datasets import make_criteo_like
+from deepctr_torch.encoding import (
+    Categorical,
+    Dense,
+    FeatureEncoder,
+    Kind,
+    MultiValue,
+    Numeric,
+    Sequence,
+    Timestamp,
+)
+
+
+def of(values: Any, name: str = "x", **others: Any) -> Kind | str:
+    """The kind inferred for a column, or why it was left out."""
+    encoder = FeatureEncoder.infer({name: values, "click": [0.5] * len(values), **others})
+    return encoder.features.get(name) or next(r["why"] for r in encoder.explain() if r["feature"] == name)
+
+
+@pytest.fixture(autouse=True)
+def _a_second_feature(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An encoder needs a feature; here one may be left out."""
+    monkeypatch.setattr("deepctr_torch.encoding.building._check", lambda features: None)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["a", "b", "a"], Categorical()),
+        ([True, False], Categorical()),
+        ([1, 2, 3], Categorical()),
+        (list(range(11)), Numeric()),
+        ([0.5, 1.5], Numeric()),
+        (["0.5", "", "1e3"], Numeric()),
+        ([str(i) for i in range(20)], Numeric()),
+        (["1", "2"], Categorical()),
+        ([0.0, None, 1.0], Categorical()),
+        (np.array(["2020-01-01", "2021-01-01"], "datetime64[s]"), Timestamp()),
+        (["2020-01-01 10:00", "2020-01-02T11:00Z"], Timestamp()),
+        (["a|b", "b", "c|a"], MultiValue(separator="|")),
+        (["Heat (1995)", "Toy Story, The"], Categorical()),
+        ([["a"], ["b", "a"], None], MultiValue()),
+        ([[0.5, 1.0], [0.1, 0.2]], Dense()),
+        ([[0.5], [0.1, 0.2]], "lists of numbers of different lengths"),
+        ([None, None], "no value in the first 2 rows"),
+        ([7, 7], "the same value in every row"),
+        ([7, None], Categorical()),
+        (["", ""], "only missing values, such as empty strings"),
+        ([float("inf"), float("-inf")], "no finite number"),
+        ([f"row {i}" for i in range(1000)], "another value in every row: it names the row"),
+        ([f"row {i % 500}" for i in range(1000)], Categorical(min_count=2)),
+    ],
+)
+def test_kinds_by_value(values: Any, kind: Kind | str) -> None:
+    assert of(values) == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "kind"),
+    [
+        ("user_id", list(range(100)), Categorical()),
+        ("itemId", list(range(100)), Categorical()),
+        ("C14", list(range(100)), Categorical()),
+        ("user_id", list(range(1000)), "another value in every row: it names the row"),
+        ("zip", [str(10_000 + i) for i in range(20)], Categorical()),
+        ("timestamp", [1_600_000_000, 1_600_000_060], Timestamp()),
+        ("created_at", [1_600_000_000_000, 1_600_000_000_060], Timestamp(unit="ms")),
+        ("time_spent", list(range(100)), Numeric()),
+        ("hist", [["a"], ["b"]], Sequence()),
+        ("last_items", ["1 2 3", "2 1", "3 1 2", "1 3", "2 3"] * 2, Categorical()),
+    ],
+)
+def test_kinds_by_name(name: str, values: Any, kind: Kind | str) -> None:
+    assert of(values, name) == kind
+
+
+def test_a_history_of_another_column() -> None:
+    item = ["a", "b"]
+    assert of([["a"], ["b"]], "hist_item", item=item) == Sequence(vocabulary_of="item")
+    assert of([["a"], ["b"]], "item_history", item=item) == Sequence(vocabulary_of="item")
+    assert of(["a|b|c", "b|a|a"], "hist_item", item=item) == Sequence(separator="|", vocabulary_of="item")
+    assert of([["a"], ["b"]], "hist_item", item=[0.5, 1.5]) == Sequence()
+
+
+def test_labels_are_left_out_and_everything_is_explained(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"click": [0, 1, 0], "row": [1, 2, 3], "city": ["a", "b", "a"], "price": [0.5, 1.0, None]})
+    frame.write_csv(tmp_path / "a.csv")
+    for data in (frame, tmp_path / "a.csv"):
+        encoder = FeatureEncoder.infer(data, label="click", exclude=["row"])
+        assert encoder.features == {"city": Categorical(), "price": Numeric()}
+        assert encoder.explain() == [
+            {"feature": "city", "kind": "Categorical", "why": "2 different values"},
+            {"feature": "price", "kind": "Numeric", "why": "numbers with fractions"},
+            {"feature": "click", "kind": "left out", "why": "the label"},
+            {"feature": "row", "kind": "left out", "why": "excluded"},
+        ]
+        assert not encoder.fitted
+        assert encoder.fit(data).transform(data)["city"].tolist() == [2, 3, 2]
+    with pytest.raises(ValueError, match="unknown column 'clik': did you mean 'click'"):
+        FeatureEncoder.infer(frame, label=["clik"])
+    with pytest.raises(ValueError, match="at least one row, got none"):
+        FeatureEncoder.infer(frame.clear())
+
+
+def test_only_the_beginning_is_looked_at() -> None:
+    data = {"x": [1.5] + [2.0] * 9, "y": [1] * 5 + [2] * 5}
+    encoder = FeatureEncoder.infer(data, rows=5)
+    assert [row["why"] for row in encoder.explain()] == ["numbers with fractions", "the same value in every row"]
+
+
+def test_rows_like_those_of_criteo() -> None:
+    data = make_criteo_like(2000, vocabulary=5000)
+    features = FeatureEncoder.infer(data.x).features
+    assert all(type(kind) is (Numeric if name[0] == "I" else Categorical) for name, kind in features.items())
