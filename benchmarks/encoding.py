@@ -2,16 +2,17 @@
 
     python benchmarks/encoding.py [--rows 2000000] [--repeat 3] [--out benchmarks/results]
 
-Rows of `make_criteo_like` are made raw: 26 categorical columns, 20 of hexadecimal strings and 6 of integers, and 13 numbers, all
-with gaps. Each side is a process of its own that reads the table, waits, and does its work; from outside its resident
-memory is sampled. What counts is the time of the work, and the peak over what the process held before it: the frame for
-the sides that start from one. The baseline is what the examples of the original do: fillna, LabelEncoder column by
-column, MinMaxScaler, a dict of columns. Files are read as they are by the sides that start from files.
+Rows of `make_criteo_like` are made raw: 26 categorical columns, 20 of hexadecimal strings and 6 of integers, and 13
+numbers, with gaps. Each side is a process of its own that reads the table, waits, and does its work; its resident
+memory is sampled from outside. What counts is the time of the work, and the peak over what the process held before it:
+the frame, for the sides that start from one. The baseline is what the examples of the original do: fillna, LabelEncoder
+column by column, MinMaxScaler, a dict of columns. Files are read as they are by the sides that start from files.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import platform
@@ -44,7 +45,9 @@ def make_raw(rows: int, folder: Path) -> None:
     random = np.random.default_rng(0)
     columns: dict[str, Any] = {"label": data.y.astype(np.int64)}
     for i, name in enumerate(NUMBERS):
-        heavy = np.floor(np.exp(1.5 * data.x[name].astype(np.float64) + 2 + i % 4))  # counts with a long tail, as Criteo's
+        heavy = np.floor(
+            np.exp(1.5 * data.x[name].astype(np.float64) + 2 + i % 4)
+        )  # counts with a long tail, as Criteo's
         columns[name] = pa.array(heavy, mask=random.random(rows) < 0.02 * i)
     for i, name in enumerate(CATEGORIES):
         size = data.vocabulary_sizes[name]
@@ -78,18 +81,15 @@ def encoder(data: Any) -> dict[str, Any]:
 
     kinds: dict[str, Any] = {name: Numeric("minmax", indicator=False) for name in NUMBERS}
     kinds.update({name: Categorical() for name in CATEGORIES})
-    return FeatureEncoder(kinds).fit(data).transform(data)
+    return FeatureEncoder(kinds).fit_transform(data)
 
 
 def work(side: str, folder: Path) -> None:
     """One side, in a process of its own: prints when the work began and ended, and a few numbers about its result."""
     import pandas as pd
-    import pyarrow.csv
-    import pyarrow.parquet
-    import sklearn.preprocessing  # noqa: F401  # loaded before the clock starts
 
-    import deepctr_torch.encoding
-
+    for module in ("pyarrow.csv", "pyarrow.parquet", "polars", "sklearn.preprocessing", "deepctr_torch.encoding"):
+        importlib.import_module(module)  # before the clock starts
     library, source = side.split(", ")
     data: Any = folder / {"frame": "raw.parquet", "Parquet": "raw.parquet", "CSV": "raw.csv"}[source]
     if source == "frame":
@@ -139,8 +139,8 @@ def report(results: dict[str, Any]) -> str:
     """The results as Markdown."""
     base = results["sides"][SIDES[0]]
     lines = [
-        f"{results['rows']:,} rows of 26 raw categories and 13 numbers; {results['machine']}. Median of {results['repeat']} run(s), each a "
-        "process of its own; memory is the peak over what the process held before.",
+        f"{results['rows']:,} rows of 26 raw categories and 13 numbers; {results['machine']}. Median of "
+        f"{results['repeat']} run(s), each a process of its own; memory is the peak over what the process held before.",
         "",
         "| | seconds | (all runs) | times faster | additional MB | share of the baseline's |",
         "| --- | ---: | --- | ---: | ---: | ---: |",

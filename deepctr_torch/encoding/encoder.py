@@ -10,16 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ..features import FeatureColumn
-from ..hashing import hash_values
 from ..registry import suggest
-from ..tables import Chunk, read_chunks
+from ..tables import Chunk, is_files, read_chunks
 from . import saving
 from .building import build
-from .chunks import checked, in_order, is_text, located
-from .feature import Context, Dimension
+from .chunks import checked
+from .feature import Dimension
 from .ids import IdFeature
 from .kinds import Kind
 from .numbers import NumericFeature
+from .passes import Memo, encode, encode_one, learn
 from .report import Report, describe
 from .vectors import by_value
 from .vocabulary import Vocabulary
@@ -104,9 +104,23 @@ class FeatureEncoder:
         Raises:
             ValueError: no rows, a missing column, or a value that does not fit; names column, row and file.
         """
+        return self._restart()._learn(data, threads, options)
+
+    def fit_transform(
+        self, data: Any, *, training: bool = False, seed: int = 0, threads: int | None = None, **options: Any
+    ) -> dict[str, Array]:
+        """`fit`, then `transform` of the same data, with less work for tables in memory."""
+        if is_files(data):
+            fitted = self.fit(data, threads=threads, **options)
+            return fitted.transform(data, training=training, seed=seed, threads=threads, **options)
+        memos: list[Memo] = []
+        self._restart()._learn(data, threads, options, memos)
+        return encode(self._parts, self.read(data, **options), training, seed, threads, memos)
+
+    def _restart(self) -> FeatureEncoder:
         self.rows = 0
         self._tables, self._parts = build(self.features)
-        return self._learn(data, threads, options)
+        return self
 
     def update(self, data: Any, *, threads: int | None = None, **options: Any) -> FeatureEncoder:
         """Learn values that are new, and leave everything else as it is: no value changes its row.
@@ -130,25 +144,10 @@ class FeatureEncoder:
             copy._parts[name].restore(part.state())
         return copy
 
-    def _learn(self, data: Any, threads: int | None, options: Mapping[str, Any]) -> FeatureEncoder:
-        parts = list(self._parts.values())
-
-        def count(chunk: Chunk) -> list[Any]:
-            context = Context(text=is_text(chunk))
-            return [located(part.partial, chunk, context) for part in parts]
-
-        rows = 0
-        for chunk, counted in in_order(count, self.read(data, **options), threads):
-            rows += chunk.table.num_rows
-            for part, partial in zip(parts, counted, strict=True):
-                part.add(partial)
-        if not rows:
-            raise ValueError("data to learn from must have at least one row, got none")
-        for table in self._tables.values():
-            table.finish()
-        for part in parts:
-            part.finish()
-        self.rows += rows
+    def _learn(
+        self, data: Any, threads: int | None, options: Mapping[str, Any], memos: list[Memo] | None = None
+    ) -> FeatureEncoder:
+        self.rows += learn(self._parts, self._tables, self.read(data, **options), threads, memos)
         return self
 
     def transform(
@@ -164,34 +163,13 @@ class FeatureEncoder:
             options: `header`, `null` of `read_chunks`.
         """
         self._check_fitted()
-        pieces: dict[str, list[Array]] = {name: [] for name in self.outputs}
-
-        def encode(chunk: Chunk) -> dict[str, Array]:
-            return self.encode_chunk(chunk, training=training, seed=seed)
-
-        for _, encoded in in_order(encode, self.read(data, training, **options), threads):
-            for name, values in encoded.items():
-                pieces[name].append(values)
-        if not pieces or not next(iter(pieces.values())):
-            return {name: values for part in self._parts.values() for name, values in part.blank(0).items()}
-        return {name: np.concatenate(pieces.pop(name)) for name in list(pieces)}
+        return encode(self._parts, self.read(data, training, **options), training, seed, threads)
 
     def encode_chunk(self, chunk: Any, *, training: bool = False, seed: int = 0) -> dict[str, Array]:
         """`transform` of one chunk of `read`, or of a pyarrow table."""
         self._check_fitted()
         where = checked(chunk, self.inputs if training else self.serving_inputs)
-        key = None
-        if training:
-            file = where.file.replace("\\", "/").rpartition("/")[2]  # the same rows elsewhere are dropped alike
-            key = int(hash_values([seed])[0] ^ hash_values([file])[0])
-        context = Context(is_text(where), key, where.first_row)
-        out: dict[str, Array] = {}
-        for part in self._parts.values():
-            if part.kind.train_only and not training:
-                out.update(part.blank(where.table.num_rows))
-            else:
-                out.update(located(part.encode, where, context))
-        return out
+        return encode_one(self._parts, where, training, seed)
 
     def feature_columns(self, embedding_dim: Dimension = 4) -> list[FeatureColumn]:
         """The columns of any model, in the order of the features.

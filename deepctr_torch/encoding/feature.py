@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ..features import FeatureColumn
 from ..hashing import hash_values
 from .kinds import Kind
+from .values import Coded
 
 __all__ = ["Context", "Dimension", "Feature", "auto_dimension", "dimension_of", "dropped"]
 
@@ -25,11 +26,13 @@ class Context(NamedTuple):
         text: they are of a text file, where integers and strings look alike.
         key: what dropout is drawn from, with row and feature; None for none.
         first_row: number of the first row.
+        memo: raw column -> what `coded` made of it, for a chunk that is read once more.
     """
 
     text: bool = False
     key: int | None = None
     first_row: int = 0
+    memo: dict[str, Coded] | None = None
 
 
 class Feature(Protocol):

@@ -80,7 +80,7 @@ class IdFeature:
         return (self.name,)
 
     def _coded(self, table: Any, context: Context) -> Coded:
-        parts = [coded(one_array(table[column]), column, context.text) for column in self.raw]
+        parts = [_remembered(table, column, context) for column in self.raw]
         return crossed(parts) if isinstance(self.kind, Cross) else parts[0]
 
     def partial(self, table: Any, context: Context) -> tuple[int, int, int, Any]:
@@ -148,3 +148,14 @@ class IdFeature:
     def restore(self, state: Mapping[str, Any]) -> None:
         self.rows, self.missing = int(state["rows"]), int(state["missing"])
         self.elements, self.rare = int(state["elements"]), int(state["rare"])
+
+
+def _remembered(table: Any, name: str, context: Context) -> Coded:
+    """A raw column, taken from what the context remembers or put there."""
+    if context.memo is not None and name in context.memo:
+        return context.memo[name]
+    column = coded(one_array(table[name]), name, context.text)
+    if context.memo is not None:
+        small = np.min_scalar_type(len(column.values))
+        context.memo[name] = column._replace(codes=column.codes.astype(small))
+    return column

@@ -33,7 +33,7 @@ class Coded(NamedTuple):
     Attributes:
         values: an arrow array of int64 or large_string; null is missing.
         kind: "int", "string", or "text": strings that may be integers, since a text file does not tell them apart.
-        codes: int64 [N]; len(values) is missing.
+        codes: int32 [N]; len(values) is missing.
     """
 
     values: Any
@@ -66,7 +66,7 @@ def coded(array: Any, name: str, text: bool = False) -> Coded:
             f"{name!r} must hold one value a row, got {array.type}: declare a Sequence, MultiValue or Dense"
         )
     if pa.types.is_null(array.type):
-        return Coded(pa.array([], pa.int64()), "int", np.zeros(len(array), np.int64))
+        return Coded(pa.array([], pa.int64()), "int", np.zeros(len(array), np.int32))
     encoded = array.dictionary_encode()
     values, kind = _canonical(encoded.dictionary, name, text)
     return Coded(values, kind, _codes(encoded))
@@ -76,7 +76,7 @@ def _codes(encoded: Any) -> Array:
     indices, size = encoded.indices, len(encoded.dictionary)
     if indices.null_count:
         indices = indices.fill_null(size)
-    codes: Array = indices.to_numpy().astype(np.int64)
+    codes: Array = indices.to_numpy()
     return codes
 
 
@@ -144,20 +144,23 @@ def to_strings(values: Any) -> Any:
     return values.cast(pa.large_string())
 
 
+def _buffers(strings: Any) -> tuple[Array, Array]:
+    """The bytes of an arrow array of strings, and where each begins in them, int64 [N + 1]."""
+    if not len(strings):
+        return np.empty(0, np.uint8), np.zeros(1, np.int64)
+    wide = "large" in str(strings.type)
+    _, where, data = strings.buffers()
+    start = strings.offset
+    offsets = np.frombuffer(where, np.int64 if wide else np.int32)[start : start + len(strings) + 1].astype(np.int64)
+    first, last = int(offsets[0]), int(offsets[-1])
+    return (np.frombuffer(data, np.uint8)[first:last] if last > first else np.empty(0, np.uint8)), offsets - first
+
+
 def hash_arrow(values: Any) -> npt.NDArray[np.uint64]:
     """`hash_values` of the elements of a large_string array; those of null are of the empty string."""
     import pyarrow.compute as pc
 
-    filled = pc.fill_null(values, "") if values.null_count else values
-    buffers = filled.buffers()
-    offsets = (
-        np.frombuffer(buffers[1], np.int64)[filled.offset : filled.offset + len(filled) + 1] if len(filled) else None
-    )
-    if offsets is None:
-        return np.empty(0, np.uint64)
-    first, last = int(offsets[0]), int(offsets[-1])
-    data = np.frombuffer(buffers[2], np.uint8)[first:last] if last > first else np.empty(0, np.uint8)
-    return hash_utf8(data, offsets - first)
+    return hash_utf8(*_buffers(pc.fill_null(values, "") if values.null_count else values))
 
 
 def crossed(parts: list[Coded]) -> Coded:
@@ -170,7 +173,7 @@ def crossed(parts: list[Coded]) -> Coded:
     for part in parts[1:]:
         missing |= _missing(part)
         size = len(part.values) + 1
-        pair = pa.array(codes * size + part.codes).dictionary_encode()
+        pair = pa.array(codes.astype(np.int64) * size + part.codes).dictionary_encode()
         left, right = np.divmod(pair.dictionary.to_numpy(), size)
         right_strings = _plain_text(part)
         strings = pc.binary_join_element_wise(
@@ -178,7 +181,7 @@ def crossed(parts: list[Coded]) -> Coded:
             right_strings.take(pa.array(right, mask=right >= len(right_strings))),
             pa.scalar("\x1f", pa.large_string()),
         )
-        codes = pair.indices.to_numpy().astype(np.int64)
+        codes = pair.indices.to_numpy()
     return Coded(strings, "string", np.where(missing, len(strings), codes))
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hashing import hash_values
-from .values import Coded, hash_arrow, to_integers, to_strings
+from .index import Index
+from .values import Coded, hash_arrow, one_array, to_integers, to_strings
 
 __all__ = ["FIRST", "MISSING", "UNSEEN", "Counter", "Hashed", "Vocabulary"]
 
@@ -62,8 +63,10 @@ def _summed(tables: Iterable[Any]) -> Any:
     import pyarrow as pa
 
     whole = pa.concat_tables(tables)
-    grouped = whole.group_by("value", use_threads=False).aggregate([("count", "sum")])
-    return pa.table({"value": grouped["value"].combine_chunks(), "count": grouped["count_sum"].combine_chunks()})
+    encoded = one_array(whole["value"]).dictionary_encode()
+    counts = np.zeros(len(encoded.dictionary), np.int64)
+    np.add.at(counts, encoded.indices.to_numpy(), whole["count"].to_numpy())
+    return pa.table({"value": encoded.dictionary, "count": counts})
 
 
 def _settled(tables: dict[str, Any]) -> tuple[str, Any]:
@@ -83,7 +86,7 @@ def _settled(tables: dict[str, Any]) -> tuple[str, Any]:
     parts = [
         pa.table({"value": c if only else to_strings(c), "count": counts[kind]}) for kind, c in columns.items()
     ] or [pa.table({"value": pa.array([], pa.int64()), "count": pa.array([], pa.int64())})]
-    return "int" if only else "string", _summed(parts)
+    return "int" if only else "string", _summed(parts) if len(parts) > 1 or "text" in tables else parts[0]
 
 
 def _cast(values: Any, kind: str, to: str) -> Any:
@@ -106,7 +109,7 @@ class Vocabulary:
 
     def __init__(self, kind: str, table: Any, size: int) -> None:
         self.kind, self.table, self.size = kind, table, size
-        self._index: tuple[Any, Array, Array] | None = None
+        self._index: Index | None = None
 
     @classmethod
     def learn(cls, counters: Iterable[Counter], min_count: int, max_vocabulary: int | None) -> Vocabulary:
@@ -155,13 +158,10 @@ class Vocabulary:
         self.size += _frequent(rest, min_count, room)
         self._index = None
 
-    def prepare(self) -> tuple[Any, Array, Array]:
-        """The index of `lookup`: values, their sorted keys, and the value of each. Built once, before threads ask."""
+    def prepare(self) -> Index:
+        """The index of `lookup`, built once, before threads ask."""
         if self._index is None:
-            values = self.values
-            keys = values.to_numpy() if self.kind == "int" else hash_arrow(values)
-            order = np.argsort(keys, kind="stable")
-            self._index = values, keys[order], order
+            self._index = Index(self.values)
         return self._index
 
     def lookup(self, column: Coded) -> Array:
@@ -173,27 +173,8 @@ class Vocabulary:
         there = np.flatnonzero(needles.is_valid().to_numpy(zero_copy_only=False))
         if self.size and len(there):
             needles = needles.drop_null() if needles.null_count else needles
-            out[there] = self._find(needles)
+            out[there] = self.prepare().find(needles) + FIRST
         return out
-
-    def _find(self, needles: Any) -> Array:
-        """Rows of values of the vocabulary's type."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        values, keys, order = self.prepare()
-        wanted = needles.to_numpy() if self.kind == "int" else hash_arrow(needles)
-        at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        hit = keys[at] == wanted
-        rows = np.where(hit, order[at] + FIRST, UNSEEN)
-        if self.kind == "string" and hit.any():  # two strings may have one hash
-            found = np.flatnonzero(hit)
-            same = pc.equal(values.take(pa.array(order[at[found]])), needles.take(pa.array(found)))
-            wrong = found[~same.to_numpy(zero_copy_only=False)]
-            if len(wrong):
-                exact = pc.index_in(needles.take(pa.array(wrong)), values)
-                rows[wrong] = pc.fill_null(exact, UNSEEN - FIRST).to_numpy() + FIRST
-        return rows
 
     def save(self, path: Path) -> None:
         """Write values and counts as an Arrow file."""
@@ -233,13 +214,12 @@ def _one_chunk(table: Any) -> Any:
 
 
 def _together(counters: Iterable[Counter]) -> dict[str, Any]:
-    import pyarrow as pa
-
+    """Kind -> table of value and count, each value once, of several counters."""
     parts: dict[str, list[Any]] = {}
     for counter in counters:
         for kind, table in counter.tables().items():
             parts.setdefault(kind, []).append(table)
-    return {kind: pa.concat_tables(tables) for kind, tables in parts.items()}
+    return {kind: _summed(tables) if len(tables) > 1 else tables[0] for kind, tables in parts.items()}
 
 
 def _by_frequency(table: Any) -> Any:

@@ -125,6 +125,13 @@ def test_what_is_learned_depends_on_the_rows_alone(rows: list[Any], size: int, t
 
 
 @settings(max_examples=25)
+@given(ROWS, st.booleans())
+def test_fit_transform_is_fit_and_transform(table: pa.Table, training: bool) -> None:
+    found = FeatureEncoder(FEATURES).fit_transform(table, training=training, seed=3)
+    assert_equal(found, FeatureEncoder(FEATURES).fit(table).transform(table, training=training, seed=3))
+
+
+@settings(max_examples=25)
 @given(ROWS, ROWS)
 def test_an_update_never_renumbers(training: pa.Table, later: pa.Table) -> None:
     encoder = FeatureEncoder(FEATURES).fit(training)

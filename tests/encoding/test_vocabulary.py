@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 
+from deepctr_torch.encoding import index
 from deepctr_torch.encoding import vocabulary as module
 from deepctr_torch.encoding.values import coded
 from deepctr_torch.encoding.vocabulary import Counter, Hashed, Vocabulary
@@ -99,7 +100,7 @@ def test_an_update_with_values_of_another_type() -> None:
 
 
 def test_strings_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "hash_arrow", lambda values: np.zeros(len(values), np.uint64))
+    monkeypatch.setattr(index, "_keys", lambda values: np.zeros(len(values), np.uint64))
     vocabulary = learned(["a", "b", "b"])
     assert rows(vocabulary, ["a", "b", "c", None]) == [3, 2, 1, 0]
 
