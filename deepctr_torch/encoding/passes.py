@@ -47,11 +47,14 @@ def learn(
             part.add(partial)
     if not rows:
         raise ValueError("data to learn from must have at least one row, got none")
-    for table in tables.values():
-        table.finish()
-    for part in parts.values():
-        part.finish()
+    for learner in (tables, parts):  # features after the tables they look values up in
+        for _ in in_order(_finish, learner.values(), threads):
+            pass
     return rows
+
+
+def _finish(learner: Table | Feature) -> None:
+    learner.finish()
 
 
 def encode(
