@@ -164,7 +164,7 @@ class DenseFeature:
     def __init__(self, name: str, kind: Dense) -> None:
         self.name, self.kind = name, kind
         self.rows = self.missing = 0
-        self.dimension = kind.dimension or 0
+        self.dimension = self.settled = kind.dimension or 0
 
     @property
     def raw(self) -> tuple[str, ...]:
@@ -186,7 +186,7 @@ class DenseFeature:
         return numbers_of(flat, column), sizes, wanted
 
     def partial(self, table: Any, context: Context) -> tuple[int, int, int]:
-        _, sizes, found = self._read(table, self.dimension)
+        _, sizes, found = self._read(table, self.settled)
         return len(sizes), int((sizes == 0).sum()), found
 
     def add(self, partial: tuple[int, int, int]) -> None:
@@ -200,7 +200,7 @@ class DenseFeature:
         self.dimension = self.dimension or found
 
     def finish(self) -> None:
-        self.dimension = self.dimension or 1
+        self.dimension = self.settled = self.dimension or 1
 
     def encode(self, table: Any, context: Context) -> dict[str, Array]:
         numbers, sizes, _ = self._read(table, self.dimension)
@@ -224,4 +224,4 @@ class DenseFeature:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.rows, self.missing = int(state["rows"]), int(state["missing"])
-        self.dimension = int(state["dimension"])
+        self.dimension = self.settled = int(state["dimension"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -44,13 +44,17 @@ def learn(
         if memos is not None and memo is not None:
             memos.append(memo)
         for part, partial in zip(parts.values(), counted, strict=True):
-            part.add(partial)
+            located(_add(part, partial), chunk, Context())
     if not rows:
         raise ValueError("data to learn from must have at least one row, got none")
     for learner in (tables, parts):  # features after the tables they look values up in
         for _ in in_order(_finish, learner.values(), threads):
             pass
     return rows
+
+
+def _add(part: Feature, partial: Any) -> Callable[[Any, Context], None]:
+    return lambda table, context: part.add(partial)
 
 
 def _finish(learner: Table | Feature) -> None:
