@@ -194,9 +194,8 @@ class DenseFeature:
         self.rows += rows
         self.missing += missing
         if self.dimension and found and found != self.dimension:
-            raise ValueError(
-                f"{self.raw[0]!r} must hold {self.dimension} number(s) in every row, got {found} in others"
-            )
+            message = f"{self.raw[0]!r} must hold {self.dimension} number(s), as in rows before, got {found}"
+            raise RowError(message, 0)  # all rows of a chunk have as many
         self.dimension = self.dimension or found
 
     def finish(self) -> None:
