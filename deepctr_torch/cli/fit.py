@@ -1,0 +1,225 @@
+"""`fit`: from options and files to a folder with everything in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..data import Files
+from ..registry import suggest
+from .encoding import proposed
+from .errors import UsageProblem
+from .progress import Progress, TrainingProgress
+from .run import FILE, Run, read_run, write_run
+from .samples import Samples, count_rows, samples
+from .settings import Settings, check_settings, parse_settings
+from .show import facts, print_json, print_table
+
+__all__ = ["fit"]
+
+OURS = ("config.json", "weights.safetensors", "encoder.json", "vocab", "training.json", FILE)
+
+
+def fit(
+    given: Mapping[str, Any], settings: Sequence[str], config: Path | None, out: Path, overwrite: bool, as_json: bool
+) -> None:
+    """Train and save.
+
+    Args:
+        given: the fields of `Run` that options name; None or empty where they do not.
+        settings: `--set`.
+        config: an earlier run's settings.
+        out: the folder.
+        overwrite: whether it may hold an earlier run.
+        as_json: print JSON.
+    """
+    run = (Run() if config is None else read_run(config)).changed(given, parse_settings(settings))
+    run.check()
+    _check_model(run)
+    _check_out(out, overwrite)
+    found = _samples(run, run.data)
+    found.check([*run.label, *([run.weight] if run.weight else [])], "as asked for")
+    cls = _estimator_class(run, found)
+    check_settings(run.settings, cls, _model(run))
+    estimator = cls(run.model, features=_features(run, found), **_parameters(run))
+    with Progress(not as_json) as progress:
+        _train(estimator, run, found, progress)
+    _clear(out)
+    estimator.save(out)
+    write_run(_effective(run, estimator), out)
+    _report(estimator, out, as_json)
+
+
+def _samples(run: Run, paths: Sequence[str]) -> Samples:
+    return samples(paths, run.format, run.header, run.null)
+
+
+def _model(run: Run) -> type:
+    from ..models import MODELS
+
+    return MODELS.get(run.model)
+
+
+def _check_model(run: Run) -> None:
+    from ..models import MODELS
+
+    if run.model not in MODELS:
+        raise UsageProblem(f"unknown --model {run.model!r}: {suggest(run.model, MODELS)}")
+
+
+def _check_out(out: Path, overwrite: bool) -> None:
+    """`out` is new, empty, or an earlier run that may be replaced."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise UsageProblem(f"--out must be a folder, got the file {out}")
+    there = sorted(path.name for path in out.iterdir())
+    if there and not overwrite:
+        raise UsageProblem(f"--out {out} is not empty: name a new folder, or add --overwrite")
+    if there and "config.json" not in there and FILE not in there:
+        raise UsageProblem(f"--overwrite replaces a run, but {out} holds something else: {', '.join(there[:5])}")
+
+
+def _clear(out: Path) -> None:
+    """Take away what an earlier run wrote, once there is something to put in its place."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in OURS:
+        path = out / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _estimator_class(run: Run, found: Samples) -> Any:
+    """`CTRClassifier`, unless labels are numbers with fractions or of many values."""
+    from ..estimators import CTRClassifier, CTRRegressor
+
+    if run.task == "auto":
+        return CTRRegressor if _looks_continuous(found, run.label) else CTRClassifier
+    return CTRRegressor if run.task == "regression" else CTRClassifier
+
+
+def _looks_continuous(found: Samples, label: Sequence[str]) -> bool:
+    """Whether the beginning of the data has labels that are no whole numbers, or of more than 20 values."""
+    import pyarrow as pa
+
+    from ..tables import read_chunks
+
+    chunk = next(iter(read_chunks(found.paths, list(label), **found.options)), None)
+    if chunk is None:
+        raise ValueError(f"{found.files[0]} must hold at least one row, got none")
+    for name in label:
+        column = chunk.table.column(name)
+        if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+            values = column.drop_null().unique().to_pylist()
+            if len(values) > 20 or any(v != int(v) for v in values):
+                return True
+    return False
+
+
+def _features(run: Run, found: Samples) -> Any:
+    """What the estimator is told of the features: nothing if nothing is said."""
+    kinds = run.settings.features
+    if run.infer:
+        other = [name for name in (run.weight,) if name]
+        return proposed(found, run.label, other, run.settings, run.split_by) if kinds else "infer"
+    return {name: kind for name, kind in kinds.items() if kind is not None}
+
+
+def _parameters(run: Run) -> dict[str, Any]:
+    out: dict[str, Any] = {**run.settings.parameters, "random_state": run.seed}
+    if run.settings.model_args:
+        out["model_args"] = run.settings.model_args
+    if run.valid_fraction is not None:
+        out["validation_fraction"] = run.valid_fraction
+    return out
+
+
+def _files(found: Samples, run: Run) -> Files:
+    label: Any = run.label[0] if len(run.label) == 1 else run.label
+    return Files(found.paths, label=label, weight=run.weight, header=found.header, null=found.null)
+
+
+def _train(estimator: Any, run: Run, found: Samples, progress: Progress) -> None:
+    rows = count_rows(found)
+    progress.begin("reading and learning the values", None)
+    validation = _files(_samples(run, run.valid), run) if run.valid else None
+    callbacks = [TrainingProgress(progress, rows)] if progress.shown else None
+    init_from = run.init_from
+    estimator.fit(
+        _files(found, run), validation=validation, time=_time(run, found), init_from=init_from, callbacks=callbacks
+    )
+
+
+def _time(run: Run, found: Samples) -> dict[str, Any] | None:
+    """How the estimator is to split by time; None if it is not."""
+    if run.split_by is None and run.valid_from is None:
+        return None
+    column = run.split_by or _only_time(run, found)
+    found.check([column], "--split-by")
+    time: dict[str, Any] = {"column": column, "gap": _number(run.gap)}
+    if run.valid_from is not None:
+        time["valid_from"] = run.valid_from
+    return time
+
+
+def _only_time(run: Run, found: Samples) -> str:
+    """The one column that holds times."""
+    from ..encoding import FeatureEncoder, Timestamp
+
+    kinds = FeatureEncoder.infer(found.paths, run.label, **found.options).features
+    times = [name for name, kind in kinds.items() if isinstance(kind, Timestamp)]
+    if len(times) != 1:
+        raise UsageProblem(f"--valid-from needs --split-by COLUMN: columns that look like times are {times or 'none'}")
+    return times[0]
+
+
+def _number(gap: str | None) -> Any:
+    """A gap in the unit of the column, or text such as "1d"."""
+    if gap is None:
+        return 0
+    for kind in (int, float):
+        try:
+            return kind(gap)
+        except ValueError:
+            continue
+    return gap
+
+
+def _effective(run: Run, estimator: Any) -> Run:
+    """The run with everything that was left to the program filled in."""
+    from ..estimators import CTRRegressor
+
+    own = {"model", "features", "model_args", "random_state", "validation_fraction"}
+    parameters = {name: value for name, value in estimator.get_params(deep=False).items() if name not in own}
+    fraction = None if run.valid or run.valid_from else estimator.validation_fraction
+    settings = Settings(parameters, run.settings.model_args, estimator.encoder_.features)
+    task = "regression" if isinstance(estimator, CTRRegressor) else "classification"
+    return replace(run, task=task, valid_fraction=fraction, infer=False, settings=settings)
+
+
+def _report(estimator: Any, out: Path, as_json: bool) -> None:
+    training = estimator.training_
+    best = training.get("best_evaluation")
+    metrics = {}
+    if best is not None:
+        metrics = {k.removeprefix("val_"): v[best] for k, v in training["history"].items() if k.startswith("val_")}
+    seconds = training["seconds"]
+    shown = {
+        "model": estimator.model,
+        "rows": training["rows"],
+        "validation_rows": training["validation_rows"],
+        "features": len(estimator.encoder_.features),
+        "seconds": seconds,
+    }
+    if as_json:
+        print_json({"out": str(out), **shown, "validation": metrics})
+        return
+    facts({**shown, "saved in": f"{out}{os.sep}"})
+    if metrics:
+        print_table([{"validation": name, "value": value} for name, value in metrics.items()])
