@@ -9,15 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..data import Files
 from ..registry import suggest
 from .encoding import proposed
 from .errors import UsageProblem
+from .evaluate import look, usual_metrics
 from .progress import Progress, TrainingProgress
 from .run import FILE, Run, read_run, write_run
-from .samples import Samples, count_rows, samples
+from .samples import Samples, count_rows, files_of, samples
 from .settings import Settings, check_settings, parse_settings
-from .show import facts, print_json, print_table
+from .show import facts, print_json, print_metrics
 
 __all__ = ["fit"]
 
@@ -46,12 +46,14 @@ def fit(
     cls = _estimator_class(run, found)
     check_settings(run.settings, cls, _model(run))
     estimator = cls(run.model, features=_features(run, found), **_parameters(run))
+    time = _time(run, found)
     with Progress(not as_json) as progress:
-        _train(estimator, run, found, progress)
-    _clear(out)
-    estimator.save(out)
-    write_run(_effective(run, estimator), out)
-    _report(estimator, out, as_json)
+        _train(estimator, run, found, time, progress)
+        _clear(out)
+        estimator.save(out)
+        write_run(_effective(run, estimator), out)
+        metrics = _validated(estimator, run, found, time, progress)
+    _report(estimator, out, metrics, as_json)
 
 
 def _samples(run: Run, paths: Sequence[str]) -> Samples:
@@ -140,20 +142,28 @@ def _parameters(run: Run) -> dict[str, Any]:
     return out
 
 
-def _files(found: Samples, run: Run) -> Files:
-    label: Any = run.label[0] if len(run.label) == 1 else run.label
-    return Files(found.paths, label=label, weight=run.weight, header=found.header, null=found.null)
-
-
-def _train(estimator: Any, run: Run, found: Samples, progress: Progress) -> None:
-    rows = count_rows(found)
+def _train(estimator: Any, run: Run, found: Samples, time: Any, progress: Progress) -> None:
     progress.begin("reading and learning the values", None)
-    validation = _files(_samples(run, run.valid), run) if run.valid else None
-    callbacks = [TrainingProgress(progress, rows)] if progress.shown else None
-    init_from = run.init_from
-    estimator.fit(
-        _files(found, run), validation=validation, time=_time(run, found), init_from=init_from, callbacks=callbacks
-    )
+    callbacks = [TrainingProgress(progress, count_rows(found))] if progress.shown else None
+    validation = files_of(_samples(run, run.valid), run.label, run.weight) if run.valid else None
+    data = files_of(found, run.label, run.weight)
+    estimator.fit(data, validation=validation, time=time, init_from=run.init_from, callbacks=callbacks)
+
+
+def _validated(estimator: Any, run: Run, found: Samples, time: Any, progress: Progress) -> dict[str, float]:
+    """The metrics of the rows that were not trained on; none if there are none."""
+    from ..estimators.data import open_data
+    from ..estimators.splitting import split
+
+    rows = _samples(run, run.valid) if run.valid else found
+    part = None
+    if not run.valid:
+        data = open_data(files_of(found, run.label, run.weight), run.label, run.weight)
+        part = split(data, estimator.validation_fraction, time, estimator.training_["seed"]).validation
+        if part is None:
+            return {}
+    seen = look(estimator, rows, run.label, run.weight, (), part, progress)
+    return seen.metrics(usual_metrics(estimator))
 
 
 def _time(run: Run, found: Samples) -> dict[str, Any] | None:
@@ -203,23 +213,19 @@ def _effective(run: Run, estimator: Any) -> Run:
     return replace(run, task=task, valid_fraction=fraction, infer=False, settings=settings)
 
 
-def _report(estimator: Any, out: Path, as_json: bool) -> None:
+def _report(estimator: Any, out: Path, metrics: Mapping[str, float], as_json: bool) -> None:
     training = estimator.training_
-    best = training.get("best_evaluation")
-    metrics = {}
-    if best is not None:
-        metrics = {k.removeprefix("val_"): v[best] for k, v in training["history"].items() if k.startswith("val_")}
-    seconds = training["seconds"]
     shown = {
         "model": estimator.model,
         "rows": training["rows"],
-        "validation_rows": training["validation_rows"],
+        "validation rows": training["validation_rows"],
         "features": len(estimator.encoder_.features),
-        "seconds": seconds,
+        "evaluations": training["evaluations"],
+        "seconds": training["seconds"],
     }
     if as_json:
-        print_json({"out": str(out), **shown, "validation": metrics})
+        print_json({"out": str(out), **{n.replace(" ", "_"): v for n, v in shown.items()}, "validation": metrics})
         return
     facts({**shown, "saved in": f"{out}{os.sep}"})
     if metrics:
-        print_table([{"validation": name, "value": value} for name, value in metrics.items()])
+        print_metrics(metrics, estimator.labels_, title="On the validation rows")

@@ -58,5 +58,6 @@ def names_in(path: Path) -> list[str]:
 
 
 def scores(estimator: Any, chunk: Chunk) -> npt.NDArray[np.float64]:
-    """The predictions for the rows of a chunk [N, number of scores]."""
-    ...
+    """The predictions for the rows of a chunk [N, number of scores]: probabilities, or numbers in their own units."""
+    out: npt.NDArray[np.float64] = estimator._in_units(estimator.model_.predict(estimator.encoder_.encode_chunk(chunk)))
+    return out

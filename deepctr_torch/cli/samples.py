@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ..data import Files
 from ..registry import suggest
 from ..tables import Chunk, column_names, list_files, read_chunks
 from ..tables.files import DELIMITERS, suffix_of
 from .errors import UsageProblem
 
-__all__ = ["CRITEO", "FORMATS", "Reading", "Samples", "count_rows", "samples"]
+__all__ = ["CRITEO", "FORMATS", "Reading", "Samples", "count_rows", "fields_of", "files_of", "first_line", "samples"]
 
 CRITEO = ("label", *(f"I{i}" for i in range(1, 14)), *(f"C{i}" for i in range(1, 27)))
 FORMATS = ("auto", "criteo", "table")
@@ -102,6 +103,13 @@ def samples(
         names = CRITEO if len(line.split("\t")) != len(CRITEO) - 1 else CRITEO[1:]  # to be scored: no label
         return Samples(found.paths, list(names), found.null)
     return found
+
+
+def files_of(found: Samples, label: Sequence[str], weight: str | None, text: Sequence[str] = ()) -> Files:
+    """The samples as estimators take them; columns of `text` are read as strings where files are text."""
+    named: Any = label[0] if len(label) == 1 else list(label)
+    types = dict.fromkeys(text, "string") or None
+    return Files(found.paths, label=named, weight=weight, schema=types, **found.options)
 
 
 def _opened(path: Path) -> Any:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["as_cell", "facts", "print_json", "print_table"]
+__all__ = ["as_cell", "facts", "print_json", "print_metrics", "print_table"]
 
 
 def print_json(value: Any) -> None:
@@ -61,6 +61,19 @@ def print_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> 
         table.add_row(*(as_cell(row.get(name)) for name in names))
     console = Console(highlight=False, markup=False)
     console.print(table)
+
+
+def print_metrics(metrics: Mapping[str, float], tasks: Sequence[str], title: str) -> None:
+    """Metrics as a table: of several tasks a row for each, and one for the mean."""
+    if len(tasks) < 2:
+        print_table([{"metric": name, "value": value} for name, value in metrics.items()], title)
+        return
+    rows = [
+        {"task": task, **{n.removeprefix(f"{task}_"): v for n, v in metrics.items() if n.startswith(f"{task}_")}}
+        for task in tasks
+    ]
+    mean = {n: v for n, v in metrics.items() if not any(n.startswith(f"{task}_") for task in tasks)}
+    print_table([*rows, {"task": "mean", **mean}], title)
 
 
 def facts(values: Mapping[str, Any]) -> None:
