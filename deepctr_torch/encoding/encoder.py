@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..features import FeatureColumn
 from ..registry import suggest
-from ..tables import Chunk, is_files, read_chunks
+from ..tables import Chunk, Part, is_files, read_chunks
 from . import saving
 from .building import build
 from .chunks import checked
@@ -87,11 +87,18 @@ class FeatureEncoder:
         others = {c for part in self._parts.values() if not isinstance(part, NumericFeature) for c in part.raw}
         return {column: "float64" if column in numeric - others else "string" for column in self.inputs}
 
-    def read(self, data: Any, training: bool = True, rows: int = _ROWS, **options: Any) -> Iterator[Chunk]:
-        """The chunks of `data` with the columns needed, typed for this encoder; options as `read_chunks` has."""
+    def read(
+        self, data: Any, training: bool = True, rows: int = _ROWS, *, part: Part | None = None, **options: Any
+    ) -> Iterator[Chunk]:
+        """The chunks of `data` with the columns needed, typed for this encoder; options as `read_chunks` has.
+
+        Args:
+            part: the rows to read, if not all.
+        """
         schema = {**self.schema(), **options.pop("schema", {})}
         columns = options.pop("columns", self.inputs if training else self.serving_inputs)
-        return read_chunks(data, columns, rows, schema=schema, **options)
+        chunks = read_chunks(data, columns, rows, schema=schema, **options)
+        return chunks if part is None else map(part.take, chunks)
 
     def fit(self, data: Any, *, threads: int | None = None, **options: Any) -> FeatureEncoder:
         """Learn vocabularies and statistics in one pass; memory grows with the distinct values, not the rows.
@@ -99,7 +106,7 @@ class FeatureEncoder:
         Args:
             data: what `read_chunks` takes: a frame, a dict, a file, a folder, a glob.
             threads: chunks counted at a time; None for the processors there are, at most 8.
-            options: `header`, `null` of `read_chunks`.
+            options: `header`, `null` of `read_chunks`; `part` of `read`.
 
         Raises:
             ValueError: no rows, a missing column, or a value that does not fit; names column, row and file.
