@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepctr_torch.cli.errors import UsageProblem
+from deepctr_torch.cli.errors import UsageError
 from deepctr_torch.cli.run import Run, read_run, write_run
 from deepctr_torch.cli.settings import Settings, check_settings, parse_kind, parse_settings, parse_value
 from deepctr_torch.cli.toml import from_toml, to_toml
@@ -40,7 +40,8 @@ def test_toml_is_read_as_it_was_written(values: dict[str, Any]) -> None:
 
 def test_toml_by_hand() -> None:
     text = to_toml({"a": 1, "b c": [1.5, "x\ty"], "t": {"u": {"k": True}, "v": {}}, "w": {"z": math.inf}})
-    assert text == 'a = 1\n"b c" = [1.5, "x\\ty"]\n\n[t.u]\nk = true\n\n[t.v]\n\n[w]\nz = inf\n'
+    assert text == 'a = 1\n"b c" = [1.5, "x\\ty"]\n\n[t]\nu = {k = true}\nv = {}\n\n[w]\nz = inf\n'
+    assert to_toml({}) == ""
 
 
 def test_toml_has_no_none() -> None:
@@ -103,13 +104,13 @@ def test_kinds(text: str, kind: Any) -> None:
     ],
 )
 def test_wrong_kinds(text: str, message: str) -> None:
-    with pytest.raises(UsageProblem, match=message):
+    with pytest.raises(UsageError, match=message):
         parse_kind(text, "x")
 
 
 @pytest.mark.parametrize("text", ["epochs", "=3", "model.x=3"])
 def test_settings_that_are_none(text: str) -> None:
-    with pytest.raises(UsageProblem, match="--set"):
+    with pytest.raises(UsageError, match="--set"):
         parse_settings([text])
 
 
@@ -150,7 +151,7 @@ def test_settings_that_are_known() -> None:
     ],
 )
 def test_settings_that_are_not_known(text: str, message: str) -> None:
-    with pytest.raises(UsageProblem) as problem:
+    with pytest.raises(UsageError) as problem:
         check(text)
     assert message in str(problem.value)
 
@@ -183,7 +184,7 @@ def test_a_run_is_read_as_it_was_written(tmp_path: Path, monkeypatch: pytest.Mon
     for part in ("parameters", "model_args", "features"):
         assert getattr(found.settings, part) == getattr(RUN.settings, part)
     text = (tmp_path / "run.toml").read_text()
-    assert '[features.genres]\nkind = "MultiValue"\nseparator = "|"\n' in text
+    assert 'genres = {kind = "MultiValue", separator = "|"}\n' in text
     assert 'unset = ["learning_rate"]\nskip = ["id"]' in text
 
 
@@ -203,13 +204,13 @@ def test_a_run_is_read_as_it_was_written(tmp_path: Path, monkeypatch: pytest.Mon
 )
 def test_wrong_run_files(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "run.toml").write_text(text)
-    with pytest.raises(UsageProblem) as problem:
+    with pytest.raises(UsageError) as problem:
         read_run(tmp_path / "run.toml")
     assert message in str(problem.value)
 
 
 def test_a_run_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UsageProblem, match="there is no file"):
+    with pytest.raises(UsageError, match="there is no file"):
         read_run(tmp_path / "run.toml")
 
 
@@ -250,5 +251,5 @@ def test_options_go_before_the_file() -> None:
     ],
 )
 def test_options_that_do_not_fit_together(given: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageProblem, match=message):
+    with pytest.raises(UsageError, match=message):
         Run(**given).check()

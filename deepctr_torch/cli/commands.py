@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from . import options as o
-from .errors import TRACEBACK, UsageProblem, reported
+from .errors import TRACEBACK, UsageError, reported
 from .options import names_of
 
 __all__ = ["COMMANDS", "start"]
@@ -78,7 +78,7 @@ def fit(
     from .fit import fit as run
 
     if context.args:
-        raise UsageProblem(f"unexpected {context.args[0]!r}: several files are a glob in quotes, or --data for each")
+        raise UsageError(f"unexpected {context.args[0]!r}: several files are a glob in quotes, or --data for each")
     given: dict[str, Any] = {
         "data": data, "label": names_of(label), "weight": weight, "model": model, "task": task, "seed": seed,
         "valid": valid, "valid_fraction": valid_fraction, "split_by": split_by, "valid_from": valid_from, "gap": gap,
@@ -155,16 +155,16 @@ def encode(
 ) -> None:
     """Encode raw tables into Parquet files of ids and numbers, which `model.fit` reads several times faster.
 
-        deepctr-torch encode 'train/*.csv' --label click --training --out encoded/train
+    deepctr-torch encode 'train/*.csv' --label click --training --out encoded/train
 
-        deepctr-torch encode 'test/*.csv' --label click --encoder encoded/train/encoder --out encoded/test
+    deepctr-torch encode 'test/*.csv' --label click --encoder encoded/train/encoder --out encoded/test
     """
     from .encoding import encode as run_it
     from .settings import parse_settings
 
     settled = parse_settings(settings or [])
     if settled.parameters or settled.model_args:
-        raise UsageProblem("--set of encode knows features.COLUMN=KIND alone")
+        raise UsageError("--set of encode knows features.COLUMN=KIND alone")
     reading = (layout, names_of(header), null)
     run_it(files, out, names_of(label), names_of(keep), encoder, training, settled, reading, json)
 

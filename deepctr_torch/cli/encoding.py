@@ -8,10 +8,10 @@ from pathlib import Path
 from ..data.encoded import encode as encode_files
 from ..encoding import FeatureEncoder, Timestamp
 from ..tables import read_chunks
-from .errors import UsageProblem
+from .errors import UsageError
 from .samples import Reading, Samples, samples
 from .settings import Settings
-from .show import facts, print_json, print_table
+from .show import facts, print_features, print_json
 
 __all__ = ["encode", "proposed"]
 
@@ -59,7 +59,7 @@ def encode(
         as_json: print JSON.
     """
     if earlier is not None and settings.features:
-        raise UsageProblem("--encoder knows its features: leave --set out")
+        raise UsageError("--encoder knows its features: leave --set out")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"--out must be a folder that is empty or not there yet, got {out}")
     found = samples(files, *reading)
@@ -75,5 +75,5 @@ def encode(
     if as_json:
         print_json({**result, "features": encoder.describe()})
         return
-    print_table(encoder.describe())
-    facts({"": None, "rows": rows, "files": len(paths), "in": out, "encoder": result["encoder"]})
+    print_features(encoder.describe())
+    facts({"rows": rows, "files": len(paths), "in": out, "encoder": result["encoder"]})

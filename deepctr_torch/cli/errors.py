@@ -8,13 +8,13 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-__all__ = ["TRACEBACK", "UsageProblem", "reported"]
+__all__ = ["TRACEBACK", "UsageError", "reported"]
 
 TRACEBACK: ContextVar[bool] = ContextVar("traceback", default=False)  # show where an error came from
 F = TypeVar("F", bound=Callable[..., None])
 
 
-class UsageProblem(ValueError):
+class UsageError(ValueError):
     """What the user asked for makes no sense, whatever the data: exit code 2."""
 
 
@@ -26,7 +26,7 @@ def reported(command: F) -> F:
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
-        except UsageProblem as problem:
+        except UsageError as problem:
             raise typer.BadParameter(str(problem)) from problem
         except BrokenPipeError:
             raise

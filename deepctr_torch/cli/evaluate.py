@@ -75,7 +75,8 @@ def evaluate(
         seen = look(estimator, found, labels, weight, columns, None, progress)
     names = usual_metrics(estimator) + ([f"gauc:{group}", f"gauc_skipped:{group}"] if group else [])
     metrics = seen.metrics(names)
-    parts = [] if by is None else list(_by_value(seen, by, names))
+    within = [name for name in names if not name.startswith("gauc_skipped")]
+    parts = [] if by is None else list(_by_value(seen, by, within))
     if as_json:
         result: dict[str, Any] = {"rows": len(seen.p), "metrics": metrics}
         print_json(result if by is None else {**result, "by": by, "parts": parts})
@@ -84,7 +85,7 @@ def evaluate(
     if by is not None:
         shown = [{by: part["value"], "rows": part["rows"], **part["metrics"]} for part in parts[:SHOWN]]
         more = f", the {SHOWN} most frequent of {len(parts):,} values" if len(parts) > SHOWN else ""
-        print_table(shown, f"\nBy {by}{more}")
+        print_table(shown, f"By {by}{more}")
 
 
 def usual_metrics(estimator: Any) -> list[str]:
@@ -112,7 +113,9 @@ def look(
 
     data = open_data(files_of(found, label, weight, columns), list(label), weight)
     targets = estimator._targets_of(data)
-    y, p, weights = [], [], []
+    y: list[Array] = []
+    p: list[Array] = []
+    weights: list[Any] = []
     kept: dict[str, list[Array]] = {name: [] for name in columns}
     progress.begin("evaluating", count_rows(found) if part is None else part.rows)
     for chunk, encoded in read_encoded(estimator.encoder_, data, targets, part, tuple(columns)):

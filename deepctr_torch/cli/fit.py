@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from ..registry import suggest
 from .encoding import proposed
-from .errors import UsageProblem
+from .errors import UsageError
 from .evaluate import look, usual_metrics
 from .progress import Progress, TrainingProgress
 from .run import FILE, Run, read_run, write_run
@@ -20,8 +19,6 @@ from .settings import Settings, check_settings, parse_settings
 from .show import facts, print_json, print_metrics
 
 __all__ = ["fit"]
-
-OURS = ("config.json", "weights.safetensors", "encoder.json", "vocab", "training.json", FILE)
 
 
 def fit(
@@ -49,7 +46,6 @@ def fit(
     time = _time(run, found)
     with Progress(not as_json) as progress:
         _train(estimator, run, found, time, progress)
-        _clear(out)
         estimator.save(out)
         write_run(_effective(run, estimator), out)
         metrics = _validated(estimator, run, found, time, progress)
@@ -70,7 +66,7 @@ def _check_model(run: Run) -> None:
     from ..models import MODELS
 
     if run.model not in MODELS:
-        raise UsageProblem(f"unknown --model {run.model!r}: {suggest(run.model, MODELS)}")
+        raise UsageError(f"unknown --model {run.model!r}: {suggest(run.model, MODELS)}")
 
 
 def _check_out(out: Path, overwrite: bool) -> None:
@@ -78,23 +74,12 @@ def _check_out(out: Path, overwrite: bool) -> None:
     if not out.exists():
         return
     if not out.is_dir():
-        raise UsageProblem(f"--out must be a folder, got the file {out}")
+        raise UsageError(f"--out must be a folder, got the file {out}")
     there = sorted(path.name for path in out.iterdir())
     if there and not overwrite:
-        raise UsageProblem(f"--out {out} is not empty: name a new folder, or add --overwrite")
+        raise UsageError(f"--out {out} is not empty: name a new folder, or add --overwrite")
     if there and "config.json" not in there and FILE not in there:
-        raise UsageProblem(f"--overwrite replaces a run, but {out} holds something else: {', '.join(there[:5])}")
-
-
-def _clear(out: Path) -> None:
-    """Take away what an earlier run wrote, once there is something to put in its place."""
-    out.mkdir(parents=True, exist_ok=True)
-    for name in OURS:
-        path = out / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        raise UsageError(f"--overwrite replaces a run, but {out} holds something else: {', '.join(there[:5])}")
 
 
 def _estimator_class(run: Run, found: Samples) -> Any:
@@ -185,7 +170,7 @@ def _only_time(run: Run, found: Samples) -> str:
     kinds = FeatureEncoder.infer(found.paths, run.label, **found.options).features
     times = [name for name, kind in kinds.items() if isinstance(kind, Timestamp)]
     if len(times) != 1:
-        raise UsageProblem(f"--valid-from needs --split-by COLUMN: columns that look like times are {times or 'none'}")
+        raise UsageError(f"--valid-from needs --split-by COLUMN: columns that look like times are {times or 'none'}")
     return times[0]
 
 
@@ -220,7 +205,6 @@ def _report(estimator: Any, out: Path, metrics: Mapping[str, float], as_json: bo
         "rows": training["rows"],
         "validation rows": training["validation_rows"],
         "features": len(estimator.encoder_.features),
-        "evaluations": training["evaluations"],
         "seconds": training["seconds"],
     }
     if as_json:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..encoding import FeatureEncoder
 from .run import FILE
-from .show import facts, print_json, print_table
+from .show import facts, print_features, print_json
 
 __all__ = ["inspect"]
 
@@ -23,8 +23,9 @@ def inspect(run: Path, as_json: bool) -> None:
     Raises:
         FileNotFoundError, ValueError: it holds no model.
     """
-    config, training = _read(run, "config.json"), _read(run, "training.json")
-    if "params" not in config:
+    config = _read(run, "config.json").get("estimator")
+    training = _read(run, "training.json").get("estimator")
+    if not isinstance(config, dict) or not isinstance(training, dict):
         raise ValueError(f"{run} must hold what fit wrote, got a model without its encoder: load_model reads it")
     features = FeatureEncoder.load(run).describe()
     weights = _weights(run / "weights.safetensors")
@@ -47,7 +48,7 @@ def inspect(run: Path, as_json: bool) -> None:
         return
     validation = {f"validation {name}": value for name, value in (about.pop("validation") or {}).items()}
     facts({**about, **validation})
-    print_table(features, "\nFeatures")
+    print_features(features)
 
 
 def _read(run: Path, name: str) -> dict[str, Any]:

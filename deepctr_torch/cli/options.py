@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -19,7 +19,7 @@ def names_of(text: str | None) -> list[str]:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value and nothing else on stdout.")]
 Layout = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(
         "--format",
         metavar="NAME",
@@ -28,55 +28,55 @@ Layout = Annotated[
     ),
 ]
 Header = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(
         "--header", metavar="NAMES", rich_help_panel=_READING, help="Names of the columns, where no line says them."
     ),
 ]
 Null = Annotated[
-    Optional[list[str]],
+    list[str] | None,
     typer.Option(
         "--null", metavar="TEXT", rich_help_panel=_READING, help="A field that is a missing value, as the empty one is."
     ),
 ]
 
 Data = Annotated[
-    Optional[list[str]],
+    list[str] | None,
     typer.Option(
         "--data", "-d", metavar="FILES", help="A file, a folder, or a glob in quotes; may be given several times."
     ),
 ]
 Label = Annotated[
-    Optional[str], typer.Option("--label", "-l", metavar="COLUMN", help="Column of the labels; several with commas.")
+    str | None, typer.Option("--label", "-l", metavar="COLUMN", help="Column of the labels; several with commas.")
 ]
 Model = Annotated[
-    Optional[str], typer.Option("--model", "-m", metavar="NAME", help="See `deepctr-torch models`. Default: DeepFM.")
+    str | None, typer.Option("--model", "-m", metavar="NAME", help="See `deepctr-torch models`. Default: DeepFM.")
 ]
 RunOut = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the model and all it needs.")]
 Settings = Annotated[
-    Optional[list[str]],
+    list[str] | None,
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="A parameter of the estimator (`epochs=3`), an argument of the model (`model_args.dnn_dropout=0.2`), or the "
-        "kind of a feature (`features.price=Numeric`, `features.id=skip`).",
+        help="A parameter of the estimator (`epochs=3`), an argument of the model (`model_args.dnn_dropout=0.2`), or "
+        "the kind of a feature (`features.price=Numeric`, `features.id=skip`).",
     ),
 ]
 Kinds = Annotated[
-    Optional[list[str]],
+    list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="The kind of a feature: `features.price=Numeric`."),
 ]
 Task = Annotated[
-    Optional[str],
+    str | None,
     typer.Option("--task", metavar="NAME", help="`classification`, `regression`, or `auto`: tell by the labels."),
 ]
-Weight = Annotated[Optional[str], typer.Option("--weight", metavar="COLUMN", help="Column of the weights of the rows.")]
+Weight = Annotated[str | None, typer.Option("--weight", metavar="COLUMN", help="Column of the weights of the rows.")]
 Valid = Annotated[
-    Optional[list[str]],
+    list[str] | None,
     typer.Option("--valid", metavar="FILES", rich_help_panel=_VALIDATION, help="Files to validate on."),
 ]
 ValidFraction = Annotated[
-    Optional[float],
+    float | None,
     typer.Option(
         "--valid-fraction",
         metavar="SHARE",
@@ -85,7 +85,7 @@ ValidFraction = Annotated[
     ),
 ]
 SplitBy = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(
         "--split-by",
         metavar="COLUMN",
@@ -94,7 +94,7 @@ SplitBy = Annotated[
     ),
 ]
 ValidFrom = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(
         "--valid-from",
         metavar="VALUE",
@@ -103,7 +103,7 @@ ValidFrom = Annotated[
     ),
 ]
 Gap = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(
         "--gap",
         metavar="SPAN",
@@ -112,7 +112,7 @@ Gap = Annotated[
     ),
 ]
 Config = Annotated[
-    Optional[Path],
+    Path | None,
     typer.Option(
         "--config",
         "-c",
@@ -122,7 +122,7 @@ Config = Annotated[
     ),
 ]
 InitFrom = Annotated[
-    Optional[Path],
+    Path | None,
     typer.Option(
         "--init-from",
         metavar="DIR",
@@ -131,7 +131,7 @@ InitFrom = Annotated[
     ),
 ]
 Seed = Annotated[
-    Optional[int],
+    int | None,
     typer.Option(
         "--seed", min=0, metavar="NUMBER", rich_help_panel=_RUN, help="Of weights, order and split. Default: 0."
     ),
@@ -144,26 +144,26 @@ Overwrite = Annotated[
 RunDir = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `fit` wrote.")]
 Files = Annotated[list[str], typer.Argument(metavar="FILES...", help="Files, folders, or globs.")]
 By = Annotated[
-    Optional[str],
+    str | None,
     typer.Option("--by", metavar="COLUMN", help="Also evaluate the rows of each value of this column."),
 ]
 Group = Annotated[
-    Optional[str],
+    str | None,
     typer.Option("--group", metavar="COLUMN", help="Also compute GAUC: the AUC within each value of this column."),
 ]
 Scores = Annotated[
     Path, typer.Option("--out", "-o", metavar="FILE", help="Table of the scores: .parquet, .csv, .tsv, text also .gz.")
 ]
 Columns = Annotated[
-    Optional[str],
+    str | None,
     typer.Option("--columns", metavar="NAMES", help="Columns of the input to write before the scores. Default: all."),
 ]
 EncodedOut = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the encoded files.")]
 Encoder = Annotated[
-    Optional[Path],
+    Path | None,
     typer.Option("--encoder", metavar="DIR", help="Folder of a run or an encoder. Default: learn from the files."),
 ]
-Keep = Annotated[Optional[str], typer.Option("--keep", metavar="NAMES", help="Further columns to keep as they are.")]
+Keep = Annotated[str | None, typer.Option("--keep", metavar="NAMES", help="Further columns to keep as they are.")]
 Training = Annotated[
     bool,
     typer.Option("--training", help="As rows to train on: with train-only columns, and ids dropped out."),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from ..tables.files import DELIMITERS, suffix_of
-from .errors import UsageProblem
+from .errors import UsageError
 
 __all__ = ["TableWriter", "check_target"]
 
@@ -17,10 +20,10 @@ def check_target(path: Path) -> None:
     """`path` can become a table.
 
     Raises:
-        UsageProblem: its ending is none that can be written.
+        UsageError: its ending is none that can be written.
     """
     if not suffix_of(path):
-        raise UsageProblem(f"--out must end in .parquet, .csv, .tsv or .txt, text also with .gz, got {path}")
+        raise UsageError(f"--out must end in .parquet, .csv, .tsv or .txt, text also with .gz, got {path}")
 
 
 class TableWriter:
@@ -34,8 +37,8 @@ class TableWriter:
         check_target(path)
         self.path, self.rows = path, 0
         self._part = path.with_name(f"{path.name}.part")
-        self._writer: Any = None
-        self._sink: Any = None
+        self._write: Callable[[Any], None] | None = None
+        self._closing = ExitStack()
 
     def write(self, table: Any) -> None:
         """Add rows.
@@ -43,33 +46,37 @@ class TableWriter:
         Raises:
             ValueError: lists, which text files have no way to write.
         """
-        if self._writer is None:
-            self._writer = self._open(table.schema)
-        self._writer.write_table(table)
+        if self._write is None:
+            self._write = self._open(table.schema)
+        self._write(table)
         self.rows += table.num_rows
 
-    def _open(self, schema: Any) -> Any:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-        from pyarrow import csv
-
+    def _open(self, schema: Any) -> Callable[[Any], None]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        kind = suffix_of(self.path)
-        if kind == ".parquet":
-            return pq.ParquetWriter(self._part, schema)
+        if suffix_of(self.path) == ".parquet":
+            import pyarrow.parquet as pq
+
+            writer = pq.ParquetWriter(self._part, schema)
+            self._closing.callback(writer.close)
+            return lambda table: writer.write_table(table)
+        return self._open_text(schema)
+
+    def _open_text(self, schema: Any) -> Callable[[Any], None]:
+        import polars as pl
+        import pyarrow as pa
+
         nested = [field.name for field in schema if pa.types.is_nested(field.type)]
         if nested:
             raise ValueError(f"{self.path} cannot hold the lists of {nested}: write .parquet, or choose --columns")
-        packed = self.path.name.lower().endswith(".gz")
-        self._sink = pa.CompressedOutputStream(str(self._part), "gzip") if packed else pa.OSFile(str(self._part), "wb")
-        options = csv.WriteOptions(delimiter=DELIMITERS[kind], quoting_style="needed")
-        return csv.CSVWriter(self._sink, schema, write_options=options)
+        opener: Any = gzip.open if self.path.name.lower().endswith(".gz") else open
+        sink = self._closing.enter_context(opener(self._part, "wb"))
+        delimiter = DELIMITERS[suffix_of(self.path)]
 
-    def _close(self) -> None:
-        for part in (self._writer, self._sink):
-            if part is not None:
-                part.close()
-        self._writer = self._sink = None
+        def write(table: Any) -> None:
+            frame: Any = pl.from_arrow(table)
+            frame.write_csv(sink, include_header=self.rows == 0, separator=delimiter)
+
+        return write
 
     def __enter__(self) -> TableWriter:
         return self
@@ -77,7 +84,7 @@ class TableWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        self._close()
+        self._closing.close()
         if kind is None and self._part.exists():
             os.replace(self._part, self.path)
         else:

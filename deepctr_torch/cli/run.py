@@ -11,7 +11,7 @@ from typing import Any
 
 from ..encoding.kinds import Kind, kind_from_json, kind_to_json
 from ..registry import suggest
-from .errors import UsageProblem
+from .errors import UsageError
 from .settings import Settings
 from .toml import from_toml, to_toml
 
@@ -64,24 +64,24 @@ class Run:
         """The options fit together.
 
         Raises:
-            UsageProblem: they do not.
+            UsageError: they do not.
         """
         if not self.data:
-            raise UsageProblem("--data is missing: name the files to train on (or a --config that does)")
+            raise UsageError("--data is missing: name the files to train on (or a --config that does)")
         if not self.label:
-            raise UsageProblem("--label is missing: name the column of the labels, such as --label click")
+            raise UsageError("--label is missing: name the column of the labels, such as --label click")
         if len(set(self.label)) < len(self.label):
-            raise UsageProblem(f"--label must name each column once, got {','.join(self.label)}")
+            raise UsageError(f"--label must name each column once, got {','.join(self.label)}")
         if self.task not in TASKS:
-            raise UsageProblem(f"unknown --task {self.task!r}: {suggest(self.task, TASKS)}")
+            raise UsageError(f"unknown --task {self.task!r}: {suggest(self.task, TASKS)}")
         if self.valid and (self.split_by or self.valid_from or self.valid_fraction is not None):
-            raise UsageProblem("--valid names the rows to validate on: leave the other options of the split out")
+            raise UsageError("--valid names the rows to validate on: leave the other options of the split out")
         if self.valid_from is not None and self.valid_fraction is not None:
-            raise UsageProblem("--valid-from and --valid-fraction both say where validation begins: give one of them")
+            raise UsageError("--valid-from and --valid-fraction both say where validation begins: give one of them")
         if self.valid_fraction is not None and not 0 <= self.valid_fraction < 1:
-            raise UsageProblem(f"--valid-fraction must be in [0, 1), got {self.valid_fraction}")
+            raise UsageError(f"--valid-fraction must be in [0, 1), got {self.valid_fraction}")
         if self.gap is not None and self.valid_from is None and self.split_by is None:
-            raise UsageProblem("--gap is between two parts of time: give --split-by or --valid-from too")
+            raise UsageError("--gap is between two parts of time: give --split-by or --valid-from too")
 
     def changed(self, given: Mapping[str, Any], settings: Settings) -> Run:
         """This run with what the command line says; options that are None are not given."""
@@ -137,20 +137,20 @@ def read_run(path: Path) -> Run:
     """The inverse of `write_run`; files written by hand may hold a part of it.
 
     Raises:
-        UsageProblem: it is no TOML, or says something that is not known.
+        UsageError: it is no TOML, or says something that is not known.
     """
     if not path.is_file():
-        raise UsageProblem(f"there is no file {path}")
+        raise UsageError(f"there is no file {path}")
     try:
         values = from_toml(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UsageProblem(f"{path} must be TOML, got: {error}") from error
+        raise UsageError(f"{path} must be TOML, got: {error}") from error
     if values.get("run_format", FORMAT) != FORMAT:
-        raise UsageProblem(f"{path} must be of run_format {FORMAT}, got {values['run_format']!r}")
+        raise UsageError(f"{path} must be of run_format {FORMAT}, got {values['run_format']!r}")
     known = {f.name for f in fields(Run)} - {"settings"}
     for name in values:
         if name not in known | _TABLES | _ABOUT:
-            raise UsageProblem(f"{path}: unknown setting {name!r}: {suggest(name, known | _TABLES)}")
+            raise UsageError(f"{path}: unknown setting {name!r}: {suggest(name, known | _TABLES)}")
     plain = {name: value for name, value in values.items() if name in known}
     _check_types(path, plain)
     return Run(**plain, settings=_settings(path, values))
@@ -162,7 +162,7 @@ def _check_types(path: Path, values: Mapping[str, Any]) -> None:
         kind: Any = list if name in lists else SIMPLE.get(name, str)
         if not isinstance(value, kind) or (name in lists and not all(isinstance(v, str) for v in value)):
             what = "a list of texts" if name in lists else WORDS[kind]
-            raise UsageProblem(f"{path}: {name} must be {what}, got {value!r}")
+            raise UsageError(f"{path}: {name} must be {what}, got {value!r}")
 
 
 def _settings(path: Path, values: Mapping[str, Any]) -> Settings:
@@ -171,9 +171,9 @@ def _settings(path: Path, values: Mapping[str, Any]) -> Settings:
     for name in _TABLES & set(values):
         inner = values[name].values() if name == "features" and isinstance(values[name], dict) else []
         if not isinstance(values[name], dict) or not all(isinstance(kind, dict) for kind in inner):
-            raise UsageProblem(f"{path}: {name} must be a table, as in [features.price] kind = 'Numeric'")
+            raise UsageError(f"{path}: {name} must be a table, as in [features.price] kind = 'Numeric'")
     try:
         features = {name: kind_from_json(kind, name) for name, kind in values.get("features", {}).items()}
     except (TypeError, ValueError) as error:
-        raise UsageProblem(f"{path}: {error}") from error
+        raise UsageError(f"{path}: {error}") from error
     return Settings(parameters, values.get("model_args", {}), {**features, **dict.fromkeys(values.get("skip", []))})

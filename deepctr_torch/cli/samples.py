@@ -13,7 +13,7 @@ from ..data import Files
 from ..registry import suggest
 from ..tables import Chunk, column_names, list_files, read_chunks
 from ..tables.files import DELIMITERS, suffix_of
-from .errors import UsageProblem
+from .errors import UsageError
 
 __all__ = ["CRITEO", "FORMATS", "Reading", "Samples", "count_rows", "fields_of", "files_of", "first_line", "samples"]
 
@@ -82,8 +82,8 @@ def samples(
 
     Args:
         paths: files, folders or globs.
-        layout: how they look: "criteo" for lines of label, 13 integers and 26 strings between tabs, without names; "table" for
-            anything else; "auto" (the same as None) to look at the first line.
+        layout: how they look: "criteo" for lines of label, 13 integers and 26 strings between tabs, without names;
+            "table" for anything else; "auto" (the same as None) to look at the first line.
         header: names of the columns, of text files without a line of names.
         null: fields that mean a missing value; the empty one does unless others are given.
 
@@ -91,9 +91,9 @@ def samples(
         FileNotFoundError: nothing is there.
     """
     if layout not in (None, *FORMATS):
-        raise UsageProblem(f"unknown --format {layout!r}: {suggest(str(layout), FORMATS)}")
+        raise UsageError(f"unknown --format {layout!r}: {suggest(str(layout), FORMATS)}")
     if layout == "criteo" and header:
-        raise UsageProblem("--format criteo knows the names of the columns: leave --header out")
+        raise UsageError("--format criteo knows the names of the columns: leave --header out")
     found = Samples(list(paths), list(header) if header else None, list(dict.fromkeys(["", *(null or [])])))
     texts = [path for path in found.files if suffix_of(path) != ".parquet"]
     if header or layout == "table" or not texts:
@@ -138,11 +138,14 @@ def _rows_of(path: Path, named: bool) -> int:
         import pyarrow.parquet as pq
 
         return int(pq.read_metadata(path).num_rows)
-    size = path.stat().st_size
-    with _opened(path) as file:
+    with open(path, "rb") as raw:
+        packed = path.name.lower().endswith(".gz")
+        file: Any = gzip.GzipFile(fileobj=raw) if packed else raw
         sample = file.read(_SAMPLE)
-        raw = file.fileobj.tell() if isinstance(file, gzip.GzipFile) else len(sample)
-    lines = sample.count(b"\n") + (len(sample) > 0 and not sample.endswith(b"\n") and len(sample) < _SAMPLE)
-    whole = len(sample) < _SAMPLE
-    rows = lines if whole else round(lines * size / max(raw, 1))
-    return max(rows - named, 0)
+        used = raw.tell()
+    lines = sample.count(b"\n")
+    if len(sample) < _SAMPLE:
+        rows = lines + (not sample.endswith(b"\n") and bool(sample))
+    else:
+        rows = round(lines * path.stat().st_size / used)
+    return int(max(rows - named, 0))

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..encoding.kinds import KINDS, Kind, kind_from_json
 from ..registry import suggest
-from .errors import UsageProblem
+from .errors import UsageError
 
 __all__ = ["SKIP", "Settings", "parse_kind", "parse_settings", "parse_value"]
 
@@ -22,7 +22,14 @@ OWN_OPTIONS = {
     "features": "--set features.COLUMN=KIND",
     "model_args": "--set model_args.NAME=VALUE",
 }
-COLUMNS = {"self", "linear_feature_columns", "dnn_feature_columns", "history_feature_list"}
+COLUMNS = {
+    "self",
+    "linear_feature_columns",
+    "dnn_feature_columns",
+    "region_feature_columns",
+    "base_feature_columns",
+    "history_feature_list",
+}
 FROM_DATA = {"seed", "task", "task_names", "task_types", "num_tasks", "num_classes", "device", "gpus"}
 WORDS = {"true": True, "false": False, "none": None, "null": None}
 
@@ -66,14 +73,14 @@ def parse_settings(given: Iterable[str]) -> Settings:
         key, equals, value = text.partition("=")
         key = key.strip()
         if not equals or not key:
-            raise UsageProblem(f"--set must be key=value, as in --set epochs=3, got {text!r}")
+            raise UsageError(f"--set must be key=value, as in --set epochs=3, got {text!r}")
         place, dot, name = key.partition(".")
         if place == "features" and dot:
             settings.features[name] = parse_kind(value.strip(), name)
         elif place == "model_args" and dot:
             settings.model_args[name] = parse_value(value)
         elif dot:
-            raise UsageProblem(f"--set knows model_args.NAME and features.COLUMN, got {key!r}")
+            raise UsageError(f"--set knows model_args.NAME and features.COLUMN, got {key!r}")
         else:
             settings.parameters[key] = parse_value(value)
     return settings
@@ -114,33 +121,35 @@ def parse_kind(text: str, feature: str) -> Kind | None:
         options = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords if k.arg}
     except (ValueError, SyntaxError):
         example = "features.genres=\"MultiValue(separator='|')\""
-        raise UsageProblem(f"a kind must be written as in {example}, got {text!r} for {feature!r}") from None
+        raise UsageError(f"a kind must be written as in {example}, got {text!r} for {feature!r}") from None
     name = call.func.id
     if name.lower() in ("standard", "quantile", "minmax", "plain") and not options:
         name, options = "Numeric", {"scaling": name.lower()}
     if name.lower() not in names:
-        raise UsageProblem(f"unknown kind {name!r} of feature {feature!r}: {suggest(name, [*KINDS, SKIP])}")
+        raise UsageError(f"unknown kind {name!r} of feature {feature!r}: {suggest(name, [*KINDS, SKIP])}")
     try:
         return kind_from_json({"kind": names[name.lower()], **options}, feature)
     except (TypeError, ValueError) as error:
-        raise UsageProblem(str(error)) from error
+        raise UsageError(str(error)) from error
 
 
 def check_settings(settings: Settings, estimator: type, model: type) -> None:
     """Every name is known to the estimator or the model, every value of the type that it takes.
 
     Raises:
-        UsageProblem: one is not; suggests what may have been meant.
+        UsageError: one is not; suggests what may have been meant.
     """
     for name in settings.parameters:
         if name in OWN_OPTIONS:
-            raise UsageProblem(f"{name} has an option of its own: {OWN_OPTIONS[name]}")
+            raise UsageError(f"{name} has an option of its own: {OWN_OPTIONS[name]}")
     known = {n: p for n, p in inspect.signature(estimator).parameters.items() if n not in OWN_OPTIONS}
     _check_names("parameter", settings.parameters, known)
     for name, value in settings.parameters.items():
         _check_type(name, value, known[name])
     arguments = inspect.signature(model).parameters
-    own = {n: p for n, p in arguments.items() if n not in COLUMNS and n not in FROM_DATA and p.kind is not p.VAR_KEYWORD}
+    own = {
+        n: p for n, p in arguments.items() if n not in COLUMNS and n not in FROM_DATA and p.kind is not p.VAR_KEYWORD
+    }
     _check_names(f"argument of {model.__name__}", settings.model_args, own)
     for name, value in settings.model_args.items():
         _check_type(f"model_args.{name}", value, own[name])
@@ -150,13 +159,13 @@ def _check_names(what: str, given: Iterable[str], known: Iterable[str]) -> None:
     names = list(known)
     for name in given:
         if name not in names:
-            raise UsageProblem(f"unknown {what} {name!r}: {suggest(name, names)}")
+            raise UsageError(f"unknown {what} {name!r}: {suggest(name, names)}")
 
 
 def _check_type(name: str, value: Any, parameter: inspect.Parameter) -> None:
     """Compare with the annotation, as far as it names plain types."""
     annotation = str(parameter.annotation)
-    allowed = {
+    allowed: dict[str, Any] = {
         "int": int,
         "float": (int, float),
         "str": str,
@@ -175,7 +184,7 @@ def _check_type(name: str, value: Any, parameter: inspect.Parameter) -> None:
         isinstance(value, allowed[word]) and (word in ("bool",) or not isinstance(value, bool)) for word in words
     )
     if not fits:
-        raise UsageProblem(f"{name} must be of type {annotation}, got {value!r}")
+        raise UsageError(f"{name} must be of type {annotation}, got {value!r}")
 
 
 def _alternatives(annotation: str) -> list[str]:

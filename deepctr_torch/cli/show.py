@@ -8,7 +8,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["as_cell", "facts", "print_json", "print_metrics", "print_table"]
+__all__ = ["as_cell", "facts", "print_features", "print_json", "print_metrics", "print_table"]
+
+WIDE = 200  # columns
+FEATURES = ("feature", "kind", "missing", "cardinality", "coverage", "table rows", "mean", "std")
 
 
 def print_json(value: Any) -> None:
@@ -45,22 +48,36 @@ def as_cell(value: Any) -> str:
     return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 or not math.isfinite(value) else f"{value:.2e}"
 
 
+def _console() -> Any:
+    """For stdout; what is not read on a terminal is not wrapped to the width of one."""
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDE)
+
+
 def print_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
     """Dicts as the rows of a table, a column for each key; numbers to the right."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     names = list(dict.fromkeys(name for row in rows for name in row))
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in names:
         values = [row.get(name) for row in rows]
         numeric = all(v is None or (isinstance(v, (int, float)) and not isinstance(v, bool)) for v in values)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(as_cell(row.get(name)) for name in names))
-    console = Console(highlight=False, markup=False)
+    console = _console()
+    if title:
+        console.print(f"\n{title}")
     console.print(table)
+
+
+def print_features(described: Sequence[Mapping[str, Any]]) -> None:
+    """The most telling columns of what an encoder describes."""
+    shown = [name for name in FEATURES if any(name in row for row in described)]
+    print_table([{name: row.get(name) for name in shown} for row in described], "Features")
 
 
 def print_metrics(metrics: Mapping[str, float], tasks: Sequence[str], title: str) -> None:
@@ -78,11 +95,10 @@ def print_metrics(metrics: Mapping[str, float], tasks: Sequence[str], title: str
 
 def facts(values: Mapping[str, Any]) -> None:
     """Names and values, one a line."""
-    from rich.console import Console
     from rich.table import Table
 
     grid = Table.grid(padding=(0, 2))
     for name, value in values.items():
         if value is not None:
             grid.add_row(name, as_cell(value))
-    Console(highlight=False, markup=False).print(grid)
+    _console().print(grid)

@@ -16,30 +16,29 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def to_toml(values: Mapping[str, Any]) -> str:
-    """Strings, numbers, truth values, lists and (nested) dicts of these as TOML.
+    """Strings, numbers, truth values, lists and dicts of these as TOML; what dicts in dicts hold is one line each.
 
-    >>> print(to_toml({"model": "DIN", "parameters": {"epochs": 3, "rates": [0.1, 1e-05]}}))
+    >>> print(to_toml({"model": "DIN", "features": {"age": {"kind": "Numeric", "bins": 8}, "a b": {"rates": [1e-05]}}}))
     model = "DIN"
     <BLANKLINE>
-    [parameters]
-    epochs = 3
-    rates = [0.1, 1e-05]
+    [features]
+    age = {kind = "Numeric", bins = 8}
+    "a b" = {rates = [1e-05]}
     <BLANKLINE>
 
     Raises:
         TypeError: a value of another type, None among them.
     """
-    return "\n".join(_table(values, ())) + "\n"
+    plain = {name: value for name, value in values.items() if not isinstance(value, Mapping)}
+    blocks = [_lines(plain)] if plain else []
+    for name, table in values.items():
+        if isinstance(table, Mapping):
+            blocks.append(f"[{_key(name)}]\n{_lines(table)}")
+    return "\n".join(blocks)
 
 
-def _table(values: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
-    plain = [f"{_key(name)} = {_value(value)}" for name, value in values.items() if not isinstance(value, Mapping)]
-    title = [f"[{'.'.join(map(_key, path))}]"] if path and (plain or not values) else []
-    lines = [*title, *plain]
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            lines += [*([""] if lines else []), *_table(value, (*path, name))]
-    return lines
+def _lines(values: Mapping[str, Any]) -> str:
+    return "".join(f"{_key(name)} = {_value(value)}\n" for name, value in values.items())
 
 
 def _key(name: str) -> str:
