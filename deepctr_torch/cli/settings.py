@@ -142,17 +142,23 @@ def check_settings(settings: Settings, estimator: type, model: type) -> None:
     for name in settings.parameters:
         if name in OWN_OPTIONS:
             raise UsageError(f"{name} has an option of its own: {OWN_OPTIONS[name]}")
-    known = {n: p for n, p in inspect.signature(estimator).parameters.items() if n not in OWN_OPTIONS}
+    known = {n: p for n, p in _parameters(estimator).items() if n not in OWN_OPTIONS}
     _check_names("parameter", settings.parameters, known)
     for name, value in settings.parameters.items():
         _check_type(name, value, known[name])
-    arguments = inspect.signature(model).parameters
+    arguments = _parameters(model)
     own = {
         n: p for n, p in arguments.items() if n not in COLUMNS and n not in FROM_DATA and p.kind is not p.VAR_KEYWORD
     }
     _check_names(f"argument of {model.__name__}", settings.model_args, own)
     for name, value in settings.model_args.items():
         _check_type(f"model_args.{name}", value, own[name])
+
+
+def _parameters(cls: type) -> dict[str, inspect.Parameter]:
+    """Of the constructor, which a metaclass may hide."""
+    found = inspect.signature(cls.__init__).parameters  # type: ignore[misc]  # of the class itself
+    return {name: parameter for name, parameter in found.items() if name != "self"}
 
 
 def _check_names(what: str, given: Iterable[str], known: Iterable[str]) -> None:
