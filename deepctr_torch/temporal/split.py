@@ -89,9 +89,7 @@ def _times_and_cut(
     return times, unit, _cut(times, time, unit, valid_from, fraction, gap)
 
 
-def _parts(
-    times: NumberArray, unit: Unit, cut: _Cut, time: str
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _parts(times: NumberArray, unit: Unit, cut: _Cut, time: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which rows lie in which part; both have some."""
     parts = cut.masks(times)
     for part, name in zip(parts, ("training", "validation"), strict=True):
