@@ -13,9 +13,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._checks import check_at_least
+from .building import is_multitask, model_class
 from .data import Data, open_data, open_inputs
-from .evaluating import evaluate, in_units
-from .fitting import fit, read_encoded
+from .evaluating import evaluate, predictions
+from .fitting import fit
 from .targets import Targets
 
 __all__ = ["CTREstimator"]
@@ -204,13 +205,13 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         return data
 
     def predict_stream(self, X: Any) -> Iterator[Array]:
-        """The model's predictions chunk by chunk, float64 [n, T], in the order of `X`.
+        """The model's predictions block by block, float64 [n, T], in the order of `X`.
 
         Of a classifier the probability of the second class, one column a label (of more than two classes: one column a
-        class); of a regressor the numbers. Memory is that of a chunk.
+        class); of a regressor the numbers. Memory is that of a block of 65,536 rows.
         """
-        for _, encoded in read_encoded(self.encoder_, self._opened(X), None):
-            yield in_units(self.targets_, self.model_.predict(encoded.x))
+        data = self._opened(X)
+        return (predicted for _, predicted in predictions(self, data))
 
     def _scores(self, X: Any) -> Array:
         """[N, T]: all of `predict_stream`."""
@@ -277,6 +278,6 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         tags.input_tags.allow_nan = True
         tags.input_tags.string = True
         tags.input_tags.categorical = True
-        tags.target_tags.multi_output = True
+        tags.target_tags.multi_output = is_multitask(model_class(self.model))
         tags.target_tags.required = True
         return tags
