@@ -28,7 +28,7 @@ NOT_OURS = {
     "check_sample_weight_equivalence_on_dense_data": "in shuffled batches a row twice is not a weight of two",
     "check_array_api_input": "takes tables, not arrays of other libraries",
 }
-QUICK = [
+QUICK = (
     "no_attributes_set_in_init",
     "dont_overwrite_attributes",
     "estimators_unfitted",
@@ -48,7 +48,7 @@ QUICK = [
     "classifiers_regression_target",
     "sample_weights_pandas_series",
     "f_contiguous_array_estimator",
-]
+)
 
 
 def checks(cls: type) -> list[Any]:
