@@ -13,11 +13,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._checks import check_at_least
-from ..data.values import column_of, to_numpy
-from ..training.compiled import Compiled, compile_losses, compile_metrics
+from .building import is_multitask, model_class
 from .data import Data, open_data, open_inputs
-from .fitting import LOSSES, fit, read_encoded
-from .targets import NumberTargets, Targets
+from .evaluating import evaluate, predictions
+from .fitting import fit
+from .targets import Targets
 
 __all__ = ["CTREstimator"]
 
@@ -205,23 +205,13 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         return data
 
     def predict_stream(self, X: Any) -> Iterator[Array]:
-        """The model's predictions chunk by chunk, float64 [n, T], in the order of `X`.
+        """The model's predictions block by block, float64 [n, T], in the order of `X`.
 
         Of a classifier the probability of the second class, one column a label (of more than two classes: one column a
-        class); of a regressor the numbers. Memory is that of a chunk.
+        class); of a regressor the numbers. Memory is that of a block of 65,536 rows.
         """
-        for _, _, predictions in self._predicted(self._opened(X), None):
-            yield predictions
-
-    def _predicted(
-        self, data: Data, targets: Targets | None, keep: tuple[str, ...] = ()
-    ) -> Iterator[tuple[Any, Any, Array]]:
-        """Chunk, encoded rows, predictions in the units of the labels."""
-        for chunk, encoded in read_encoded(self.encoder_, data, targets, keep=keep):
-            yield chunk, encoded, self._in_units(self.model_.predict(encoded.x))
-
-    def _in_units(self, predictions: Array) -> Array:
-        return self.targets_.decode(predictions) if isinstance(self.targets_, NumberTargets) else predictions
+        data = self._opened(X)
+        return (predicted for _, predicted in predictions(self, data))
 
     def _scores(self, X: Any) -> Array:
         """[N, T]: all of `predict_stream`."""
@@ -248,32 +238,7 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"y must be the labels {self.labels_}, got {list(opened.labels)}")
         inputs = self._opened(X)
         data = Data(inputs.table, inputs.names, inputs.named, opened.labels, opened.y, opened.weight)
-        names, _, per_task = compile_metrics(list(metrics or self._metrics()), self.model_.tasks)
-        losses = compile_losses(LOSSES[self.targets_.kind], self.model_.tasks)[1]
-        compiled = Compiled(self.model_.tasks, losses, per_task, names)
-        return self._computed(compiled, data)
-
-    def _computed(self, compiled: Compiled, data: Data) -> dict[str, float]:
-        targets = self._targets_of(data)
-        groups: dict[str, list[Array]] = {name: [] for name in compiled.group_columns}
-        y, p, weights = [], [], []
-        for chunk, encoded, predictions in self._predicted(data, targets, tuple(groups)):
-            y.append(self._in_units(encoded.y.astype(np.float64)))
-            p.append(predictions)
-            weights.append(encoded.weight)
-            for name, values in groups.items():
-                values.append(to_numpy(column_of(chunk.table, name)))
-        if not y:
-            raise ValueError("Found array with 0 sample(s): X must have at least one row")
-        weight = None if weights[0] is None else np.concatenate(weights)
-        joined = {name: np.concatenate(values) for name, values in groups.items()}
-        return compiled.evaluate(np.concatenate(y), np.concatenate(p), weight, joined)
-
-    def _targets_of(self, data: Data) -> Targets:
-        """What these labels mean: those of the training, in the same order under whatever names."""
-        kept = self.targets_.state()
-        targets: Targets = type(self.targets_).restore(data.labels, kept)  # type: ignore[attr-defined]
-        return targets
+        return evaluate(self, data, list(metrics or self._metrics()))
 
     def _metrics(self) -> list[str]:
         raise NotImplementedError
@@ -313,6 +278,6 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         tags.input_tags.allow_nan = True
         tags.input_tags.string = True
         tags.input_tags.categorical = True
-        tags.target_tags.multi_output = True
+        tags.target_tags.multi_output = is_multitask(model_class(self.model))
         tags.target_tags.required = True
         return tags

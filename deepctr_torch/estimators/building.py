@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -83,17 +84,15 @@ def with_history(encoder: FeatureEncoder, history: Any) -> FeatureEncoder:
     features = dict(encoder.features)
     for target, column in history_targets(history).items():
         if not isinstance(features.get(target), Categorical):
-            found = sorted(n for n, k in features.items() if isinstance(k, Categorical))
-            raise ValueError(f"the history {column!r} needs a Categorical feature {target!r}, got those of {found}")
-        found_kind = features.pop(column, None)
-        separator = getattr(found_kind, "separator", None)
-        if isinstance(found_kind, History):
-            kind = found_kind if found_kind.vocabulary_of == target else None
+            known = sorted(n for n, k in features.items() if isinstance(k, Categorical))
+            raise ValueError(f"the history {column!r} needs a Categorical feature {target!r}: there are {known}")
+        found = features.pop(column, features.get(f"hist_{target}"))
+        if isinstance(found, History) and found.vocabulary_of == target:
+            kind = found
         else:
-            kind = None
-        kind = kind or History(vocabulary_of=target, separator=separator)
+            kind = History(vocabulary_of=target, separator=getattr(found, "separator", None))
         if column != f"hist_{target}" and kind.column is None:
-            kind = History(**{**vars(kind), "column": column})
+            kind = replace(kind, column=column)
         features[f"hist_{target}"] = kind
     if features == encoder.features:
         return encoder

@@ -43,7 +43,7 @@ class CTRClassifier(ClassifierMixin, CTREstimator):  # type: ignore[misc]
         return targets.classes[0] if len(targets.names) == 1 else targets.classes
 
     def predict_proba(self, X: Any) -> Array:
-        """[N, C], a column for each of `classes_`; of several labels [N, T], the probability of each one's second class."""
+        """[N, C], a column for each of `classes_`; of several labels [N, T]: P of the second class of each."""
         scores = self._scores(X)
         if len(self.labels_) == 1 and scores.shape[1] == 1:
             return np.concatenate([1.0 - scores, scores], axis=1)

@@ -141,6 +141,8 @@ def open_inputs(X: Any) -> Data:
     Raises:
         TypeError, ValueError: none of these.
     """
+    if hasattr(X, "tocsr"):
+        raise TypeError("X must be dense, got a sparse matrix: give a frame with one column a feature")
     if means_files(X):
         files = X if isinstance(X, Files) else Files(X)
         return Data(files, column_names(files.paths, header=files.header), True)
@@ -152,8 +154,6 @@ def open_inputs(X: Any) -> Data:
 
 
 def _matrix(X: Any) -> Data:
-    if hasattr(X, "tocsr"):
-        raise TypeError("X must be dense, got a sparse matrix: give a frame with one column a feature")
     array = np.asarray(X)
     if array.dtype.kind == "c":
         raise ValueError("Complex data not supported: X must hold real numbers, strings or lists")
@@ -229,6 +229,8 @@ def _weights(data: Data, weight: Any, rows: int) -> Array | None:
     array = np.asarray(to_numpy(weight), np.float64)
     if array.ndim != 1 or len(array) != rows:
         raise ValueError(f"sample_weight must be one number a row, got shape {array.shape} for {rows} rows")
+    if not (array >= 0).all() or not array.any():
+        raise ValueError("sample_weight must be numbers >= 0, some of them above, got others or zeros alone")
     return array
 
 

@@ -37,7 +37,7 @@ def batch_rows(rows: int) -> int:
     >>> [batch_rows(n) for n in (500, 20_000, 80_000, 10_000_000)]
     [32, 128, 512, 4096]
     """
-    return min(max(2 ** int(math.log2(max(rows / STEPS, 1))), 32), 4096)
+    return min(max(1 << int(math.log2(max(rows / STEPS, 1))), 32), 4096)
 
 
 def eval_steps(rows: int, batch: int, wanted: float | int | str) -> int:
@@ -58,7 +58,7 @@ def table_dimension(rows: int) -> int:
     >>> [table_dimension(n) for n in (3, 100, 1000, 1_000_000)]
     [4, 8, 12, 16]
     """
-    return min(4 * max(1, math.ceil(rows**0.25 / 2 - 1e-9)), EMBEDDING_DIM)
+    return min(4 * max(1, math.ceil(math.sqrt(math.sqrt(rows)) / 2 - 1e-9)), EMBEDDING_DIM)
 
 
 def one_dimension(rows: list[int]) -> int:

@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..callbacks import EarlyStopping
 from ..encoding import FeatureEncoder, Timestamp
-from ..tables import Chunk, Part, read_chunks
+from ..encoding.infer import propose
+from ..tables import Part, read_chunks
 from .building import build_model, is_multitask, model_class, with_history
 from .data import Data, open_data
 from .defaults import batch_rows, eval_steps
+from .reading import Encoded, joined, read_encoded
 from .splitting import Split, split, time_column
 from .targets import ClassTargets, NumberTargets, Targets
 from .warm import carry_over
 
-__all__ = ["fit", "read_encoded"]
+__all__ = ["LOSSES", "fit"]
 
 Array = npt.NDArray[Any]
 INFER_ROWS = 100_000
 LOSSES = {"binary": "binary_crossentropy", "multiclass": "cross_entropy", "regression": "mse"}
 METRICS: Mapping[str, list[str]] = {"binary": ["auc"], "multiclass": ["acc"], "regression": ["rmse"]}
-
-
-class Encoded(NamedTuple):
-    """Inputs and labels as a model takes them."""
-
-    x: dict[str, Array]
-    y: Array
-    weight: Array | None
-
-    def arguments(self) -> tuple[Any, ...]:
-        return (self.x, self.y) if self.weight is None else (self.x, self.y, self.weight)
 
 
 def fit(est: Any, X: Any, y: Any, sample_weight: Any, validation: Any, time_: Any, old: Any, callbacks: Any) -> None:
@@ -138,14 +129,15 @@ def _inferred(data: Data, part: Part | None, time_name: str | None) -> FeatureEn
         left -= table.num_rows
         if left <= 0:
             break
-    encoder = FeatureEncoder.infer(pa.concat_tables(tables, promote_options="permissive"))
-    if not isinstance(encoder.features.get(time_name or ""), (Timestamp, type(None))):
-        kinds = {name: kind for name, kind in encoder.features.items() if name != time_name}
-        reasons, skipped = encoder.reasons, {**encoder._skipped, str(time_name): "the time to split by"}
-        encoder = FeatureEncoder(kinds)
-        encoder.reasons, encoder._skipped = {n: r for n, r in reasons.items() if n in kinds}, skipped
-    if not encoder.features:
-        raise ValueError(f"X must have a column to learn from, got none: {encoder._skipped}")
+    kinds, reasons, skipped = propose(pa.concat_tables(tables, promote_options="permissive"))
+    if not isinstance(kinds.get(time_name or ""), (Timestamp, type(None))):
+        del kinds[str(time_name)], reasons[str(time_name)]
+        skipped[str(time_name)] = "the time to split by"
+    if not kinds:
+        count = sum(table.num_rows for table in tables)
+        raise ValueError(f"X must have a column to learn from, got none: n_samples = {count}, {skipped}")
+    encoder = FeatureEncoder(kinds)
+    encoder.reasons, encoder._skipped = reasons, skipped
     return encoder
 
 
@@ -192,35 +184,7 @@ def _gathered(encoder: FeatureEncoder, data: Data, part: Part | None, targets: T
     if not data.in_files:
         weight = data.weight if part is None or data.weight is None else data.weight[part.mask]
         return Encoded(encoder.transform(data.where, part=part), _labels(targets, data, part), weight)
-    pieces = list(read_encoded(encoder, data, targets, part))
-    x = {name: np.concatenate([p.x[name] for _, p in pieces]) for name in pieces[0][1].x}
-    weights = [p.weight for _, p in pieces if p.weight is not None]
-    return Encoded(x, np.concatenate([p.y for _, p in pieces]), np.concatenate(weights) if weights else None)
-
-
-def read_encoded(
-    encoder: FeatureEncoder, data: Data, targets: Targets | None, part: Part | None = None, keep: tuple[str, ...] = ()
-) -> Iterator[tuple[Chunk, Encoded]]:
-    """Rows chunk by chunk, raw and encoded as in use, in their order.
-
-    Args:
-        encoder: fitted.
-        data: the rows.
-        targets: what the labels mean; None where there are none to read.
-        part: the rows to read, if not all.
-        keep: further raw columns of the chunks.
-    """
-    others = [*data.labels, *([data.weight] if isinstance(data.weight, str) else [])] if targets else []
-    columns = list(dict.fromkeys([*encoder.serving_inputs, *keep, *(others if data.in_files else [])]))
-    for chunk in encoder.read(data.where, training=False, part=part, columns=columns, **data.options):
-        if not chunk.table.num_rows:
-            continue
-        y, weight = np.empty((chunk.table.num_rows, 0), np.float32), None
-        if targets is not None:
-            found, weight = data.columns_of(chunk)
-            where = chunk.where
-            y = np.stack([targets.encode(n, v, where) for n, v in zip(targets.names, found, strict=True)], axis=1)
-        yield chunk, Encoded(encoder.encode_chunk(chunk), y, weight)
+    return joined(list(read_encoded(encoder, data, targets, part)))
 
 
 def _build(est: Any, cls: Any, encoder: FeatureEncoder, targets: Targets, seed: int) -> Any:

@@ -34,7 +34,8 @@ class Split(NamedTuple):
 
 def time_column(time: Any) -> str | None:
     """The column that `time` names."""
-    return time["column"] if isinstance(time, Mapping) else time
+    column: str | None = time.get("column") if isinstance(time, Mapping) else time
+    return column
 
 
 def _time_options(time: Any, fraction: float, rows: int) -> dict[str, Any]:

@@ -47,8 +47,9 @@ class Targets:
         array = to_numpy(values).reshape(-1)
         missing = missing_in(array)
         if missing.any() and len(self.names) == 1:
+            row = _first(missing)
             raise ValueError(
-                f"the label {name!r} must not be missing, got {array[missing][0]} in {where(_first(missing))}"
+                f"Input y contains NaN: the label {name!r} must not be missing, got {array[row]} in {where(row)}"
             )
         out = np.full(len(array), np.nan, np.float32)
         out[~missing] = self._numbers(name, array[~missing], np.flatnonzero(~missing), where)
@@ -64,6 +65,11 @@ class Targets:
 
     def state(self) -> dict[str, Any]:
         """As plain data."""
+        raise NotImplementedError
+
+    @classmethod
+    def restore(cls, names: Sequence[str], state: Mapping[str, Any]) -> Targets:
+        """The inverse of `state`."""
         raise NotImplementedError
 
 
