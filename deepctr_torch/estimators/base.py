@@ -38,7 +38,7 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         model_args: further arguments of the model, such as {"dnn_hidden_units": (128, 64)}.
         optimizer: name, or a dict of a name and options; see `compile`.
         learning_rate: None for the optimizer's own.
-        embedding_lr: of the tables, where it differs.
+        embedding_lr: learning rate of the tables; None for three times the other one.
         loss: None for cross entropy or squared error; see `compile`.
         epochs: at most; early stopping ends sooner.
         batch_size: rows a step; "auto": by the number of rows, from 32 to 4096.
@@ -47,7 +47,7 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         validation_fraction: share of the rows that is not trained on but tells when to stop; at most 1,000,000 rows.
         early_stopping: evaluations without improvement after which training stops (True: 3); the best weights are
             restored. False or 0: all epochs.
-        eval_every: steps (int) or part of an epoch (float) between evaluations; "auto": half an epoch.
+        eval_every: steps (int) or part of an epoch (float) between evaluations; "auto": a quarter of an epoch.
         embedding_update: "auto", "sparse" or "dense"; see `compile`.
         precision: "fp32" or "bf16"; see `compile`.
         random_state: seed of all that is drawn; None for another one at each fit.

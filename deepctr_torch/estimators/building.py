@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,8 @@ from ..encoding import Categorical, FeatureEncoder
 from ..encoding import Sequence as History
 from ..encoding.ids import IdFeature
 from ..features import DenseFeat, FeatureColumn, VarLenSparseFeat
+from ..layers.core import DNN
+from ..layers.parallel import ParallelDNN
 from ..models import MODELS, BaseModel
 from .defaults import model_defaults, one_dimension, table_dimension
 
@@ -170,8 +173,26 @@ def build_model(
     if reads_history(cls):
         arguments["history_feature_list"] = _histories(encoder, cls, history)
     model: BaseModel = cls(**arguments)
+    if "init_std" not in given:
+        _spread(model)
     _set_start(model, start)
     return model
+
+
+@torch.no_grad()
+def _spread(model: BaseModel) -> None:
+    """Let hidden layers begin with He et al.'s standard deviation, sqrt(2 / inputs) (2015, equation 10).
+
+    Drawn with the tables' `init_std`, a signal would be nearly gone after two of them.
+    """
+    for module in model.modules():
+        kernels: list[Any] = []
+        if isinstance(module, DNN):
+            kernels = [layer.weight for layer in module.linears]
+        elif isinstance(module, ParallelDNN):
+            kernels = list(module.weights)
+        for kernel in kernels:  # [..., outputs, inputs]
+            kernel.mul_(math.sqrt(2 / kernel.shape[-1]) / model.init_std)
 
 
 def _set_start(model: BaseModel, start: Sequence[float] | None) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.exceptions import DataConversionWarning
 
 from .._checks import check_type
 from ..data import Files
@@ -245,5 +247,7 @@ def _label_columns(y: Any) -> tuple[list[str], list[Array]]:
     if array.ndim != 2:
         raise ValueError(f"y should be a 1d array or a table of labels, got an array of shape {array.shape} instead.")
     if array.shape[1] == 1:
+        what = "A column-vector y was passed when a 1d array was expected: its one column is taken"
+        warnings.warn(what, DataConversionWarning, stacklevel=5)
         return ["label"], [array[:, 0]]
     return [f"label_{t}" for t in range(array.shape[1])], [array[:, t] for t in range(array.shape[1])]

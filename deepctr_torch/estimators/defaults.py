@@ -10,6 +10,7 @@ from typing import Any
 __all__ = [
     "EMBEDDING_DIM",
     "MODEL",
+    "TABLE_RATE",
     "VALIDATION_ROWS",
     "batch_rows",
     "eval_steps",
@@ -18,10 +19,11 @@ __all__ = [
     "table_dimension",
 ]
 
-MODEL: Mapping[str, Any] = {"init_std": 0.05, "l2_reg_embedding": 1e-5, "dnn_dropout": 0.1}
+MODEL: Mapping[str, Any] = {"init_std": 0.001, "l2_reg_embedding": 1e-5, "dnn_dropout": 0.2}
+TABLE_RATE = 3  # learning rate of the tables over that of the rest
 VALIDATION_ROWS = 1_000_000  # a validation part cut off the training data is not larger
 EMBEDDING_DIM = 16  # the longest vectors of embedding_dim="auto"
-EVALUATIONS = 2  # in an epoch
+EVALUATIONS = 4  # in an epoch
 STEPS = 100  # fewer in an epoch make smaller batches
 
 

@@ -14,9 +14,10 @@ from ..callbacks import EarlyStopping
 from ..encoding import FeatureEncoder, Timestamp
 from ..encoding.infer import propose
 from ..tables import Part, read_chunks
+from ..training.row_rules import default_lr, optimizer_spec
 from .building import build_model, is_multitask, model_class, with_history
 from .data import Data, open_data
-from .defaults import batch_rows, eval_steps
+from .defaults import TABLE_RATE, batch_rows, eval_steps
 from .reading import Encoded, joined, read_encoded
 from .splitting import Split, split, time_column
 from .targets import ClassTargets, NumberTargets, Targets
@@ -207,11 +208,20 @@ def _compile(est: Any, model: Any, targets: Targets, old: Any) -> None:
         LOSSES[targets.kind] if est.loss is None else est.loss,
         METRICS[targets.kind],
         learning_rate=est.learning_rate,
-        embedding_lr=est.embedding_lr,
+        embedding_lr=_table_rate(est),
         embedding_update=update,
         loss_reduction="mean",
         precision=est.precision,
     )
+
+
+def _table_rate(est: Any) -> float | None:
+    """The learning rate of the tables, whose rows move only when a batch has them."""
+    if est.embedding_lr is not None or not isinstance(est.optimizer, (str, Mapping)):
+        rate: float | None = est.embedding_lr
+        return rate
+    name, _ = optimizer_spec(est.optimizer)
+    return TABLE_RATE * (default_lr(name) if est.learning_rate is None else est.learning_rate)
 
 
 def _callbacks(est: Any, held: Any, callbacks: Any) -> list[Any]:
