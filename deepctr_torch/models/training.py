@@ -19,6 +19,7 @@ from ..data.sources import ArraySource, Labels, Source, is_stream, make_source
 from ..features import FeatureSchema
 from ..training.compiled import Compiled, compile_losses, compile_metrics
 from ..training.evaluation import evaluate_source, predict_source
+from ..training.large_batch import LargeBatch
 from ..training.metrics import get_metric
 from ..training.schedules import get_schedule
 from ..training.trainer import FitPlan, Trainer
@@ -57,16 +58,18 @@ class TrainableModel:
         precision: str = "fp32",
         torch_compile: bool = False,
         embedding_update: str = "auto",
-        embedding_optimizer: str | None = None,
+        embedding_optimizer: str | dict[str, Any] | None = None,
         embedding_lr: float | None = None,
         loss_reduction: str = "sum",
         task_weights: Sequence[float] | Mapping[str, float] | str | None = None,
+        large_batch: int | Mapping[str, Any] | None = None,
     ) -> None:
         """Choose how to train.
 
         Args:
             optimizer: "sgd" (learning rate 0.01), "adam" (0.001), "adamw" (0.001), "adagrad" (0.01), "rmsprop" (0.01),
-                or a torch optimizer made of `model.parameters()`.
+                "rowwise_adagrad" (0.01; Adagrad with one number a row of a table), a dict of a name and options, or a
+                torch optimizer made of `model.parameters()`.
             loss: "binary_crossentropy", "mse", "mae", "focal", "cross_entropy" (multiclass), or a callable
                 `f(prediction, y)`, with a `reduction` argument or without; for several tasks a list of one a task, a
                 dict by task name, or one for all.
@@ -81,9 +84,12 @@ class TrainableModel:
             torch_compile: compile all that comes after the lookup.
             embedding_update: "dense" updates every row of every table at each step, "sparse" only those of the batch,
                 whatever the vocabulary; "auto" chooses by the size of the batch and the tables.
-            embedding_optimizer, embedding_lr: optimizer (by name) and learning rate of the tables, where they differ.
+            embedding_optimizer, embedding_lr: optimizer (a name, or a dict such as {"name": "adam", "decay_unseen":
+                True}) and learning rate of the tables, where they differ.
             loss_reduction: "sum" (as in DeepCTR-Torch) or "mean" over the rows of a batch.
             task_weights: weight of each task's loss: a list, a dict by name, or "uncertainty" to learn them.
+            large_batch: the batch size that the learning rates were made for; rates, penalties and gradients then
+                follow the size of the batches as CowClip says (see `LargeBatch`). A dict sets its constants, too.
 
         Raises:
             ValueError: an unknown name; it says what is known and suggests the nearest.
@@ -96,7 +102,7 @@ class TrainableModel:
         weights = self._task_weights(task_weights)
         how = (loss_reduction, weights, precision, clip_norm, torch_compile, schedule, embedding_update)
         compiled = Compiled(self.tasks, losses, per_task, names, *how)
-        tables = (embedding_optimizer, embedding_lr, embedding_update)
+        tables = (embedding_optimizer, embedding_lr, embedding_update, LargeBatch.of(large_batch))
         self._compiled, self._update = compiled, Update(self, optimizer, learning_rate, *tables)  # type: ignore[arg-type]
         self.loss_func, self.metrics, self.metrics_names = shown, functions, names
         object.__setattr__(self, "_compile_arguments", given)
@@ -199,6 +205,7 @@ class TrainableModel:
         steps_per_epoch: int | None = None,
         max_steps: int | None = None,
         eval_every: int | float | None = None,
+        profile: Any = None,
     ) -> History:
         """Train the model.
 
@@ -217,8 +224,8 @@ class TrainableModel:
             class_weight: label -> weight, for one task; as a sample weight, but not in the validation.
             groups: values by which `gauc` and `ndcg@k` group, one a row; or a dict of several, by name.
             steps_per_epoch, max_steps: steps that make an epoch, and after which to end.
-            eval_every: steps (int) or part of an epoch (float in (0, 1)) between two evaluations; callbacks and history
-                then have one entry for each.
+            eval_every: steps (int) or part of an epoch (float in (0, 1)) between evaluations, each an entry in history.
+            profile: path of a JSON file for a trace of some steps; a table of where their time goes is printed.
 
         Returns:
             The history: `history.history` maps "loss", each metric, "val_loss" and "val_<metric>" to their values.
@@ -228,7 +235,9 @@ class TrainableModel:
         """
         compiled, update = self._needed("fit")
         size = DEFAULT_BATCH if batch_size is None else batch_size
-        plan = FitPlan(size, epochs, initial_epoch, shuffle, steps_per_epoch, max_steps, eval_every, int(verbose))
+        plan = FitPlan(
+            size, epochs, initial_epoch, shuffle, steps_per_epoch, max_steps, eval_every, int(verbose), profile
+        )
         labels = self._labels(class_weight)
         source = make_source(self.schema, x, y, labels, sample_weight, groups, training=True)
         validation = self._validation(source, validation_split, validation_data, labels)

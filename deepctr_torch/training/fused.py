@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn, optim
+from torch import Tensor, optim
 
 __all__ = ["step_fused"]
 
@@ -38,7 +38,7 @@ def _ready(optimizer: optim.Optimizer, group: dict[str, Any]) -> bool:
 
 
 @torch.no_grad()
-def _kernel(group: dict[str, Any], parameters: list[nn.Parameter], states: list[dict[str, Any]]) -> None:
+def _kernel(group: dict[str, Any], parameters: list[Tensor], states: list[dict[str, Any]]) -> None:
     steps = [state["step"] for state in states]
     torch._foreach_add_(steps, 1)
     grads = [p.grad for p in parameters if p.grad is not None]

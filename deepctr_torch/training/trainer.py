@@ -18,6 +18,7 @@ from ..data.sources import Example, Source
 from ..features import Batch
 from .compiled import Compiled
 from .evaluation import Seen, evaluate_source, to_device
+from .profiling import StepProfile
 from .updates import Update
 
 __all__ = ["FitPlan", "TrainableProtocol", "Trainer"]
@@ -51,6 +52,7 @@ class FitPlan:
         max_steps: steps after which the training ends.
         eval_every: steps (int), or part of an epoch (float in (0, 1)), between two evaluations.
         verbose: 0, 1 or 2.
+        profile: path of a trace of some steps, or None.
     """
 
     batch_size: int = 256
@@ -61,6 +63,7 @@ class FitPlan:
     max_steps: int | None = None
     eval_every: int | float | None = None
     verbose: int = 1
+    profile: Any = None
 
     def __post_init__(self) -> None:
         check_at_least("batch_size", self.batch_size, 1)
@@ -128,6 +131,7 @@ class Trainer:
             self.callbacks.append(History())
         self.callbacks.append(self.bar)
         self.step_number = 0
+        self.profile: StepProfile | None = None
         self.period = plan.initial_epoch
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         own = source.steps(plan.batch_size)
@@ -161,10 +165,14 @@ class Trainer:
         self.callbacks.set_model(model)
         self.callbacks.set_params(self._params())
         self.callbacks.on_train_begin()
-        self.update.begin(self.compiled, model)
+        self.update.begin(self.compiled, model, plan.batch_size)
+        self.profile = None if plan.profile is None else StepProfile(plan.profile, self.device)
+        self.update.span = contextlib.nullcontext if self.profile is None else self.profile.span
         with contextlib.ExitStack() as stack:
             stack.callback(self.bar.close)
             stack.callback(self._base_rates)
+            if self.profile is not None:
+                stack.callback(self.profile.close)
             examples: Iterator[Example] | None = None
             for _ in range(plan.initial_epoch, plan.epochs):
                 with seeded([model.seed, model.epochs_trained], self.device):
@@ -210,7 +218,8 @@ class Trainer:
         seen: Seen | None = None
         steps = 0
         while limit is None or steps < limit:
-            example = next(examples, None)
+            with self.update.span("data"):
+                example = next(examples, None)
             if example is None and limit is not None and not getattr(self.source, "once", False):
                 examples = self._fresh(steps)
                 example = next(examples, None)
@@ -267,6 +276,8 @@ class Trainer:
         if wants:
             self.callbacks.on_train_batch_end(seen.steps - 1, {"loss": float(loss) / rows})
         self.bar.step(rows, seen.mean_loss)
+        if self.profile is not None:
+            self.profile.step(rows)
 
     def _end_period(self, seen: Seen) -> None:
         self._base_rates()
