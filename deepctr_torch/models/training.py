@@ -240,14 +240,19 @@ class TrainableModel:
         )
         labels = self._labels(class_weight)
         source = make_source(self.schema, x, y, labels, sample_weight, groups, training=True)
-        validation = self._validation(source, validation_split, validation_data, labels)
-        if isinstance(source, ArraySource) and validation_data is None and validation_split:
-            source = source.split(validation_split)[0]
-        if any(getattr(each, "weighted", False) for each in (source, validation)):
-            compiled.check_weighted()
+        source, validation = self._apart(source, validation_split, validation_data, labels)
         self.negative_rate = getattr(source, "negative_rate", self.negative_rate)
         update.decide(self, size if source.rows else getattr(x, "batch_size", None) or size)
         return Trainer(self, compiled, update, source, validation, plan, callbacks).run()
+
+    def _apart(self, source: Source, split: float, data: Any, labels: Labels) -> tuple[Source, Source | None]:
+        """What is trained on, and what is validated on."""
+        validation = self._validation(source, split, data, labels)
+        if isinstance(source, ArraySource) and data is None and split:
+            source = source.split(split)[0]
+        if any(getattr(each, "weighted", False) for each in (source, validation)):
+            self._needed("fit")[0].check_weighted()
+        return source, validation
 
     def _validation(self, source: Source, split: float, data: Any, labels: Labels) -> Source | None:
         plain = labels._replace(class_weight=None)
