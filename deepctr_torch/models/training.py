@@ -80,16 +80,15 @@ class TrainableModel:
                 "warmup_steps": 100}, or a callable from the step number to a factor of the learning rate. Callbacks
                 that set the learning rate set what the factor multiplies.
             clip_norm: largest norm of the whole gradient.
-            precision: "fp32", or "bf16" for bfloat16 autocast of all that comes after the lookup.
-            torch_compile: compile all that comes after the lookup.
+            precision, torch_compile: "fp32" or "bf16" (autocast), and torch.compile, for all that follows the lookup.
             embedding_update: "dense" updates every row of every table at each step, "sparse" only those of the batch,
                 whatever the vocabulary; "auto" chooses by the size of the batch and the tables.
             embedding_optimizer, embedding_lr: optimizer (a name, or a dict such as {"name": "adam", "decay_unseen":
                 True}) and learning rate of the tables, where they differ.
             loss_reduction: "sum" (as in DeepCTR-Torch) or "mean" over the rows of a batch.
             task_weights: weight of each task's loss: a list, a dict by name, or "uncertainty" to learn them.
-            large_batch: the batch size that the learning rates were made for; rates, penalties and gradients then
-                follow the size of the batches as CowClip says (see `LargeBatch`). A dict sets its constants, too.
+            large_batch: batch size that the learning rates were made for; rates, penalties and gradients then follow the
+                size of the batches as CowClip says (see `LargeBatch`).
 
         Raises:
             ValueError: an unknown name; it says what is known and suggests the nearest.
