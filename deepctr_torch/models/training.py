@@ -87,7 +87,7 @@ class TrainableModel:
                 True}) and learning rate of the tables, where they differ.
             loss_reduction: "sum" (as in DeepCTR-Torch) or "mean" over the rows of a batch.
             task_weights: weight of each task's loss: a list, a dict by name, or "uncertainty" to learn them.
-            large_batch: batch size that the learning rates were made for; rates, penalties and gradients then follow the
+            large_batch: batch size that learning rates were made for; rates, penalties and gradients then follow the
                 size of the batches as CowClip says (see `LargeBatch`).
 
         Raises:
