@@ -27,7 +27,7 @@ from .vocabulary import Vocabulary
 __all__ = ["FeatureEncoder"]
 
 Array = npt.NDArray[Any]
-_ROWS = 65_536  # rows of a chunk
+_ROWS = 65_536  # of a chunk of files; of tables in memory, which hold them already, twice as many
 
 
 class FeatureEncoder:
@@ -87,11 +87,12 @@ class FeatureEncoder:
         others = {c for part in self._parts.values() if not isinstance(part, NumericFeature) for c in part.raw}
         return {column: "float64" if column in numeric - others else "string" for column in self.inputs}
 
-    def read(self, data: Any, training: bool = True, rows: int = _ROWS, **options: Any) -> Iterator[Chunk]:
+    def read(self, data: Any, training: bool = True, rows: int | None = None, **options: Any) -> Iterator[Chunk]:
         """The chunks of `data` with the columns needed, typed for this encoder; options as `read_chunks` has."""
         schema = {**self.schema(), **options.pop("schema", {})}
         columns = options.pop("columns", self.inputs if training else self.serving_inputs)
-        return read_chunks(data, columns, rows, schema=schema, **options)
+        size = rows or (_ROWS if is_files(data) else 2 * _ROWS)
+        return read_chunks(data, columns, size, schema=schema, keep_nan=True, **options)
 
     def fit(self, data: Any, *, threads: int | None = None, **options: Any) -> FeatureEncoder:
         """Learn vocabularies and statistics in one pass; memory grows with the distinct values, not the rows.

@@ -40,6 +40,11 @@ class Coded(NamedTuple):
     kind: str
     codes: Array
 
+    @property
+    def counts(self) -> Array:
+        """int64 [len(values)]: in how many rows each of the values is."""
+        return np.bincount(self.codes, minlength=len(self.values) + 1)[:-1]
+
 
 def one_array(column: Any) -> Any:
     """A column of a table as one arrow array, without dictionary."""

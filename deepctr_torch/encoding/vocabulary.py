@@ -34,7 +34,7 @@ class Counter:
         """The values of one chunk, counted: kind, and a table of value and count."""
         import pyarrow as pa
 
-        counts = np.bincount(column.codes, minlength=len(column.values) + 1)[:-1]
+        counts = column.counts
         table = pa.table({"value": column.values, "count": pa.array(counts, pa.int64())})
         there = (counts > 0) & column.values.is_valid().to_numpy(zero_copy_only=False)
         return column.kind, table if there.all() else table.filter(pa.array(there))
