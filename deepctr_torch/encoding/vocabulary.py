@@ -49,7 +49,8 @@ class Counter:
 
     def _merge(self) -> None:
         for kind, parts in self._parts.items():
-            self._merged[kind] = _summed([*([self._merged[kind]] if kind in self._merged else []), *parts])
+            every = [*([self._merged[kind]] if kind in self._merged else []), *parts]
+            self._merged[kind] = _summed(every) if len(every) > 1 else every[0]
         self._parts, self._pending = {}, 0
 
     def tables(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from .._optional import needs
 
 _FLOATS = ("float32", "float64")
 
-__all__ = ["memory_columns", "memory_tables", "plain"]
+__all__ = ["memory_columns", "memory_tables", "plain", "row_count"]
 
 
 def memory_columns(data: Any) -> list[str]:
@@ -40,6 +40,14 @@ def memory_columns(data: Any) -> list[str]:
     if len(set(text)) < len(text):
         raise ValueError(f"columns must have different names, got {next(n for n in text if text.count(n) > 1)!r} twice")
     return text
+
+
+def row_count(data: Any, columns: Sequence[str]) -> int:
+    """How many rows a table in memory has; columns of a dict must agree on it."""
+    if hasattr(data, "num_rows") or hasattr(data, "height"):
+        return int(data.num_rows if hasattr(data, "num_rows") else data.height)
+    raw = _raw_columns(data, columns)
+    return len(next(iter(raw.values()))) if raw else len(data) if hasattr(data, "iloc") else 0
 
 
 def memory_tables(data: Any, columns: Sequence[str], rows: int, keep_nan: bool = False) -> Iterator[Any]:

@@ -172,7 +172,7 @@ def test_units_zones_dates_and_moments_that_are_none() -> None:
         FeatureEncoder({"f": Timestamp(timezone="Mars")})
 
 
-def test_vectors() -> None:
+def test_vectors(tmp_path: Path) -> None:
     lists = [[1.0, 2.0], None, [np.nan, np.inf]]
     found = encoded(Dense(), lists)["f"]
     assert found == [[1, 2], [0, 0], [0, float(np.finfo(np.float32).max)]]
@@ -182,9 +182,11 @@ def test_vectors() -> None:
     assert encoded(Dense(), [None, []])["f"] == [0, 0]
     with pytest.raises(ValueError, match=r"'f' must hold 2 number\(s\) or nothing, got 1 in row 1"):
         encoded(Dense(2), [[1.0, 2.0], [1.0]])
-    encoder = FeatureEncoder({"f": Dense()})
-    with pytest.raises(ValueError, match=r"'f' must hold 2 number\(s\), as in rows before, got 3 in row 131072"):
-        encoder.fit(pa.table({"f": [[1.0, 2.0]] * 131_072 + [[1.0, 2.0, 3.0]]}))
+    pq.write_table(pa.table({"f": [[1.0, 2.0], [1.0, 2.0, 3.0]]}), tmp_path / "a.parquet", row_group_size=1)
+    with pytest.raises(
+        ValueError, match=r"'f' must hold 2 number\(s\), as in rows before, got 3 in row 1 of .*a\.parquet"
+    ):
+        FeatureEncoder({"f": Dense()}).fit(tmp_path)
 
 
 def test_a_history_shares_the_vocabulary_of_its_target() -> None:
@@ -300,8 +302,8 @@ def test_an_update_keeps_rows_scales_and_automatic_dimensions() -> None:
 
 def test_an_update_that_fails_changes_nothing(tmp_path: Path) -> None:
     encoder = FeatureEncoder({"f": Categorical(), "n": Numeric()}).fit({"f": ["a"], "n": [1]})
-    table = pa.table({"f": ["b"] * 131_073, "n": ["1"] * 131_072 + ["x"]})
-    with pytest.raises(ValueError, match="'n' must hold numbers, got 'x' in row 131072"):
+    table = pa.table({"f": ["b"] * 3, "n": ["1", "2", "x"]})
+    with pytest.raises(ValueError, match="'n' must hold numbers, got 'x' in row 2"):
         encoder.update(table)
     assert encoder.describe() == FeatureEncoder(encoder.features).fit({"f": ["a"], "n": [1]}).describe()
     encoder.update({"f": ["c"], "n": [2]})
