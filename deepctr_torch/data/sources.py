@@ -60,6 +60,13 @@ def _rows(values: Tensor, rows: slice | Tensor) -> Tensor:
     return values[rows] if isinstance(rows, slice) else values.index_select(0, rows)
 
 
+def _shuffled(rows: int, seed: Sequence[int]) -> Tensor:
+    """`Generator.permutation(rows)`, in half the memory where row numbers fit into 32 bits."""
+    order = np.arange(rows, dtype=np.int32 if rows < 2**31 else np.int64)
+    np.random.default_rng(list(seed)).shuffle(order)
+    return torch.from_numpy(order)
+
+
 class ArraySource:
     """Samples in memory: a batch is a slice of two arrays, never a row-by-row collation.
 
@@ -103,7 +110,7 @@ class ArraySource:
 
     def examples(self, batch_size: int, seed: Sequence[int] | None = None) -> Iterator[Example]:
         """Batches in order, or shuffled by a generator of `seed` that nothing else draws from."""
-        order = None if seed is None else torch.from_numpy(np.random.default_rng(list(seed)).permutation(len(self)))
+        order = None if seed is None else _shuffled(len(self), seed)
         for start in range(0, len(self), batch_size):
             yield self.take(slice(start, start + batch_size) if order is None else order[start : start + batch_size])
 

@@ -124,31 +124,36 @@ class Compiled:
     def evaluate(
         self, y: Array, prediction: Array, weight: Array | None, groups: Mapping[str, Array]
     ) -> dict[str, float]:
-        """Every metric over whole columns.
+        """Every metric over whole columns, by name; see `by_name`."""
+        found: list[list[float]] = []
+        for t in range(len(self.tasks)):
+            pred = prediction if len(self.tasks) == 1 else prediction[:, t]
+            seen = ~np.isnan(y[:, t])
+            rows = slice(None) if seen.all() else seen
+            target, scores = y[rows, t], pred[rows]
+            scores = scores[:, 0] if scores.ndim == 2 and scores.shape[1] == 1 else scores
+            weights = None if weight is None else weight[rows]
+            found.append([])
+            for metric in self.metrics[t]:
+                group = groups[metric.group or "groups"][rows] if metric.needs_groups else None
+                found[t].append(metric(target, scores, weights, group) if len(target) else float("nan"))
+        return self.by_name(found)
+
+    def by_name(self, found: Sequence[Sequence[float]]) -> dict[str, float]:
+        """The values of every task's metrics by name.
 
         Several tasks: `<task>_<metric>`, and `<metric>` for the mean over the tasks that have it.
         """
         # NOTE[DIFF] W15: the original makes one number of all tasks; W16: and averages it over batches.
         values: dict[str, list[float]] = {}
         out: dict[str, float] = {}
-        for t, (task, _) in enumerate(self.tasks):
-            pred = prediction if len(self.tasks) == 1 else prediction[:, t]
-            seen = ~np.isnan(y[:, t])
-            rows = slice(None) if seen.all() else seen
-            for metric in self.metrics[t]:
-                group = groups[metric.group or "groups"][rows] if metric.needs_groups else None
-                target, scores = y[rows, t], pred[rows]
-                scores = scores[:, 0] if scores.ndim == 2 and scores.shape[1] == 1 else scores
-                value = (
-                    metric(target, scores, None if weight is None else weight[rows], group)
-                    if len(target)
-                    else float("nan")
-                )
+        for (task, _), metrics, each in zip(self.tasks, self.metrics, found, strict=True):
+            for metric, value in zip(metrics, each, strict=True):
                 values.setdefault(metric.name, []).append(value)
                 if len(self.tasks) > 1:
                     out[f"{task}_{metric.name}"] = value
-        for name, each in values.items():
-            known = [v for v in each if not np.isnan(v)]
+        for name, of_tasks in values.items():
+            known = [v for v in of_tasks if not np.isnan(v)]
             out[name] = float(np.mean(known)) if known else float("nan")
         return out
 

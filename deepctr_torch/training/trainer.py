@@ -17,8 +17,9 @@ from ..callbacks import CallbackList, History, ProgressBar
 from ..data.sources import Example, Source
 from ..features import Batch
 from .compiled import Compiled
-from .evaluation import Seen, evaluate_source, to_device
+from .evaluation import evaluate_source, to_device
 from .profiling import StepProfile
+from .seen import Seen
 from .updates import Update
 
 __all__ = ["FitPlan", "TrainableProtocol", "Trainer"]
@@ -254,7 +255,7 @@ class Trainer:
     def _begin_period(self) -> Seen:
         self.callbacks.on_epoch_begin(self.period)
         self.model.train()
-        return Seen()
+        return Seen(self.compiled)
 
     def _step(self, example: Example, seen: Seen) -> None:
         model, compiled = self.model, self.compiled
@@ -281,7 +282,7 @@ class Trainer:
 
     def _end_period(self, seen: Seen) -> None:
         self._base_rates()
-        logs = {"loss": seen.mean_loss(), **seen.metrics(self.compiled)}
+        logs = {"loss": seen.mean_loss(), **seen.metrics()}
         if self.validation is not None:
             self.callbacks.on_test_begin()
             results = evaluate_source(self.model, self.compiled, self.validation, self.plan.batch_size)
