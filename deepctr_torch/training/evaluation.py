@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..data.device import moved, on_device
 from ..data.sampling import full_rate
 from ..data.sources import Example, Source
-from ..features import Batch
 from .compiled import Compiled
 from .seen import Seen
 
@@ -23,14 +23,7 @@ def to_device(example: Example, device: torch.device) -> Example:
     """The example with its tensors on `device`."""
     if device.type == "cpu":
         return example
-    batch = Batch(
-        example.batch.ids.to(device, non_blocking=True),
-        example.batch.dense.to(device, non_blocking=True),
-        example.batch.widths,
-    )
-    y = None if example.y is None else example.y.to(device, non_blocking=True)
-    weight = None if example.weight is None else example.weight.to(device, non_blocking=True)
-    return Example(batch, y, weight, example.groups)
+    return moved(example, lambda values: values.to(device, non_blocking=True))
 
 
 @torch.inference_mode()
@@ -38,9 +31,9 @@ def predict_source(model: Any, source: Source, batch_size: int) -> Iterator[tupl
     """Examples in the order of the source, with predictions in evaluation mode, corrected for sampled negatives."""
     device = next(model.parameters()).device if any(True for _ in model.parameters()) else torch.device("cpu")
     model.eval()
-    for example in source.examples(max(batch_size, PREDICT_ROWS)):
-        moved = to_device(example, device)
-        yield moved, full_rate(model.objective(moved.batch)[0], getattr(model, "negative_rate", 1.0))
+    for each in on_device(source, device, passes=1).examples(max(batch_size, PREDICT_ROWS)):
+        example = to_device(each, device)
+        yield example, full_rate(model.objective(example.batch)[0], getattr(model, "negative_rate", 1.0))
 
 
 def evaluate_source(model: Any, compiled: Compiled, source: Source, batch_size: int) -> dict[str, float]:
@@ -55,7 +48,8 @@ def evaluate_source(model: Any, compiled: Compiled, source: Source, batch_size: 
             for t in range(len(compiled.tasks)):
                 weight = compiled.task_weights[t] if compiled.task_weights else 1.0
                 if example.y is not None:
-                    total = total + weight * compiled.task_loss(t, prediction, example.y, example.weight, "sum")
+                    rows = (example.y, example.weight, "sum", example.complete)
+                    total = total + weight * compiled.task_loss(t, prediction, *rows)
     if not seen.rows:
         raise ValueError("no batch to evaluate: the stream is empty")
     return {"loss": float(total) / seen.rows, **seen.metrics()}

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..data.device import LateNumber
 from ..data.sources import Example
 from .compiled import Compiled
 from .running import BINS, Histogram, Running, add_blocks
@@ -128,6 +129,7 @@ class Seen:
         self._predictions, self._labels, self._weights = Column(), Column(), Column()
         self._weighted = False
         self._groups = _Groups()
+        self._late = LateNumber()
         self._decided = False
         self._running: list[list[Running]] | None = None
 
@@ -158,6 +160,10 @@ class Seen:
 
     def mean_loss(self) -> float:
         return float(self.loss) / max(self.rows, 1)
+
+    def late_loss(self) -> float:
+        """The mean loss of a moment ago, to be shown; does not wait for the device."""
+        return self._late.read(self.loss, max(self.rows, 1))
 
     def metrics(self) -> dict[str, float]:
         """Every metric, once: the rows are forgotten."""
