@@ -22,6 +22,7 @@ from ..training.evaluation import evaluate_source, predict_source
 from ..training.large_batch import LargeBatch
 from ..training.metrics import get_metric
 from ..training.schedules import get_schedule
+from ..training.seen import Column
 from ..training.trainer import FitPlan, Trainer
 from ..training.updates import Update
 from ._upstream import adopt_tasks
@@ -290,10 +291,12 @@ class TrainableModel:
         """Predictions, float64 [N, 1], [N, T] or [N, C], in the order of `x`; leaves the model in evaluation mode."""
         source = make_source(self.schema, x)
         with torch.random.fork_rng(devices=[]):  # as in evaluate
-            parts = [p.float().cpu() for _, p in predict_source(self, source, batch_size or DEFAULT_BATCH)]
-        if not parts:
+            found = Column()
+            for _, prediction in predict_source(self, source, batch_size or DEFAULT_BATCH):
+                found.add(prediction)
+        if not found.rows:
             raise ValueError("no batch to predict: the stream is empty")
-        return torch.cat(parts, dim=0).numpy().astype(np.float64)
+        return found.joined().astype(np.float64)
 
     def _in_multi_worker_mode(self) -> bool:
         """Asked by callbacks written for the original."""

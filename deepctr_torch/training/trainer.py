@@ -14,11 +14,13 @@ from torch import Tensor
 
 from .._checks import check_at_least
 from ..callbacks import CallbackList, History, ProgressBar
+from ..data.device import on_device
 from ..data.sources import Example, Source
 from ..features import Batch
 from .compiled import Compiled
-from .evaluation import Seen, evaluate_source, to_device
+from .evaluation import evaluate_source, to_device
 from .profiling import StepProfile
+from .seen import Seen
 from .updates import Update
 
 __all__ = ["FitPlan", "TrainableProtocol", "Trainer"]
@@ -124,7 +126,9 @@ class Trainer:
         callbacks: Any = None,
     ) -> None:
         self.model, self.compiled, self.update, self.plan = model, compiled, update, plan
-        self.source, self.validation = source, validation
+        self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        self.source = on_device(source, self.device)
+        self.validation = None if validation is None else on_device(validation, self.device)
         self.bar = ProgressBar(plan.verbose)
         self.callbacks = CallbackList(callbacks)
         if not any(isinstance(c, History) for c in self.callbacks):
@@ -133,7 +137,6 @@ class Trainer:
         self.step_number = 0
         self.profile: StepProfile | None = None
         self.period = plan.initial_epoch
-        self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         own = source.steps(plan.batch_size)
         self.epoch_steps = plan.steps_per_epoch or own
         self.period_steps = self._period_steps()
@@ -254,7 +257,7 @@ class Trainer:
     def _begin_period(self) -> Seen:
         self.callbacks.on_epoch_begin(self.period)
         self.model.train()
-        return Seen()
+        return Seen(self.compiled)
 
     def _step(self, example: Example, seen: Seen) -> None:
         model, compiled = self.model, self.compiled
@@ -275,13 +278,13 @@ class Trainer:
         self.step_number += 1
         if wants:
             self.callbacks.on_train_batch_end(seen.steps - 1, {"loss": float(loss) / rows})
-        self.bar.step(rows, seen.mean_loss)
+        self.bar.step(rows, seen.late_loss)
         if self.profile is not None:
             self.profile.step(rows)
 
     def _end_period(self, seen: Seen) -> None:
         self._base_rates()
-        logs = {"loss": seen.mean_loss(), **seen.metrics(self.compiled)}
+        logs = {"loss": seen.mean_loss(), **seen.metrics()}
         if self.validation is not None:
             self.callbacks.on_test_begin()
             results = evaluate_source(self.model, self.compiled, self.validation, self.plan.batch_size)

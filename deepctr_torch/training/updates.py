@@ -277,7 +277,8 @@ class Update:
     ) -> Tensor:
         if example.y is None:
             raise ValueError("training needs labels, got none")
-        loss = compiled.data_loss(prediction, example.y, example.weight, getattr(model, "task_log_variances", None))
+        learned = getattr(model, "task_log_variances", None)
+        loss = compiled.data_loss(prediction, example.y, example.weight, learned, example.complete)
         if extra is not None:
             if example.weight is not None and extra.shape == example.weight.shape:
                 extra = extra * example.weight
