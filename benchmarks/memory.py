@@ -1,107 +1,101 @@
-"""What `fit(metrics=["auc"])` adds to the peak memory of a warmed-up process that holds the data.
+"""Resident memory that `fit(metrics=["auc"])` adds to a warmed-up process that holds the data.
 
-2,000,000 rows of 26 ids and 13 numbers, 312 MB as int32 and float32; the bar is 1.4 times that.
+    python benchmarks/memory.py [--rows 2000000] [--peer-python PYTHON]
 
-    python benchmarks/memory.py [--ids int32] [--rows 2000000] [--results benchmarks/results]
-
-Linux only: the peak is `VmHWM`, which `/proc/self/clear_refs` sets back. `--trace` shows where it was reached.
+DeepFM on 26 ids (int32) and 13 numbers (float32), 312 MB for 2,000,000 rows. The process holds the data and has trained
+on a few of the rows, so that the model, its optimizer and the libraries are there; then Linux is asked to forget the
+peak, and an epoch over all rows is trained. What counts is the new peak over what was held before, as a share of the
+size of the data. Linux only. `speed.py` runs this too, and writes what it finds to `benchmarks/results/speed.json`.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
+import contextlib
 import json
-import re
+import os
+import subprocess
 import sys
-import threading
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from speed_worker import FIELDS, NUMBERS, build
 
-from deepctr_torch.inputs import DenseFeat, SparseFeat
-from deepctr_torch.models import DeepFM
-
-IDS, NUMBERS = 26, 13
-BAR = 1.4
+COLUMNS = FIELDS + NUMBERS
+JOB = {"model": "DeepFM", "rows": 100_000, "dim": 8}
+BATCH, WARM_ROWS = 4096, 40_960
 
 
-def status(name: str) -> float:
-    """A line of /proc/self/status, in MB."""
-    text = Path("/proc/self/status").read_text()
-    found = re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
-    assert found
-    return int(found[1]) * 1024 / 1e6
+def held(which: str) -> float:
+    """Resident memory of this process in MB: VmRSS now, VmHWM at its peak."""
+    return int(Path("/proc/self/status").read_text().split(f"{which}:")[1].split()[0]) * 1024 / 1e6
 
 
-def make_data(rows: int, ids: str) -> tuple[dict[str, Any], Any]:
+def make_data(rows: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Uniform ids and numbers: only their size counts."""
     rng = np.random.default_rng(0)
-    x: dict[str, Any] = {f"C{i}": rng.integers(0, 1000, rows, dtype=ids) for i in range(IDS)}
-    x |= {f"I{i}": rng.random(rows, dtype=np.float32) for i in range(NUMBERS)}
-    return x, (rng.random(rows, dtype=np.float32) < 0.25).astype(np.float32)
+    size = JOB["rows"] // FIELDS  # type: ignore[operator]
+    x: dict[str, np.ndarray] = {f"C{i}": rng.integers(0, size, rows, dtype=np.int32) for i in range(FIELDS)}
+    x.update({f"I{i}": rng.random(rows, dtype=np.float32) for i in range(NUMBERS)})
+    return x, (rng.random((rows, 1)) < 0.25).astype(np.float32)
 
 
-class Trace(threading.Thread):
-    """Where the main thread is whenever the memory reaches a new high."""
+def work(rows: int, threads: int) -> dict[str, float]:
+    """In a process of its own, under either package."""
+    import torch
 
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.top, self.over = 0.0, False
-        self.main = threading.main_thread().ident
+    torch.set_num_threads(threads)
+    x, y = make_data(rows)
+    model = build(JOB)
+    model.compile("adam", "binary_crossentropy", metrics=["auc"])
+    few = {name: values[:WARM_ROWS].copy() for name, values in x.items()}
+    # verbose=2: at 0 deepctr-torch computes no metrics
+    model.fit(few, y[:WARM_ROWS], batch_size=BATCH, epochs=1, verbose=2)
+    before = held("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak
+    begin = time.perf_counter()
+    model.fit(x, y, batch_size=BATCH, epochs=1, verbose=2)
+    return {
+        "seconds": time.perf_counter() - begin,
+        "before_mb": before,
+        "added_mb": held("VmHWM") - before,
+        "data_mb": rows * COLUMNS * 4 / 1e6,
+    }
 
-    def run(self) -> None:
-        while not self.over:
-            now = status("VmRSS")
-            if now > self.top + 5:
-                self.top = now
-                frame, where = sys._current_frames()[self.main], []  # type: ignore[index]
-                while frame is not None and len(where) < 6:
-                    where.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}")
-                    frame = frame.f_back  # type: ignore[assignment]
-                print(f"{now:8.0f} MB  {'  '.join(where)}", file=sys.stderr)
-            time.sleep(0.002)
+
+def measure(python: str, rows: int, threads: int, environment: dict[str, str]) -> dict[str, Any]:
+    """Run `work` under a Python; `times_data` is the result."""
+    command = [python, __file__, "--work", "--rows", str(rows), "--threads", str(threads)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        return {"error": (done.stderr.strip().splitlines() or ["no message"])[-1]}
+    found: dict[str, Any] = json.loads(done.stdout)
+    return {**found, "times_data": found["added_mb"] / found["data_mb"]}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=2_000_000)
-    parser.add_argument("--ids", choices=["int32", "int64"], default="int64")
-    parser.add_argument("--trace", action="store_true")
-    parser.add_argument("--results", type=Path)
-    args = parser.parse_args()
-    columns = [SparseFeat(f"C{i}", 1000, 4) for i in range(IDS)] + [DenseFeat(f"I{i}", 1) for i in range(NUMBERS)]
-    model = DeepFM(columns, columns, dnn_hidden_units=(16,))
-    model.compile("adagrad", "binary_crossentropy", metrics=["auc"])
-    x, y = make_data(args.rows, args.ids)
-    model.fit({k: v[:20_000] for k, v in x.items()}, y[:20_000], batch_size=4096, verbose=0)
-    gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")
-    before = status("VmRSS")
-    trace = Trace()
-    if args.trace:
-        trace.start()
-    history = model.fit(x, y, batch_size=4096, epochs=1, verbose=0)
-    trace.over = True
-    added, data = status("VmHWM") - before, args.rows * (IDS + NUMBERS) * 4 / 1e6
-    result = {
-        "rows": args.rows,
-        "ids": args.ids,
-        "data_mb": round(data, 1),
-        "before_mb": round(before, 1),
-        "added_mb": round(added, 1),
-        "ratio": round(added / data, 3),
-        "bar": BAR,
-        "auc": history.history["auc"][0],
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }
-    print(json.dumps(result))
-    if args.results:
-        args.results.mkdir(parents=True, exist_ok=True)
-        (args.results / "memory.json").write_text(json.dumps(result, indent=2) + "\n")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--peer-python", help="Python of an environment with deepctr-torch 0.3.0")
+    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.work:
+        warnings.filterwarnings("ignore")
+        answers = os.fdopen(os.dup(1), "w")
+        os.dup2(2, 1)  # the packages print
+        with contextlib.closing(answers):
+            json.dump(work(arguments.rows, arguments.threads), answers)
+        return
+    from speed_processes import environment
+
+    sides = {"this package": sys.executable, "deepctr-torch 0.3.0": arguments.peer_python}
+    for name, python in sides.items():
+        if python:
+            print(name, measure(python, arguments.rows, arguments.threads, environment(python)))
 
 
 if __name__ == "__main__":
