@@ -80,7 +80,7 @@ def main() -> None:
             print(lines[-1], flush=True)
     about = {
         "arguments": vars(args),
-        "torch": torch.__version__,
+        "torch": torch.__version__.partition("+")[0],
         "numpy": np.__version__,
         "machine": platform.machine(),
     }

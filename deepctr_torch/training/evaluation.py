@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from ..data.device import moved, on_device
 from ..data.sampling import full_rate
 from ..data.sources import Example, Source
+from ..features import Batch
 from .compiled import Compiled
 from .seen import Seen
 
@@ -31,9 +32,20 @@ def predict_source(model: Any, source: Source, batch_size: int) -> Iterator[tupl
     """Examples in the order of the source, with predictions in evaluation mode, corrected for sampled negatives."""
     device = next(model.parameters()).device if any(True for _ in model.parameters()) else torch.device("cpu")
     model.eval()
+    objective = _objective(model)
     for each in on_device(source, device, passes=1).examples(max(batch_size, PREDICT_ROWS)):
         example = to_device(each, device)
-        yield example, full_rate(model.objective(example.batch)[0], getattr(model, "negative_rate", 1.0))
+        yield example, full_rate(objective(example.batch)[0], getattr(model, "negative_rate", 1.0))
+
+
+def _objective(model: Any) -> Callable[[Batch], Any]:
+    """`model.objective`; compiled if the model was compiled with `torch_compile=True`."""
+    compiled = getattr(model, "_compiled", None)
+    if compiled is None or not compiled.torch_compile or model.overrides_forward:
+        objective: Callable[[Batch], Any] = model.objective
+        return objective
+    score = model._update.compile_score(model)
+    return lambda batch: score(batch, model.embedding.lookup(batch))
 
 
 def evaluate_source(model: Any, compiled: Compiled, source: Source, batch_size: int) -> dict[str, float]:
