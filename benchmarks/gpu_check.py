@@ -260,7 +260,7 @@ def main() -> None:
     result = {
         "device": torch.cuda.get_device_name(0),
         "cuda": torch.version.cuda,
-        "torch": torch.__version__,
+        "torch": torch.__version__.partition("+")[0],  # the CUDA build stands beside it
         "python": platform.python_version(),
         "deepctr_torch": deepctr_torch.__version__,
         "checks": [{"check": row["check"], "model": row["model"]} for row in done],
