@@ -108,7 +108,7 @@ def check_no_wait(case: Case, device: str, update: str, optimizer: str = "adam")
         source = make_source(model.schema, inputs(case.all_columns, ROWS), labels(model, ROWS), how, np.ones(ROWS))
         mover, moves = model._update, model._compiled
         mover.decide(model, ROWS // 8)
-        mover.begin(moves, model)
+        mover.begin(moves, model, ROWS // 8)
         model.train()
         batches = placing.on_device(source, torch.device(device), passes).examples(ROWS // 8, [1])
         for _ in range(2):
@@ -260,7 +260,7 @@ def main() -> None:
     result = {
         "device": torch.cuda.get_device_name(0),
         "cuda": torch.version.cuda,
-        "torch": torch.__version__,
+        "torch": torch.__version__.partition("+")[0],  # the CUDA build stands beside it
         "python": platform.python_version(),
         "deepctr_torch": deepctr_torch.__version__,
         "checks": [{"check": row["check"], "model": row["model"]} for row in done],

@@ -77,5 +77,6 @@ def test_speed_is_of_epochs(gpu_check: ModuleType) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns about itself
 def test_every_check_holds_between_cpu_and_cpu(gpu_check: ModuleType) -> None:
     assert [row for row in gpu_check.run_checks("cpu") if not row["ok"]] == []

@@ -18,11 +18,10 @@ from ..data.labels import check_class_weight
 from ..data.sources import ArraySource, Labels, Source, is_stream, make_source
 from ..features import FeatureSchema
 from ..training.compiled import Compiled, compile_losses, compile_metrics
-from ..training.evaluation import evaluate_source, predict_source
+from ..training.evaluation import evaluate_source, predict_all
 from ..training.large_batch import LargeBatch
 from ..training.metrics import get_metric
 from ..training.schedules import get_schedule
-from ..training.seen import Column
 from ..training.trainer import FitPlan, Trainer
 from ..training.updates import Update
 from ._upstream import adopt_tasks
@@ -291,12 +290,7 @@ class TrainableModel:
         """Predictions, float64 [N, 1], [N, T] or [N, C], in the order of `x`; leaves the model in evaluation mode."""
         source = make_source(self.schema, x)
         with torch.random.fork_rng(devices=[]):  # as in evaluate
-            found = Column()
-            for _, prediction in predict_source(self, source, batch_size or DEFAULT_BATCH):
-                found.add(prediction)
-        if not found.rows:
-            raise ValueError("no batch to predict: the stream is empty")
-        return found.joined().astype(np.float64)
+            return predict_all(self, source, batch_size or DEFAULT_BATCH)
 
     def _in_multi_worker_mode(self) -> bool:
         """Asked by callbacks written for the original."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -13,9 +15,9 @@ from ..data.sampling import full_rate
 from ..data.sources import Example, Source
 from ..features import Batch
 from .compiled import Compiled
-from .seen import Seen
+from .seen import Column, Seen
 
-__all__ = ["evaluate_source", "predict_source", "to_device"]
+__all__ = ["evaluate_source", "predict_all", "predict_source", "to_device"]
 
 PREDICT_ROWS = 4096  # blocks of predict and evaluate are at least this large; the result does not depend on it
 
@@ -46,6 +48,16 @@ def _objective(model: Any) -> Callable[[Batch], Any]:
         return objective
     score = model._update.compile_score(model)
     return lambda batch: score(batch, model.embedding.lookup(batch))
+
+
+def predict_all(model: Any, source: Source, batch_size: int) -> npt.NDArray[np.float64]:
+    """Predictions over a whole source, [N, T] or [N, C], on the host."""
+    found = Column()
+    for _, prediction in predict_source(model, source, batch_size):
+        found.add(prediction)
+    if not found.rows:
+        raise ValueError("no batch to predict: the stream is empty")
+    return found.joined().astype(np.float64)
 
 
 def evaluate_source(model: Any, compiled: Compiled, source: Source, batch_size: int) -> dict[str, float]:

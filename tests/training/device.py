@@ -59,7 +59,7 @@ def step_on_meta(model: Any, example: Example, *, batch_size: int = 8, steps: in
     """Steps of a model built on the meta device; returns the shapes of prediction and loss of the last one."""
     update, compiled = model._update, model._compiled
     update.decide(model, batch_size)
-    update.begin(compiled, model)
+    update.begin(compiled, model, batch_size)
     model.train()
     moved = on_meta(example)
     out: Sequence[Tensor] = ()

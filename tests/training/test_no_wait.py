@@ -101,7 +101,7 @@ def test_the_loop_around_a_step() -> None:
     model._update.decide(model, 8)
     trainer = Trainer(model, model._compiled, model._update, source, None, FitPlan(batch_size=8, verbose=0))
     trainer.callbacks.set_model(model)
-    model._update.begin(model._compiled, model)
+    model._update.begin(model._compiled, model, 8)
     seen = trainer._begin_period()
     for example in source.examples(8):
         moved = on_meta(example)
