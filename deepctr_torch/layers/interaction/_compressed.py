@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ._by_hand import chunks, gradient_of_plain, wants_plain
+
 __all__ = ["compress", "compress_plain"]
 
 _IN_CACHE = 1 << 20  # products formed at a time; 4 MiB in float32
@@ -23,7 +25,7 @@ def compress(left: Tensor, right: Tensor, weight: Tensor) -> Tensor:
     >>> compress(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]]), torch.tensor([[10.0]]))
     tensor([[30., 80.]])
     """
-    if left.device.type != "cpu" or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
+    if wants_plain(left):
         return compress_plain(left, right, weight)
     result: Tensor = _Compress.apply(left, right, weight)  # type: ignore[no-untyped-call]
     return result
@@ -37,12 +39,11 @@ def compress_plain(left: Tensor, right: Tensor, weight: Tensor) -> Tensor:
 def _chunks(left: Tensor, right: Tensor, buffers: int) -> Iterator[tuple[slice, list[Tensor]]]:
     """Columns whose products fit the cache, and `buffers` tensors [K, G, columns], the same memory for all chunks."""
     rows, total = len(left) * len(right), left.shape[1]
-    step = max(64, _IN_CACHE // rows // 64 * 64)
-    memory = [left.new_empty(rows * min(step, total)) for _ in range(buffers)]
-    for start in range(0, total, step):
-        stop = min(start + step, total)
-        shape = (len(left), len(right), stop - start)
-        yield slice(start, stop), [m[: rows * (stop - start)].view(shape) for m in memory]
+    memory = [left.new_empty(0) for _ in range(buffers)]
+    for at in chunks(total, rows, at_least=64, numbers=_IN_CACHE):
+        shape = (len(left), len(right), at.stop - at.start)
+        memory = [m if m.numel() else left.new_empty(rows * shape[2]) for m in memory]  # the first chunk is the longest
+        yield at, [m[: rows * shape[2]].view(shape) for m in memory]
 
 
 class _Compress(torch.autograd.Function):
@@ -62,8 +63,8 @@ class _Compress(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():  # the gradient itself is to be differentiated
-            return _gradient_of_plain(ctx, grad)
+        if torch.is_grad_enabled():
+            return gradient_of_plain(compress_plain, ctx.saved_tensors, ctx.needs_input_grad, grad)
         left, right, weight = ctx.saved_tensors
         of_rows, of_weight = any(ctx.needs_input_grad[:2]), ctx.needs_input_grad[2]
         results = torch.empty_like(left), torch.empty_like(right), torch.zeros_like(weight)
@@ -77,11 +78,3 @@ class _Compress(torch.autograd.Function):
                 results[0][:, at] = torch.mul(of_products, b, out=products).sum(dim=1)
                 results[1][:, at] = of_products.mul_(a).sum(dim=0)
         return tuple(r if needed else None for r, needed in zip(results, ctx.needs_input_grad, strict=True))
-
-
-def _gradient_of_plain(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    """The gradients as part of the graph."""
-    inputs = ctx.saved_tensors
-    wanted = [t for t, needed in zip(inputs, ctx.needs_input_grad, strict=True) if needed]
-    found = iter(torch.autograd.grad(compress_plain(*inputs), wanted, grad, create_graph=True))
-    return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
