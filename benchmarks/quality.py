@@ -6,7 +6,8 @@ DeepFM on MovieLens (stopped by the logloss of a validation part, as in the demo
 rows in the tables (one epoch, as is usual for click logs), where the best possible AUC and logloss are known. With one
 seed all arms start from the same weights and see the same batches in the same order; the differences of the seeds, not
 the means, are compared. An arm passes if its AUC is lower than that of its reference by no more than 0.002, or than one
-standard error of the difference. A CPU without bf16 instructions emulates bf16, slowly, so the layers are small. Writes `quality.json` and `quality.md` to `benchmarks/results`.
+standard error of the difference. A CPU without bf16 instructions emulates bf16, slowly, so the layers are small.
+Writes `quality.json` and `quality.md` to `benchmarks/results`.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def scores(y: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
 
 def initial(model: torch.nn.Module) -> float:
     """A number that tells weights apart."""
-    return sum(float(p.double().sum()) for p in model.parameters())
+    return sum(float(p.detach().double().sum()) for p in model.parameters())
 
 
 def train(task: Task, arm: str, seed: int) -> tuple[dict[str, float], float]:
