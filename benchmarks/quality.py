@@ -92,7 +92,7 @@ def scores(y: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
 
 def initial(model: torch.nn.Module) -> float:
     """A number that tells weights apart."""
-    return sum(float(p.double().sum()) for p in model.parameters())
+    return sum(float(p.detach().double().sum()) for p in model.parameters())
 
 
 def train(task: Task, arm: str, seed: int) -> tuple[dict[str, float], float]:

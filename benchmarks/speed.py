@@ -27,7 +27,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import memory
-from speed_processes import PEERS, Worker, environment, load, machine, make_environment
+from speed_processes import PEERS, Worker, busy, environment, machine, make_environment
 from speed_report import write_report
 
 HERE = Path(__file__).resolve().parent
@@ -116,8 +116,7 @@ def groups(bf16: bool) -> list[Group]:
     for model in MODELS:
         fast = [Side("ours, bf16", "ours", {"options": {"precision": "bf16"}})] if bf16 and model == "xDeepFM" else []
         out.append(Group(f"models/{model}", job(100_000, 1024, 8, model=model), [OURS, *fast, DEEPCTR], 2.0))
-    compiled = Side("ours, compiled", "ours", {"options": COMPILED})
-    out.append(Group("predict", job(100_000, 4096, 16, what="predict"), [OURS, compiled, DEEPCTR], 3.0))
+    out.append(Group("predict", job(100_000, 4096, 16, what="predict"), [OURS, DEEPCTR], 3.0))
     out.append(Group("latency", job(100_000, 1, 16), latency_sides(), 1.0))
     return out
 
@@ -133,7 +132,6 @@ def measure(group: Group, pythons: dict[str, str], rounds: int, threads: int) ->
     """Start the sides of a group, let each warm up, and let the rounds go round."""
     workers: dict[str, Worker] = {}
     found: dict[str, dict[str, Any]] = {}
-    busy = load()
     try:
         for side in group.sides:
             if side.package in pythons:
@@ -159,7 +157,7 @@ def measure(group: Group, pythons: dict[str, str], rounds: int, threads: int) ->
         rates, error = side_found["rates"], workers[name].error
         side_found.update({"error": error} if error else {"rate": statistics.median(rates), "low": min(rates)})
         side_found.update({} if error else {"high": max(rates)})
-    return {"job": group.job, "seconds": group.seconds, "load_before": busy, "sides": found}
+    return {"job": group.job, "seconds": group.seconds, "sides": found}
 
 
 def measure_import(pythons: dict[str, str], rounds: int) -> dict[str, Any]:
@@ -230,7 +228,7 @@ def main() -> None:
         if not name.startswith(wanted):
             continue
         started = time.perf_counter()
-        found = {"machine": here, "rounds": given.rounds, "quick": given.quick, **task()}
+        found = {"machine": here, "rounds": given.rounds, "quick": given.quick, "busy_before": busy(), **task()}
         results["groups"][name] = {**found, "date": time.strftime("%Y-%m-%d %H:%M")}
         path.write_text(json.dumps(results, indent=1) + "\n")  # whatever comes next
         print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)

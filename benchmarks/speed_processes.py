@@ -10,6 +10,7 @@ import selectors
 import subprocess
 import sys
 import tempfile
+import time
 import venv
 from importlib.metadata import version
 from pathlib import Path
@@ -71,8 +72,7 @@ class Worker:
         if line:
             found: dict[str, Any] = json.loads(line)
             return found
-        self.end()
-        self.error = self.error or "ended without an answer"
+        self.fail()
         return None
 
     def ask(self) -> dict[str, Any] | None:
@@ -81,23 +81,30 @@ class Worker:
             try:
                 self.process.stdin.write("go\n")
             except BrokenPipeError:
-                self.end()
+                self.fail()
         return self.answer()
 
-    def end(self) -> None:
-        """Stop the process, and keep the last line of what it wrote if it had failed."""
+    def fail(self) -> None:
+        """Keep what the process died of: the last line that names an error, else its last line."""
+        code = self.stop()
+        self.errors.seek(0)
+        lines = self.errors.read().strip().splitlines()
+        named = [line for line in lines if "Error" in line or "Exception" in line]
+        self.error = (named or lines or ["no message"])[-1][:300] + f" (exit code {code})"
+
+    def stop(self) -> int:
         if self.process.stdin is not None:
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
         try:
-            code = self.process.wait(5)
-        except subprocess.TimeoutExpired:
+            return self.process.wait(2)
+        except subprocess.TimeoutExpired:  # deepctr-torch waits for its question to the package index
             self.process.kill()
-            code = self.process.wait()
-        if code and self.error is None:
-            self.errors.seek(0)
-            lines = self.errors.read().strip().splitlines() or [f"ended with code {code}"]
-            self.error = lines[-1][:300]
+            return self.process.wait()
+
+    def end(self) -> None:
+        """Stop the process and close its files."""
+        self.stop()
         if self.process.stdout is not None:
             self.process.stdout.close()
         self.errors.close()
@@ -127,6 +134,15 @@ def machine(threads: int) -> dict[str, Any]:
     }
 
 
-def load() -> float:
-    """Processes that want to run, over the last minute: what else disturbs the measurement."""
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+def busy(seconds: float = 0.5) -> float | None:
+    """Cores that are at work while this process sleeps, stolen ones included: what else disturbs the measurement."""
+
+    def ticks() -> list[int]:
+        fields = [int(n) for n in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+        return [sum(fields), fields[3] + fields[4]]  # all; idle and waiting for a disk
+
+    try:
+        (total, idle), _, (total_after, idle_after) = ticks(), time.sleep(seconds), ticks()
+    except OSError:
+        return None
+    return (1 - (idle_after - idle) / max(total_after - total, 1)) * (os.cpu_count() or 1)

@@ -21,7 +21,7 @@ TRAINED = {  # group -> rows in tables, batch, dimension, optimizer
     "train/1e6-4096-16": ("1e6", "4,096", "16", "adam"),
     "train/1e7-4096-16": ("1e7", "4,096", "16", "adam"),
 }
-BUSY = 0.7  # processes that want to run, before a group began
+BUSY = 0.2  # cores at work before a group began
 FLOORS = {"ONN": 8.0, "FiBiNET": 2.5, "xDeepFM": 1.5}
 EVERY_MODEL = 1.4
 
@@ -244,8 +244,10 @@ def machine_section(results: Results) -> list[str]:
             if "versions" in side:
                 versions[who] = ", ".join(f"{k} {v}" for k, v in side["versions"].items())
     lines += [f"{who}: {found}." for who, found in versions.items()]
-    if busy := [f"{n} ({g['load_before']:.1f})" for n, g in results.groups.items() if g.get("load_before", 0) > BUSY]:
-        lines.append(f"Other work, or the groups before, kept the machine busy when these began: {', '.join(busy)}.")
+    busy = {n: g["busy_before"] for n, g in results.groups.items() if (g["busy_before"] or 0) > BUSY}
+    if busy:
+        at_work = ", ".join(f"{name} ({cores:.1f})" for name, cores in busy.items())
+        lines.append(f"Cores that other work kept busy when these groups began: {at_work}.")
     return ["\n\n".join(lines)]
 
 
