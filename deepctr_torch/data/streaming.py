@@ -74,8 +74,9 @@ class FileSource:
         self.units = units[files.rank :: files.world_size]
         self.negative_rate = files.negative_rate
         counts = [unit.rows for unit in self.units]
-        known = None if files.negative_rate < 1 else sum(n for n in counts if n is not None)
-        self.rows: int | None = None if None in counts else known
+        known = None if None in counts else sum(n for n in counts if n is not None)
+        self.rows: int | None = known if files.part is None else files.part.rows
+        self.rows = None if files.negative_rate < 1 else self.rows
         self.passes = 0
         self._state = self._at(None, Mark(), 0)
         self._resume: Mapping[str, Any] | None = None
@@ -173,16 +174,21 @@ class FileSource:
 
     def _source(self, chunk: Chunk, draws: int) -> ArraySource | None:
         """The rows of a chunk that are kept; None if none is."""
-        source = self._checked(chunk, draws)
-        if self.files.negative_rate == 1.0 or self.labels is None:
+        source, part = self._checked(chunk, draws), self.files.part
+        kept = np.ones(len(source), bool) if part is None else part.of(chunk, len(source))
+        if self.files.negative_rate < 1 and self.labels is not None:
+            y = np.zeros((len(source), 1)) if source.y is None else source.y.numpy()
+            rate, name = self.files.negative_rate, Path(chunk.file).name
+            kept = kept & keep_rows(y.max(axis=1) > 0, name, chunk.first_row, rate, self.files.seed)
+        if kept.all():
             return source
-        y = np.zeros((len(source), 1)) if source.y is None else source.y.numpy()
-        rate, name = self.files.negative_rate, Path(chunk.file).name
-        kept = keep_rows(y.max(axis=1) > 0, name, chunk.first_row, rate, self.files.seed)
         return source.part(torch.from_numpy(np.flatnonzero(kept))) if kept.any() else None
 
     def _labels(self, chunk: Chunk) -> Any:
         found = [column_of(chunk.table, name) for name in self.columns.labels]
+        if self.files.targets is not None:
+            named = zip(self.columns.labels, found, strict=True)
+            found = [self.files.targets(name, values, chunk.where) for name, values in named]
         return found if len(found) > 1 else found[0]
 
     def _checked(self, chunk: Chunk, draws: int) -> ArraySource:

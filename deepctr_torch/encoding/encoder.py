@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..features import FeatureColumn
 from ..registry import suggest
-from ..tables import Chunk, is_files, read_chunks, row_count
+from ..tables import Chunk, Part, is_files, read_chunks, row_count
 from . import saving
 from .building import build
 from .chunks import checked
@@ -88,11 +88,18 @@ class FeatureEncoder:
         others = {c for part in self._parts.values() if not isinstance(part, NumericFeature) for c in part.raw}
         return {column: "float64" if column in numeric - others else "string" for column in self.inputs}
 
-    def read(self, data: Any, training: bool = True, rows: int = _ROWS, **options: Any) -> Iterator[Chunk]:
-        """The chunks of `data` with the columns needed, typed for this encoder; options as `read_chunks` has."""
+    def read(
+        self, data: Any, training: bool = True, rows: int = _ROWS, *, part: Part | None = None, **options: Any
+    ) -> Iterator[Chunk]:
+        """The chunks of `data` with the columns needed, typed for this encoder; options as `read_chunks` has.
+
+        Args:
+            part: the rows to read, if not all.
+        """
         schema = {**self.schema(), **options.pop("schema", {})}
         columns = options.pop("columns", self.inputs if training else self.serving_inputs)
-        return read_chunks(data, columns, rows, schema=schema, keep_nan=True, **options)
+        chunks = read_chunks(data, columns, rows, schema=schema, keep_nan=True, **options)
+        return chunks if part is None else map(part.take, chunks)
 
     def _reader(self, data: Any, options: Mapping[str, Any]) -> Reader:
         return lambda columns: self.read(data, columns=list(columns), rows=_COLUMN, **options)
@@ -103,7 +110,7 @@ class FeatureEncoder:
         Args:
             data: what `read_chunks` takes: a frame, a dict, a file, a folder, a glob.
             threads: chunks of files, or columns in memory, at a time; None for the processors there are, at most 8.
-            options: `header`, `null` of `read_chunks`.
+            options: `header`, `null` of `read_chunks`; `part` of `read`.
 
         Raises:
             ValueError: no rows, a missing column, or a value that does not fit; names column, row and file.
@@ -159,7 +166,7 @@ class FeatureEncoder:
         if is_files(data):
             rows = learn(self._parts, chunks, threads)
         else:
-            rows = row_count(data, self.inputs)
+            rows = _count(data, self.inputs, options)
             learn_columns(self._parts, self._reader(data, options), threads, memos)
         if not rows:
             raise ValueError("data to learn from must have at least one row, got none")
@@ -183,7 +190,7 @@ class FeatureEncoder:
         chunks = self.read(data, training, **options)  # which checks the columns
         if is_files(data):
             return encode(self._parts, chunks, training, seed, threads)
-        rows = row_count(data, self.inputs if training else self.serving_inputs)
+        rows = _count(data, self.inputs if training else self.serving_inputs, options)
         return encode_columns(self._parts, self._reader(data, options), rows, training, seed, threads)
 
     def encode_chunk(self, chunk: Any, *, training: bool = False, seed: int = 0) -> dict[str, Array]:
@@ -279,3 +286,9 @@ class FeatureEncoder:
     def _check_fitted(self) -> None:
         if not self.fitted:
             raise RuntimeError("the encoder must learn from data first: call fit")
+
+
+def _count(data: Any, columns: list[str], options: Mapping[str, Any]) -> int:
+    """Rows of a table in memory, or of the part of it that is read."""
+    part: Part | None = options.get("part")
+    return row_count(data, columns) if part is None else part.rows

@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from .history import add_history
 from .rates import add_rates
-from .split import time_split
+from .split import time_masks, time_split
 
-__all__ = ["add_history", "add_rates", "time_split"]
+__all__ = ["add_history", "add_rates", "time_masks", "time_split"]

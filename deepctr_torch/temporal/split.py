@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from ..tables.files import is_files
 from .events import in_memory, same_unit
 from .times import NumberArray, Span, Unit, earlier, span_of, time_numbers
 
-__all__ = ["time_split"]
+__all__ = ["time_masks", "time_split"]
 
 
 def time_split(
@@ -48,16 +48,49 @@ def time_split(
     Raises:
         ValueError: neither or both of `valid_from` and `fraction`, a time is missing, or a part would be empty.
     """
+    times, unit, cut = _times_and_cut(data, time, valid_from, fraction, gap)
+    parts = _parts(times, unit, cut, time)
+    if is_files(data):
+        return _filtered(data, time, cut, 0), _filtered(data, time, cut, 1)
+    return _take(data, parts[0]), _take(data, parts[1])
+
+
+def time_masks(
+    data: Any,
+    time: str,
+    *,
+    valid_from: Any = None,
+    fraction: float | None = None,
+    gap: Span = 0,
+    header: Sequence[str] | None = None,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which rows of a table `time_split` trains on, and which it validates on, [N] each, files one after the other.
+
+    Args:
+        data, time, valid_from, fraction, gap: as `time_split` has them.
+        header: names of the columns, of text files without a line of names.
+    """
+    times, unit, cut = _times_and_cut(data, time, valid_from, fraction, gap, header)
+    return _parts(times, unit, cut, time)
+
+
+def _times_and_cut(
+    data: Any, time: str, valid_from: Any, fraction: float | None, gap: Span, header: Sequence[str] | None = None
+) -> tuple[NumberArray, Unit, _Cut]:
     if (valid_from is None) == (fraction is None):
         raise ValueError("time_split needs either valid_from or fraction, and not both")
     if fraction is not None and not 0 < fraction < 1:
         raise ValueError(f"fraction must lie between 0 and 1, got {fraction!r}")
-    if time not in column_names(data):
-        raise ValueError(f"data must have the time column {time!r}, got only {', '.join(column_names(data))}")
-    files = is_files(data)
-    chunks = read_chunks(data, [time]) if files else [in_memory(data, [time])]
+    names = column_names(data, header=header)
+    if time not in names:
+        raise ValueError(f"data must have the time column {time!r}, got only {', '.join(names)}")
+    chunks = read_chunks(data, [time], header=header) if is_files(data) else [in_memory(data, [time])]
     times, unit = _all_times(chunks, time)
-    cut = _cut(times, time, unit, valid_from, fraction, gap)
+    return times, unit, _cut(times, time, unit, valid_from, fraction, gap)
+
+
+def _parts(times: NumberArray, unit: Unit, cut: _Cut, time: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which rows lie in which part; both have some."""
     parts = cut.masks(times)
     for part, name in zip(parts, ("training", "validation"), strict=True):
         if not part.any():
@@ -65,9 +98,7 @@ def time_split(
                 f"the {name} part must have rows, got none: of {len(times)} rows, column {time!r} goes from "
                 f"{_shown(times.min(), unit)} to {_shown(times.max(), unit)}, validation from {_shown(cut.valid, unit)}"
             )
-    if files:
-        return _filtered(data, time, cut, 0), _filtered(data, time, cut, 1)
-    return _take(data, parts[0]), _take(data, parts[1])
+    return parts
 
 
 class _Cut(NamedTuple):

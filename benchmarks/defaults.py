@@ -1,0 +1,308 @@
+"""The estimators' defaults against the original's defaults, logistic regression and LightGBM.
+
+    python benchmarks/defaults.py [--seeds 3] [--rows 120000]
+
+Three tasks: MovieLens with the split of the demo (each user's last fifth is the test part), MovieLens cut by time (the
+last fifth of all ratings), and `make_criteo_like` rows written as raw strings with gaps, shuffled. Everybody gets the
+same raw training rows and is measured on the same test rows. "original" is DeepFM with DeepCTR-Torch's default
+arguments on LabelEncoder and MinMaxScaler columns, trained as its example does (summed loss, batches of 256, 10
+epochs, adam); values that the training part does not have share one more id. LightGBM has 500 trees at most, stopped
+on a tenth of the training rows. Writes `benchmarks/results/defaults.json` and `.md`.
+
+    python benchmarks/defaults.py --choose
+
+asks the validation parts of the training rows what other values of each default would do (logloss of DeepFM, mean over
+the seeds), and writes `benchmarks/results/defaults_choices.md`; the test rows are not looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import torch
+
+from deepctr_torch import CTRClassifier
+from deepctr_torch.datasets import load_movielens, make_criteo_like
+from deepctr_torch.temporal import add_history, add_rates, time_masks
+from deepctr_torch.training.metrics import get_metric
+
+RESULTS = Path(__file__).resolve().parent / "results"
+SMALL_IDS = 20_000  # ids of the synthetic rows
+
+
+class Task(NamedTuple):
+    """Raw rows to train on and to be measured on."""
+
+    train: pl.DataFrame
+    y_train: np.ndarray
+    test: pl.DataFrame
+    y_test: np.ndarray
+    time: str | None = None  # column to validate by
+
+    @property
+    def ids(self) -> list[str]:
+        """Columns of strings and integers."""
+        kinds = self.train.schema
+        return [n for n in self.train.columns if kinds[n] in (pl.String, pl.Int64, pl.Int32) and n != self.time]
+
+    @property
+    def numbers(self) -> list[str]:
+        return [n for n in self.train.columns if self.train.schema[n].is_float()]
+
+
+def movielens(by_time: bool) -> Task:
+    """User, movie, year, genres, liked movies, past like-rates and counts; the question: 4 stars or more?"""
+    ratings = load_movielens().with_columns(
+        liked=pl.col("rating") >= 4, user=pl.col("user_id"), movie=pl.col("movie_id")
+    )
+    ratings = add_history(ratings, "user", "movie", "timestamp", 20, label="liked")
+    ratings = add_rates(ratings, ["user", "movie"], "liked", "timestamp", prior=10)
+    counts = [pl.col(f"{k}_count").log1p() for k in ("user", "movie")]
+    ratings = ratings.with_columns(*counts)
+    if by_time:
+        train, test = time_masks(ratings, "timestamp", fraction=0.2)
+    else:
+        rank = pl.struct("timestamp", "movie").rank("ordinal").over("user")
+        test = ratings.select(rank > pl.len().over("user") - pl.len().over("user") // 5).to_series().to_numpy()
+        train = ~test
+    y = ratings["liked"].cast(pl.Int32).to_numpy()
+    columns = ["user", "movie", "year", "genres", "hist_movie", "user_rate", "user_count", "movie_rate", "movie_count"]
+    X = ratings.select([*columns, "timestamp"] if by_time else columns)
+    return Task(X.filter(train), y[train], X.filter(test), y[test], "timestamp" if by_time else None)
+
+
+def criteo_like(rows: int, seed: int = 0) -> Task:
+    """Strings with gaps, skewed numbers with gaps; a fifth of the rows is the test part."""
+    data = make_criteo_like(rows, SMALL_IDS, seed)
+    rng = np.random.default_rng(seed)
+    columns: dict[str, Any] = {}
+    for name, values in data.x.items():
+        if name.startswith("C"):
+            columns[name] = pl.Series([f"{v:x}" for v in values.tolist()])
+        else:
+            columns[name] = np.expm1(2 * values.astype(np.float64))  # a long tail, as counts have
+    table = pl.DataFrame(columns)
+    gaps = {n: pl.Series(rng.random(rows) < 0.05) for n in ("I1", "I2", "C20", "C26")}
+    table = table.with_columns(**{n: pl.when(~gap).then(pl.col(n)) for n, gap in gaps.items()})
+    cut = rows * 4 // 5
+    return Task(table[:cut], data.y[:cut].astype(int), table[cut:], data.y[cut:].astype(int))
+
+
+# ------------------------------------------------------------------ contestants: task, seed -> probabilities
+
+
+def ours(name: str, **changes: Any) -> Callable[[Task, int], np.ndarray]:
+    def predict(task: Task, seed: int) -> np.ndarray:
+        model = CTRClassifier(name, random_state=seed, **changes)
+        model.fit(task.train, task.y_train, time=task.time)
+        return model.predict_proba(task.test)[:, 1]
+
+    return predict
+
+
+def labelled(task: Task) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, int]]:
+    """LabelEncoder and MinMaxScaler, fitted on the training part; values not there share one more id."""
+    from sklearn.preprocessing import LabelEncoder, MinMaxScaler
+
+    train: dict[str, np.ndarray] = {}
+    test: dict[str, np.ndarray] = {}
+    sizes = {}
+    for name in task.ids:
+        values, later = (t[name].cast(pl.String).fill_null("-1").to_numpy() for t in (task.train, task.test))
+        encoder = LabelEncoder().fit(values)
+        known = np.isin(later, encoder.classes_)
+        train[name] = encoder.transform(values)
+        test[name] = np.full(len(later), len(encoder.classes_))
+        test[name][known] = encoder.transform(later[known])
+        sizes[name] = len(encoder.classes_) + 1
+    if task.numbers:
+        matrix, later = (t.select(task.numbers).fill_null(0).to_numpy() for t in (task.train, task.test))
+        scaler = MinMaxScaler().fit(matrix)
+        for i, name in enumerate(task.numbers):
+            train[name], test[name] = scaler.transform(matrix)[:, i], scaler.transform(later)[:, i]
+    return train, test, sizes
+
+
+def original(task: Task, seed: int) -> np.ndarray:
+    from deepctr_torch.inputs import DenseFeat, SparseFeat
+    from deepctr_torch.models import DeepFM
+
+    train, test, sizes = labelled(task)
+    columns = [SparseFeat(n, size, 4) for n, size in sizes.items()] + [DenseFeat(n) for n in task.numbers]
+    model = DeepFM(columns, columns, seed=seed)
+    model.compile("adam", "binary_crossentropy", embedding_update="dense")
+    model.fit(train, task.y_train, batch_size=256, epochs=10, verbose=0)
+    return model.predict(test)[:, 0]
+
+
+def logistic(task: Task, seed: int) -> np.ndarray:
+    """Indicators of all values, numbers standardised; the strength of the penalty by the validation part."""
+    from scipy import sparse
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    train, test, sizes = labelled(task)
+
+    def matrix(x: dict[str, np.ndarray], scaler: Any) -> Any:
+        rows = np.arange(len(x[task.ids[0]]))
+        parts = [sparse.csr_matrix((np.ones(len(rows)), (rows, x[n])), (len(rows), sizes[n])) for n in task.ids]
+        numbers = [scaler.transform(np.column_stack([x[n] for n in task.numbers]))] if task.numbers else []
+        return sparse.hstack([*parts, *numbers]).tocsr()
+
+    scaler = StandardScaler().fit(np.column_stack([train[n] for n in task.numbers])) if task.numbers else None
+    X, y = matrix(train, scaler), task.y_train
+    held = held_out(task, seed)
+    scores = {}
+    for C in (0.01, 0.1, 1.0):
+        model = LogisticRegression(C=C, max_iter=300).fit(X[~held], y[~held])
+        scores[C] = get_metric("logloss")(y[held], model.predict_proba(X[held])[:, 1])
+    best = LogisticRegression(C=min(scores, key=lambda c: scores[c]), max_iter=300).fit(X, y)
+    return best.predict_proba(matrix(test, scaler))[:, 1]
+
+
+def held_out(task: Task, seed: int) -> np.ndarray:
+    """A tenth of the training rows: the last in time, or drawn."""
+    if task.time is not None:
+        return time_masks(task.train, task.time, fraction=0.1)[1]
+    return np.random.default_rng(seed).random(len(task.y_train)) < 0.1
+
+
+def lightgbm(task: Task, seed: int) -> np.ndarray:
+    """Ids as categories (no more than 1,000 of a column, the others as numbers), early stopping."""
+    import lightgbm as lgb
+
+    train, test, sizes = labelled(task)
+    names = [*task.ids, *task.numbers]
+    X, later = (np.column_stack([x[n] for n in names]).astype(np.float64) for x in (train, test))
+    categories = [i for i, n in enumerate(names) if sizes.get(n, 10_000) <= 1000]
+    held = held_out(task, seed)
+    model = lgb.LGBMClassifier(n_estimators=500, learning_rate=0.05, random_state=seed, n_jobs=1, verbose=-1)
+    stop = lgb.early_stopping(30, verbose=False)
+    model.fit(X[~held], task.y_train[~held], eval_set=[(X[held], task.y_train[held])], callbacks=[stop],
+              categorical_feature=categories)  # fmt: skip
+    return model.predict_proba(later)[:, 1]
+
+
+CONTESTANTS: dict[str, Callable[[Task, int], np.ndarray]] = {
+    "CTRClassifier(DeepFM)": ours("DeepFM"),
+    "CTRClassifier(DCN)": ours("DCN"),
+    "CTRClassifier(DIN)": ours("DIN"),
+    "DeepFM, original's defaults": original,
+    "logistic regression": logistic,
+    "LightGBM": lightgbm,
+}
+
+
+# ------------------------------------------------------------------ choosing by the validation parts
+
+
+def validated(task: Task, seed: int, **changes: Any) -> float:
+    """Logloss of the validation part of the training rows, at its best."""
+    arguments = {"model": "DeepFM", "random_state": seed, **changes}
+    model = CTRClassifier(**arguments).fit(task.train, task.y_train, time=task.time)
+    return min(model.history_["val_loss"])
+
+
+CHOICES: dict[str, dict[str, Any]] = {
+    "the defaults": {},
+    "all weights N(0, 1e-4), as the original": {"model_args": {"init_std": 1e-4}},
+    "all weights N(0, 0.01)": {"model_args": {"init_std": 0.01}},
+    "all weights N(0, 0.05)": {"model_args": {"init_std": 0.05}},
+    "dnn_dropout 0": {"model_args": {"dnn_dropout": 0.0}},
+    "dnn_dropout 0.4": {"model_args": {"dnn_dropout": 0.4}},
+    "l2_reg_embedding 0": {"model_args": {"l2_reg_embedding": 0.0}},
+    "l2_reg_embedding 1e-3": {"model_args": {"l2_reg_embedding": 1e-3}},
+    "embedding_lr 0.001": {"embedding_lr": 0.001},
+    "embedding_lr 0.01": {"embedding_lr": 0.01},
+    "embedding_dim 4": {"embedding_dim": 4},
+    "embedding_dim 8": {"embedding_dim": 8},
+    "batch_size 128": {"batch_size": 128},
+    "batch_size 2048": {"batch_size": 2048},
+    "eval_every 1.0": {"eval_every": 1.0},
+    "eval_every 0.5": {"eval_every": 0.5},
+    "early_stopping 6": {"early_stopping": 6},
+}
+
+
+def choose(tasks: dict[str, Task], seeds: int, only: str) -> None:
+    lines = [f"| DeepFM with | {' | '.join(tasks)} |", "| --- |" + " --- |" * len(tasks)]
+    for choice, changes in CHOICES.items():
+        if only in choice:
+            found = [statistics.mean(validated(t, s, **changes) for s in range(seeds)) for t in tasks.values()]
+            lines.append(f"| {choice} | {' | '.join(f'{value:.4f}' for value in found)} |")
+            print(lines[-1], flush=True)
+    if not only:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "defaults_choices.md").write_text("\n".join(lines) + "\n")
+
+
+# ------------------------------------------------------------------ the table
+
+
+def measure(tasks: dict[str, Task], seeds: int) -> list[dict[str, Any]]:
+    out = []
+    for task_name, task in tasks.items():
+        for name, contestant in CONTESTANTS.items():
+            if "DIN" in name and "hist_movie" not in task.train.columns:
+                continue
+            row: dict[str, Any] = {"task": task_name, "model": name, "auc": [], "logloss": [], "seconds": []}
+            for seed in range(seeds):
+                begin = time.perf_counter()
+                p = contestant(task, seed)
+                row["seconds"].append(round(time.perf_counter() - begin, 1))
+                for metric in ("auc", "logloss"):
+                    row[metric].append(get_metric(metric)(task.y_test, p))
+            print(
+                task_name, name, *(f"{statistics.mean(row[m]):.4f}" for m in ("auc", "logloss", "seconds")), flush=True
+            )
+            out.append(row)
+    return out
+
+
+def as_table(rows: list[dict[str, Any]]) -> str:
+    lines = ["| task | model | AUC | logloss | seconds |", "| --- | --- | --- | --- | --- |"]
+    for row in rows:
+        cells = [f"{statistics.mean(row[m]):.4f} ± {statistics.pstdev(row[m]):.4f}" for m in ("auc", "logloss")]
+        lines.append(
+            f"| {row['task']} | {row['model']} | {cells[0]} | {cells[1]} | {statistics.mean(row['seconds']):.0f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=120_000)
+    parser.add_argument("--choose", action="store_true")
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    tasks = {
+        "MovieLens": movielens(by_time=False),
+        "MovieLens by time": movielens(by_time=True),
+        "Criteo-like": criteo_like(options.rows),
+    }
+    if options.choose:
+        choose(tasks, options.seeds, options.only)
+        return
+    rows = measure(tasks, options.seeds)
+    RESULTS.mkdir(exist_ok=True)
+    about = {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine()}
+    sizes = {name: {"train": len(t.y_train), "test": len(t.y_test)} for name, t in tasks.items()}
+    content = {"command": f"python benchmarks/defaults.py --seeds {options.seeds} --rows {options.rows}",
+               "about": about, "threads": 1, "sizes": sizes, "rows": rows}  # fmt: skip
+    (RESULTS / "defaults.json").write_text(json.dumps(content, indent=1))
+    (RESULTS / "defaults.md").write_text(as_table(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Predictions and metrics of raw rows, read, encoded and predicted block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..training.compiled import Compiled, compile_losses, compile_metrics
+from .data import Data
+from .fitting import LOSSES
+from .reading import Encoded, blocks, read_encoded
+from .targets import NumberTargets, Targets
+
+__all__ = ["evaluate", "predictions"]
+
+Array = npt.NDArray[Any]
+
+
+def _in_units(targets: Targets, values: Array) -> Array:
+    """Predictions of the model, or its labels, in the units of the labels given."""
+    return targets.decode(values) if isinstance(targets, NumberTargets) else values
+
+
+def predictions(
+    est: Any, data: Data, targets: Targets | None = None, keep: Sequence[str] = ()
+) -> Iterator[tuple[Encoded, Array]]:
+    """Rows with what the model predicts, float64 [n, T], in the units of the labels."""
+    for block in blocks(read_encoded(est.encoder_, data, targets, keep=keep)):
+        yield block, _in_units(est.targets_, est.model_.predict(block.x))
+
+
+def evaluate(est: Any, data: Data, metrics: list[Any]) -> dict[str, float]:
+    """Every metric, name -> value."""
+    tasks, targets = est.model_.tasks, est.targets_
+    names, _, per_task = compile_metrics(metrics, tasks)
+    compiled = Compiled(tasks, compile_losses(LOSSES[targets.kind], tasks)[1], per_task, names)
+    theirs = type(targets).restore(data.labels, targets.state())  # the same meaning under the names of these columns
+    seen = list(_seen(est, data, theirs, compiled.group_columns))
+    if not seen:
+        raise ValueError("Found array with 0 sample(s): X must have at least one row")
+    y, p, weights, groups = zip(*seen, strict=True)
+    there = [w for w in weights if w is not None]
+    by_group = {name: np.concatenate([g[name] for g in groups]) for name in groups[0]}
+    return compiled.evaluate(np.concatenate(y), np.concatenate(p), np.concatenate(there) if there else None, by_group)
+
+
+def _seen(est: Any, data: Data, targets: Targets, keep: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    for block, predicted in predictions(est, data, targets, keep):
+        yield _in_units(targets, block.y.astype(np.float64)), predicted, block.weight, block.groups

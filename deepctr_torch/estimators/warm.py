@@ -1,0 +1,135 @@
+"""Going on from an older model: its tables grow, its weights and the state of its optimizer stay."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..layers.embedding import EmbeddingTables
+
+__all__ = ["carry_over", "grown", "optimizer_state", "restore_optimizer"]
+
+log = logging.getLogger("deepctr_torch")
+UNSEEN = 1  # the row that stands for what has none, and that new rows begin as
+
+
+def grown(rows: Tensor, size: int) -> Tensor:
+    """The rows of a table, and behind them copies of that of the unseen: `[R, ...] -> [size, ...]`.
+
+    >>> grown(torch.tensor([[0.0], [1.0], [2.0]]), 5)[:, 0].tolist()
+    [0.0, 1.0, 2.0, 1.0, 1.0]
+    """
+    if len(rows) == size:
+        return rows
+    return torch.cat([rows, rows[UNSEEN : UNSEEN + 1].expand(size - len(rows), *rows.shape[1:])])
+
+
+def carry_over(old: Any, new: Any) -> None:
+    """Give `new` the weights of `old`, and, if both are trained by one kind of optimizer, its state.
+
+    Raises:
+        ValueError: the models differ in more than the rows of their tables.
+    """
+    _carry_weights(old, new)
+    new.epochs_trained = old.epochs_trained
+    for (_, mine), (_, theirs) in zip(new.named_tables(), old.named_tables(), strict=True):
+        for name in theirs.frozen:
+            mine.view(name).requires_grad_(False)
+    if new._update is None or old._update is None:
+        return
+    kinds = [(m._compile_arguments["optimizer"], m._update.mode) for m in (old, new)]
+    if kinds[0] != kinds[1]:
+        log.info("the state of the optimizer begins anew: it was %s, and is %s", *kinds)
+        return
+    restore_optimizer(new, *optimizer_state(old))
+
+
+def _carry_weights(old: Any, new: Any) -> None:
+    before, after = old.state_dict(), new.state_dict()
+    tables = {f"{prefix}.{key}" for prefix, own in new.named_tables() for key, *_ in own._saved()}
+    out = {}
+    for key, value in after.items():
+        there = before.get(key)
+        rows = key in tables and there is not None and there.shape[1:] == value.shape[1:] and len(there) <= len(value)
+        if there is None or not (rows or there.shape == value.shape):
+            got = "none" if there is None else list(there.shape)
+            raise ValueError(
+                f"init_from must be of a model built alike: {key!r} must have shape {list(value.shape)}, got {got}"
+            )
+        out[key] = grown(there, len(value)) if rows else there
+    new.load_state_dict(out)
+
+
+class _Fused:
+    """Where the rows of each logical table lie in a parameter that holds several."""
+
+    def __init__(self, model: Any) -> None:
+        self.spans: dict[int, list[tuple[str, int, int]]] = {}
+        for prefix, tables in model.named_tables():
+            for width, weight in tables.weights.items():
+                self.spans[id(weight)] = list(_spans(prefix, tables, width))
+
+    def of(self, weight: Any) -> list[tuple[str, int, int]] | None:
+        return self.spans.get(id(weight))
+
+
+def _spans(prefix: str, tables: EmbeddingTables, width: str) -> Iterator[tuple[str, int, int]]:
+    for name in tables:
+        spec, start = tables.where(name)
+        if str(spec.width) == width:
+            yield f"{prefix}.{name}", start, spec.rows
+
+
+def _members(model: Any) -> Iterator[tuple[Any, int, str, nn.Parameter]]:
+    """Each optimizer inside the model's, with the place, the name and each parameter it moves."""
+    names = {id(p): name for name, p in model.named_parameters()}
+    optimizer = model._update.optimizer
+    for member in getattr(optimizer, "members", [optimizer]):
+        parameters = [p for group in member.param_groups for p in group["params"]]
+        for place, parameter in enumerate(parameters):
+            yield member, place, names[id(parameter)], parameter
+
+
+def optimizer_state(model: Any) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """Tensors and numbers of the optimizer's state, by parameter and name; of tables one entry each."""
+    fused = _Fused(model)
+    tensors: dict[str, Tensor] = {}
+    numbers: dict[str, float] = {}
+    for member, place, name, parameter in _members(model) if model._update is not None else ():
+        state = member.state.get(parameter if isinstance(member, torch.optim.Optimizer) else place, {})
+        for key, value in state.items():
+            if not isinstance(value, Tensor) or value.dim() == 0:
+                numbers[f"{name}|{key}"] = float(value)
+                continue
+            spans = fused.of(parameter)
+            if spans is None:
+                tensors[f"{name}|{key}"] = value.detach().cpu().contiguous()
+            for table, start, rows in spans or ():
+                tensors[f"{table}|{key}"] = value[start : start + rows].detach().cpu().contiguous().clone()
+    return tensors, numbers
+
+
+def restore_optimizer(model: Any, tensors: Mapping[str, Tensor], numbers: Mapping[str, float]) -> None:
+    """The inverse of `optimizer_state`; new rows of tables begin with the state of the unseen."""
+    fused = _Fused(model)
+    for member, place, name, parameter in _members(model):
+        dense = isinstance(member, torch.optim.Optimizer)
+        state: dict[str, Any] = {}
+        for key, number in _of(name, numbers).items():
+            state[key] = torch.tensor(number) if dense else int(number)
+        spans = fused.of(parameter)
+        found = _of(name, tensors) if spans is None else _of(spans[0][0], tensors)
+        for key, value in found.items():
+            whole = value if spans is None else torch.cat([grown(tensors[f"{t}|{key}"], rows) for t, _, rows in spans])
+            state[key] = whole.to(parameter.device, copy=True)
+        if state:
+            member.state[parameter if dense else place] = state
+
+
+def _of(name: str, items: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of one parameter, by name."""
+    return {key.removeprefix(f"{name}|"): value for key, value in items.items() if key.startswith(f"{name}|")}
