@@ -89,7 +89,7 @@ def with_history(encoder: FeatureEncoder, history: Any) -> FeatureEncoder:
         if not isinstance(features.get(target), Categorical):
             known = sorted(n for n, k in features.items() if isinstance(k, Categorical))
             raise ValueError(f"the history {column!r} needs a Categorical feature {target!r}: there are {known}")
-        found = features.pop(column, None)
+        found = features.pop(column, features.get(f"hist_{target}"))
         if isinstance(found, History) and found.vocabulary_of == target:
             kind = found
         else:

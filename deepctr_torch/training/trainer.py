@@ -277,7 +277,7 @@ class Trainer:
         seen.loss = seen.loss + loss
         self.step_number += 1
         if wants:
-            self.callbacks.on_train_batch_end(seen.steps - 1, {"loss": float(loss) / rows})
+            self.callbacks.on_train_batch_end(seen.steps - 1, {"loss": float(loss) / rows, "size": rows})
         self.bar.step(rows, seen.late_loss)
         if self.profile is not None:
             self.profile.step(rows)

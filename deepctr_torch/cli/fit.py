@@ -1,0 +1,215 @@
+"""`fit`: from options and files to a folder with everything in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..registry import suggest
+from .encoding import proposed
+from .errors import UsageError
+from .evaluate import look, usual_metrics
+from .progress import Progress, TrainingProgress
+from .run import FILE, Run, read_run, write_run
+from .samples import Samples, count_rows, files_of, samples
+from .settings import Settings, check_settings, parse_settings
+from .show import facts, print_json, print_metrics
+
+__all__ = ["fit"]
+
+
+def fit(
+    given: Mapping[str, Any], settings: Sequence[str], config: Path | None, out: Path, overwrite: bool, as_json: bool
+) -> None:
+    """Train and save.
+
+    Args:
+        given: the fields of `Run` that options name; None or empty where they do not.
+        settings: `--set`.
+        config: an earlier run's settings.
+        out: the folder.
+        overwrite: whether it may hold an earlier run.
+        as_json: print JSON.
+    """
+    run = (Run() if config is None else read_run(config)).changed(given, parse_settings(settings))
+    run.check()
+    _check_model(run)
+    _check_out(out, overwrite)
+    found = _samples(run, run.data)
+    found.check([*run.label, *([run.weight] if run.weight else [])], "as asked for")
+    cls = _estimator_class(run, found)
+    check_settings(run.settings, cls, _model(run))
+    estimator = cls(run.model, features=_features(run, found), **_parameters(run))
+    time = _time(run, found)
+    with Progress(not as_json) as progress:
+        _train(estimator, run, found, time, progress)
+        estimator.save(out)
+        write_run(_effective(run, estimator), out)
+        metrics = _validated(estimator, run, found, time, progress)
+    _report(estimator, out, metrics, as_json)
+
+
+def _samples(run: Run, paths: Sequence[str]) -> Samples:
+    return samples(paths, run.format, run.header, run.null)
+
+
+def _model(run: Run) -> type:
+    from ..models import MODELS
+
+    return MODELS.get(run.model)
+
+
+def _check_model(run: Run) -> None:
+    from ..models import MODELS
+
+    if run.model not in MODELS:
+        raise UsageError(f"unknown --model {run.model!r}: {suggest(run.model, MODELS)}")
+
+
+def _check_out(out: Path, overwrite: bool) -> None:
+    """`out` is new, empty, or an earlier run that may be replaced."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise UsageError(f"--out must be a folder, got the file {out}")
+    there = sorted(path.name for path in out.iterdir())
+    if there and not overwrite:
+        raise UsageError(f"--out {out} is not empty: name a new folder, or add --overwrite")
+    if there and "config.json" not in there and FILE not in there:
+        raise UsageError(f"--overwrite replaces a run, but {out} holds something else: {', '.join(there[:5])}")
+
+
+def _estimator_class(run: Run, found: Samples) -> Any:
+    """`CTRClassifier`, unless labels are numbers with fractions or of many values."""
+    from ..estimators import CTRClassifier, CTRRegressor
+
+    if run.task == "auto":
+        return CTRRegressor if _looks_continuous(found, run.label) else CTRClassifier
+    return CTRRegressor if run.task == "regression" else CTRClassifier
+
+
+def _looks_continuous(found: Samples, label: Sequence[str]) -> bool:
+    """Whether the beginning of the data has labels that are no whole numbers, or of more than 20 values."""
+    import pyarrow as pa
+
+    from ..tables import read_chunks
+
+    chunk = next(iter(read_chunks(found.paths, list(label), **found.options)), None)
+    if chunk is None:
+        raise ValueError(f"{found.files[0]} must hold at least one row, got none")
+    for name in label:
+        column = chunk.table.column(name)
+        if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+            values = column.drop_null().unique().to_pylist()
+            if len(values) > 20 or any(v != int(v) for v in values):
+                return True
+    return False
+
+
+def _features(run: Run, found: Samples) -> Any:
+    """What the estimator is told of the features: nothing if nothing is said."""
+    kinds = run.settings.features
+    if run.infer:
+        other = [name for name in (run.weight,) if name]
+        return proposed(found, run.label, other, run.settings, run.split_by) if kinds else "infer"
+    return {name: kind for name, kind in kinds.items() if kind is not None}
+
+
+def _parameters(run: Run) -> dict[str, Any]:
+    out: dict[str, Any] = {**run.settings.parameters, "random_state": run.seed}
+    if run.settings.model_args:
+        out["model_args"] = run.settings.model_args
+    if run.valid_fraction is not None:
+        out["validation_fraction"] = run.valid_fraction
+    return out
+
+
+def _train(estimator: Any, run: Run, found: Samples, time: Any, progress: Progress) -> None:
+    progress.begin("reading and learning the values", None)
+    callbacks = [TrainingProgress(progress, count_rows(found))] if progress.shown else None
+    validation = files_of(_samples(run, run.valid), run.label, run.weight) if run.valid else None
+    data = files_of(found, run.label, run.weight)
+    estimator.fit(data, validation=validation, time=time, init_from=run.init_from, callbacks=callbacks)
+
+
+def _validated(estimator: Any, run: Run, found: Samples, time: Any, progress: Progress) -> dict[str, float]:
+    """The metrics of the rows that were not trained on; none if there are none."""
+    from ..estimators.data import open_data
+    from ..estimators.splitting import split
+
+    rows = _samples(run, run.valid) if run.valid else found
+    part = None
+    if not run.valid:
+        data = open_data(files_of(found, run.label, run.weight), run.label, run.weight)
+        part = split(data, estimator.validation_fraction, time, estimator.training_["seed"]).validation
+        if part is None:
+            return {}
+    seen = look(estimator, rows, run.label, run.weight, (), part, progress)
+    return seen.metrics(usual_metrics(estimator))
+
+
+def _time(run: Run, found: Samples) -> dict[str, Any] | None:
+    """How the estimator is to split by time; None if it is not."""
+    if run.split_by is None and run.valid_from is None:
+        return None
+    column = run.split_by or _only_time(run, found)
+    found.check([column], "--split-by")
+    time: dict[str, Any] = {"column": column, "gap": _number(run.gap)}
+    if run.valid_from is not None:
+        time["valid_from"] = run.valid_from
+    return time
+
+
+def _only_time(run: Run, found: Samples) -> str:
+    """The one column that holds times."""
+    from ..encoding import FeatureEncoder, Timestamp
+
+    kinds = FeatureEncoder.infer(found.paths, run.label, **found.options).features
+    times = [name for name, kind in kinds.items() if isinstance(kind, Timestamp)]
+    if len(times) != 1:
+        raise UsageError(f"--valid-from needs --split-by COLUMN: columns that look like times are {times or 'none'}")
+    return times[0]
+
+
+def _number(gap: str | None) -> Any:
+    """A gap in the unit of the column, or text such as "1d"."""
+    if gap is None:
+        return 0
+    for kind in (int, float):
+        try:
+            return kind(gap)
+        except ValueError:
+            continue
+    return gap
+
+
+def _effective(run: Run, estimator: Any) -> Run:
+    """The run with everything that was left to the program filled in."""
+    from ..estimators import CTRRegressor
+
+    own = {"model", "features", "model_args", "random_state", "validation_fraction"}
+    parameters = {name: value for name, value in estimator.get_params(deep=False).items() if name not in own}
+    fraction = None if run.valid or run.valid_from else estimator.validation_fraction
+    settings = Settings(parameters, run.settings.model_args, estimator.encoder_.features)
+    task = "regression" if isinstance(estimator, CTRRegressor) else "classification"
+    return replace(run, task=task, valid_fraction=fraction, infer=False, settings=settings)
+
+
+def _report(estimator: Any, out: Path, metrics: Mapping[str, float], as_json: bool) -> None:
+    training = estimator.training_
+    shown = {
+        "model": estimator.model,
+        "rows": training["rows"],
+        "validation rows": training["validation_rows"],
+        "features": len(estimator.encoder_.features),
+        "seconds": training["seconds"],
+    }
+    if as_json:
+        print_json({"out": str(out), **{n.replace(" ", "_"): v for n, v in shown.items()}, "validation": metrics})
+        return
+    facts({**shown, "saved in": f"{out}{os.sep}"})
+    if metrics:
+        print_metrics(metrics, estimator.labels_, title="On the validation rows")

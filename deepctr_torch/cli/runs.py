@@ -1,0 +1,63 @@
+"""What `fit` left in a folder, for the commands that use it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..tables import Chunk, list_files
+from ..tables.files import suffix_of
+from .run import FILE, Run, read_run
+from .samples import Reading, fields_of, first_line
+
+__all__ = ["load_run", "reading_of", "run_of", "scores"]
+
+
+def load_run(folder: Path) -> Any:
+    """The estimator in a folder.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    from ..estimators import load_artefact
+
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}")
+    return load_artefact(folder)
+
+
+def run_of(folder: Path) -> Run | None:
+    """The settings of the run, if it was made on the command line."""
+    return read_run(folder / FILE) if (folder / FILE).is_file() else None
+
+
+def reading_of(folder: Path, given: Reading, files: Sequence[str]) -> Reading:
+    """How to read files: as said, and else as in training, if that was with names that the files do not have."""
+    layout, header, null = given
+    run = run_of(folder)
+    if run is None:
+        return given
+    null = null or run.null
+    if header or layout or not run.header:
+        return layout, header, null
+    texts = [path for path in list_files(list(files)) if suffix_of(path) != ".parquet"]
+    if texts and fields_of(texts[0]) == len(run.header) and not set(run.header) <= set(names_in(texts[0])):
+        return layout, run.header, null
+    return layout, header, null
+
+
+def names_in(path: Path) -> list[str]:
+    """The fields of the first line."""
+    from ..tables.files import DELIMITERS
+
+    return [field.strip('"') for field in first_line(path).split(DELIMITERS[suffix_of(path)])]
+
+
+def scores(estimator: Any, chunk: Chunk) -> npt.NDArray[np.float64]:
+    """The predictions for the rows of a chunk [N, number of scores]: probabilities, or numbers in their own units."""
+    out: npt.NDArray[np.float64] = estimator._in_units(estimator.model_.predict(estimator.encoder_.encode_chunk(chunk)))
+    return out

@@ -1,0 +1,151 @@
+"""Which files hold the samples, and how they are read: headers, missing values, Criteo's format."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ..data import Files
+from ..registry import suggest
+from ..tables import Chunk, column_names, list_files, read_chunks
+from ..tables.files import DELIMITERS, suffix_of
+from .errors import UsageError
+
+__all__ = ["CRITEO", "FORMATS", "Reading", "Samples", "count_rows", "fields_of", "files_of", "first_line", "samples"]
+
+CRITEO = ("label", *(f"I{i}" for i in range(1, 14)), *(f"C{i}" for i in range(1, 27)))
+FORMATS = ("auto", "criteo", "table")
+_CRITEO_LINE = re.compile(r"([01]\t)?(-?\d*\t){13}(([0-9a-f]{8})?\t){25}([0-9a-f]{8})?")
+_SAMPLE = 1 << 20
+
+Reading: TypeAlias = tuple[str | None, Sequence[str] | None, Sequence[str] | None]  # format, header, null
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Files of one layout.
+
+    Attributes:
+        paths: files, folders or globs.
+        header: names of the columns of text files without a line of names.
+        null: fields of text files that mean a missing value.
+    """
+
+    paths: list[str]
+    header: list[str] | None = None
+    null: list[str] = field(default_factory=lambda: [""])
+
+    @property
+    def files(self) -> list[Path]:
+        return list_files(self.paths)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As `read_chunks`, `Files` and `FeatureEncoder` take them."""
+        return {"header": self.header, "null": self.null}
+
+    @property
+    def columns(self) -> list[str]:
+        return column_names(self.paths, header=self.header)
+
+    def check(self, wanted: Sequence[str], what: str) -> None:
+        """The columns are there.
+
+        Raises:
+            ValueError: one is not.
+        """
+        there = self.columns
+        for name in wanted:
+            if name not in there:
+                raise ValueError(f"{self.files[0]} has no column {name!r} ({what}): {suggest(name, there)}")
+
+    def text(self) -> bool:
+        """Whether all files are text."""
+        return all(suffix_of(path) != ".parquet" for path in self.files)
+
+    def strings(self, columns: Sequence[str]) -> Iterator[Chunk]:
+        """Chunks of these columns; those of text files as strings, just as they stand there."""
+        return read_chunks(self.paths, columns, schema=dict.fromkeys(columns, "string"), **self.options)
+
+
+def samples(
+    paths: Sequence[str],
+    layout: str | None = None,
+    header: Sequence[str] | None = None,
+    null: Sequence[str] | None = None,
+) -> Samples:
+    """The samples in files; Criteo's lines are known by their looks.
+
+    Args:
+        paths: files, folders or globs.
+        layout: how they look: "criteo" for lines of label, 13 integers and 26 strings between tabs, without names;
+            "table" for anything else; "auto" (the same as None) to look at the first line.
+        header: names of the columns, of text files without a line of names.
+        null: fields that mean a missing value; the empty one does unless others are given.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+    """
+    if layout not in (None, *FORMATS):
+        raise UsageError(f"unknown --format {layout!r}: {suggest(str(layout), FORMATS)}")
+    if layout == "criteo" and header:
+        raise UsageError("--format criteo knows the names of the columns: leave --header out")
+    found = Samples(list(paths), list(header) if header else None, list(dict.fromkeys(["", *(null or [])])))
+    texts = [path for path in found.files if suffix_of(path) != ".parquet"]
+    if header or layout == "table" or not texts:
+        return found
+    line = first_line(texts[0])
+    if layout == "criteo" or _CRITEO_LINE.fullmatch(line):
+        names = CRITEO if len(line.split("\t")) != len(CRITEO) - 1 else CRITEO[1:]  # to be scored: no label
+        return Samples(found.paths, list(names), found.null)
+    return found
+
+
+def files_of(found: Samples, label: Sequence[str], weight: str | None, text: Sequence[str] = ()) -> Files:
+    """The samples as estimators take them; columns of `text` are read as strings where files are text."""
+    named: Any = label[0] if len(label) == 1 else list(label)
+    types = dict.fromkeys(text, "string") or None
+    return Files(found.paths, label=named, weight=weight, schema=types, **found.options)
+
+
+def _opened(path: Path) -> Any:
+    return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else open(path, "rb")
+
+
+def first_line(path: Path) -> str:
+    """The first line of a text file, without its end."""
+    with _opened(path) as file:
+        line: bytes = file.readline(_SAMPLE)
+    return line.decode("utf-8", "replace").rstrip("\r\n")
+
+
+def fields_of(path: Path) -> int:
+    """How many fields the first line of a text file has."""
+    return len(first_line(path).split(DELIMITERS[suffix_of(path)]))
+
+
+def count_rows(found: Samples) -> int | None:
+    """About how many rows there are: exact for Parquet, from the size and the first lines for text."""
+    return sum(_rows_of(path, found.header is None) for path in found.files) or None
+
+
+def _rows_of(path: Path, named: bool) -> int:
+    if suffix_of(path) == ".parquet":
+        import pyarrow.parquet as pq
+
+        return int(pq.read_metadata(path).num_rows)
+    with open(path, "rb") as raw:
+        packed = path.name.lower().endswith(".gz")
+        file: Any = gzip.GzipFile(fileobj=raw) if packed else raw
+        sample = file.read(_SAMPLE)
+        used = raw.tell()
+    lines = sample.count(b"\n")
+    if len(sample) < _SAMPLE:
+        rows = lines + (not sample.endswith(b"\n") and bool(sample))
+    else:
+        rows = round(lines * path.stat().st_size / used)
+    return int(max(rows - named, 0))

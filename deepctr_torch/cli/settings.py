@@ -1,0 +1,205 @@
+"""What `--set key=value` may say: parameters of the estimator, arguments of the model, kinds of features."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..encoding.kinds import KINDS, Kind, kind_from_json
+from ..registry import suggest
+from .errors import UsageError
+
+__all__ = ["SKIP", "Settings", "parse_kind", "parse_settings", "parse_value"]
+
+SKIP = "skip"  # features.COLUMN=skip: the column is no feature
+OWN_OPTIONS = {
+    "model": "--model",
+    "random_state": "--seed",
+    "validation_fraction": "--valid-fraction",
+    "features": "--set features.COLUMN=KIND",
+    "model_args": "--set model_args.NAME=VALUE",
+}
+COLUMNS = {
+    "self",
+    "linear_feature_columns",
+    "dnn_feature_columns",
+    "region_feature_columns",
+    "base_feature_columns",
+    "history_feature_list",
+}
+FROM_DATA = {"seed", "task", "task_names", "task_types", "num_tasks", "num_classes", "device", "gpus"}
+WORDS = {"true": True, "false": False, "none": None, "null": None}
+
+
+class Settings:
+    """What was set.
+
+    Attributes:
+        parameters: of the estimator.
+        model_args: of the model.
+        features: column -> kind, None where it is no feature.
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Any] | None = None,
+        model_args: Mapping[str, Any] | None = None,
+        features: Mapping[str, Kind | None] | None = None,
+    ) -> None:
+        self.parameters, self.model_args = dict(parameters or {}), dict(model_args or {})
+        self.features: dict[str, Kind | None] = dict(features or {})
+
+    def over(self, earlier: Settings) -> Settings:
+        """These settings, and where they say nothing the earlier ones."""
+        return Settings(
+            {**earlier.parameters, **self.parameters},
+            {**earlier.model_args, **self.model_args},
+            {**earlier.features, **self.features},
+        )
+
+
+def parse_settings(given: Iterable[str]) -> Settings:
+    """`key=value` texts, the last one of a key counts.
+
+    >>> found = parse_settings(["epochs=3", "model_args.dnn_hidden_units=[64, 32]", "features.price=quantile"])
+    >>> found.parameters, found.model_args, found.features["price"].scaling
+    ({'epochs': 3}, {'dnn_hidden_units': [64, 32]}, 'quantile')
+    """
+    settings = Settings()
+    for text in given:
+        key, equals, value = text.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise UsageError(f"--set must be key=value, as in --set epochs=3, got {text!r}")
+        place, dot, name = key.partition(".")
+        if place == "features" and dot:
+            settings.features[name] = parse_kind(value.strip(), name)
+        elif place == "model_args" and dot:
+            settings.model_args[name] = parse_value(value)
+        elif dot:
+            raise UsageError(f"--set knows model_args.NAME and features.COLUMN, got {key!r}")
+        else:
+            settings.parameters[key] = parse_value(value)
+    return settings
+
+
+def parse_value(text: str) -> Any:
+    """A number, truth value, list or None where the text is written as one, else the text itself.
+
+    >>> parse_value("0.01"), parse_value("[64, 32]"), parse_value("True"), parse_value("none"), parse_value("adam")
+    (0.01, [64, 32], True, None, 'adam')
+    """
+    text = text.strip()
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
+    for read in (json.loads, ast.literal_eval):
+        try:
+            value = read(text)
+        except (ValueError, SyntaxError):
+            continue
+        return list(value) if isinstance(value, tuple) else value
+    return text
+
+
+def parse_kind(text: str, feature: str) -> Kind | None:
+    """A kind as in Python, `Categorical(min_count=5)`, its name alone, or a scaling of numbers; None for `skip`.
+
+    >>> parse_kind("MultiValue(separator='|')", "genres").separator
+    '|'
+    """
+    if text.lower() == SKIP:
+        return None
+    names = {name.lower(): name for name in KINDS}
+    try:
+        node = ast.parse(text, mode="eval").body
+        call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
+        if not isinstance(call.func, ast.Name) or call.args:
+            raise ValueError
+        options = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords if k.arg}
+    except (ValueError, SyntaxError):
+        example = "features.genres=\"MultiValue(separator='|')\""
+        raise UsageError(f"a kind must be written as in {example}, got {text!r} for {feature!r}") from None
+    name = call.func.id
+    if name.lower() in ("standard", "quantile", "minmax", "plain") and not options:
+        name, options = "Numeric", {"scaling": name.lower()}
+    if name.lower() not in names:
+        raise UsageError(f"unknown kind {name!r} of feature {feature!r}: {suggest(name, [*KINDS, SKIP])}")
+    try:
+        return kind_from_json({"kind": names[name.lower()], **options}, feature)
+    except (TypeError, ValueError) as error:
+        raise UsageError(str(error)) from error
+
+
+def check_settings(settings: Settings, estimator: type, model: type) -> None:
+    """Every name is known to the estimator or the model, every value of the type that it takes.
+
+    Raises:
+        UsageError: one is not; suggests what may have been meant.
+    """
+    for name in settings.parameters:
+        if name in OWN_OPTIONS:
+            raise UsageError(f"{name} has an option of its own: {OWN_OPTIONS[name]}")
+    known = {n: p for n, p in _parameters(estimator).items() if n not in OWN_OPTIONS}
+    _check_names("parameter", settings.parameters, known)
+    for name, value in settings.parameters.items():
+        _check_type(name, value, known[name])
+    arguments = _parameters(model)
+    own = {
+        n: p for n, p in arguments.items() if n not in COLUMNS and n not in FROM_DATA and p.kind is not p.VAR_KEYWORD
+    }
+    _check_names(f"argument of {model.__name__}", settings.model_args, own)
+    for name, value in settings.model_args.items():
+        _check_type(f"model_args.{name}", value, own[name])
+
+
+def _parameters(cls: type) -> dict[str, inspect.Parameter]:
+    """Of the constructor, which a metaclass may hide."""
+    found = inspect.signature(cls.__init__).parameters  # type: ignore[misc]  # of the class itself
+    return {name: parameter for name, parameter in found.items() if name != "self"}
+
+
+def _check_names(what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    names = list(known)
+    for name in given:
+        if name not in names:
+            raise UsageError(f"unknown {what} {name!r}: {suggest(name, names)}")
+
+
+def _check_type(name: str, value: Any, parameter: inspect.Parameter) -> None:
+    """Compare with the annotation, as far as it names plain types."""
+    annotation = str(parameter.annotation)
+    allowed: dict[str, Any] = {
+        "int": int,
+        "float": (int, float),
+        "str": str,
+        "bool": bool,
+        "None": type(None),
+        "list": list,
+        "Sequence": list,
+        "tuple": list,
+        "Mapping": dict,
+        "dict": dict,
+    }
+    words = [part.strip().partition("[")[0] for part in _alternatives(annotation)]
+    if not words or any(word not in allowed for word in words):
+        return
+    fits = any(
+        isinstance(value, allowed[word]) and (word in ("bool",) or not isinstance(value, bool)) for word in words
+    )
+    if not fits:
+        raise UsageError(f"{name} must be of type {annotation}, got {value!r}")
+
+
+def _alternatives(annotation: str) -> list[str]:
+    """The parts of `a | b[c | d]` that stand between bars outside of brackets."""
+    parts, depth = [""], 0
+    for letter in annotation:
+        depth += (letter == "[") - (letter == "]")
+        if letter == "|" and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts if annotation != "<class 'inspect._empty'>" else []
