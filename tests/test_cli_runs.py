@@ -17,6 +17,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from deepctr_torch import load_model
 from deepctr_torch.cli.toml import from_toml
+from deepctr_torch.encoding import FeatureEncoder
 from deepctr_torch.estimators import CTRClassifier
 
 from .cli_tables import ROOT, as_json, failed, ran, raw_tables
@@ -99,7 +100,8 @@ def test_scores_keep_the_order_and_are_those_of_the_estimator(data: Path, criteo
     text = pl.read_csv(tmp_path / "scores.csv.gz", schema_overrides={"C1": pl.String})
     assert text.equals(scored.select("C1", "label", "prediction"))
     ran("predict", criteo_like, test, "--out", tmp_path / "alone.tsv", "--columns", "")
-    assert pl.read_csv(tmp_path / "alone.tsv", separator="\t").columns == ["prediction"]
+    alone = pl.read_csv(tmp_path / "alone.tsv", separator="\t")
+    assert alone.equals(scored.select("prediction"))
 
 
 def test_text_is_copied_as_it_stands(criteo_like: Path, data: Path, tmp_path: Path) -> None:
@@ -290,6 +292,44 @@ def test_settings_by_hand(data: Path, tmp_path: Path) -> None:
     assert set(from_toml((tmp_path / "a" / "run.toml").read_text())["features"]) == {
         "user_id", "movie_id", "year", "genres", "timestamp",
     }  # fmt: skip
+
+
+def test_going_on_from_a_run(data: Path, tmp_path: Path) -> None:
+    """Yesterday's model, then today's rows: its settings hold, new values get rows, nothing is renumbered."""
+    days = pl.read_csv(data / "movielens" / "train.csv")
+    days[:600].write_csv(tmp_path / "day1.csv")
+    days[600:].write_csv(tmp_path / "day2.csv")
+    first, second = tmp_path / "first", tmp_path / "second"
+    ran("fit", "--data", tmp_path / "day1.csv", "--label", "liked", "--model", "WDL", "--out", first, *SMALL)
+    done = as_json("fit", "--data", tmp_path / "day2.csv", "--init-from", first, "--out", second)
+    assert done["model"] == "WDL"
+    before, after = (FeatureEncoder.load(run).vocabulary("user_id").values.to_pylist() for run in (first, second))
+    assert after[: len(before)] == before
+    assert len(after) > len(before)
+    ran("fit", "--config", second / "run.toml", "--out", tmp_path / "again")
+    assert (second / "weights.safetensors").read_bytes() == (tmp_path / "again" / "weights.safetensors").read_bytes()
+    message = "goes on with the features of that run"
+    arguments = ["fit", "--data", tmp_path / "day2.csv", "--init-from", first, "--out", tmp_path / "no"]
+    assert message in failed(*arguments, "--set", "features.year=skip", code=2)
+    assert "must be of the model 'DeepFM', got 'WDL'" in failed(*arguments, "--model", "DeepFM")
+
+
+def test_histories_of_another_name(tmp_path: Path) -> None:
+    """A run with a history is made again from what its folder says."""
+    rng = np.random.default_rng(0)
+    lists = [" ".join(map(str, rng.integers(0, 9, n))) for n in rng.integers(0, 5, 300)]
+    frame = {"movie": rng.integers(0, 9, 300), "watched": lists, "click": rng.integers(0, 2, 300)}
+    pl.DataFrame(frame).write_csv(tmp_path / "a.csv")
+    history = ["--model", "DIN", "--set", 'history={"movie": "watched"}', "--set", "features.movie=Categorical",
+               "--set", "features.watched=Sequence(separator=' ')"]  # fmt: skip
+    ran("fit", "--data", tmp_path / "a.csv", "--label", "click", *history, "--set", "epochs=1", "--out", tmp_path / "a")
+    settings = from_toml((tmp_path / "a" / "run.toml").read_text())
+    assert settings["parameters"]["history"] == {"movie": "watched"}
+    assert settings["features"]["hist_movie"]["column"] == "watched"
+    ran("fit", "--config", tmp_path / "a" / "run.toml", "--out", tmp_path / "b")
+    assert (tmp_path / "a" / "run.toml").read_text() == (tmp_path / "b" / "run.toml").read_text()
+    weights = [(tmp_path / run / "weights.safetensors").read_bytes() for run in "ab"]
+    assert weights[0] == weights[1]
 
 
 def test_a_run_replaces_another_one_only_when_told(data: Path, criteo_like: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .progress import Progress
-from .runs import load_run, reading_of
+from .runs import in_units, load_run, reading_of
 from .samples import Reading, Samples, count_rows, files_of, samples
 from .show import print_json, print_metrics, print_table
 
@@ -107,24 +107,23 @@ def look(
         part: the rows to look at; None for all.
         progress: where to show how far it is.
     """
-    from ..data.values import column_of, to_numpy
     from ..estimators.data import open_data
-    from ..estimators.fitting import read_encoded
+    from ..estimators.reading import blocks, read_encoded
 
     data = open_data(files_of(found, label, weight, columns), list(label), weight)
-    targets = estimator._targets_of(data)
+    theirs = type(estimator.targets_).restore(data.labels, estimator.targets_.state())  # by the names of these columns
     y: list[Array] = []
     p: list[Array] = []
     weights: list[Any] = []
     kept: dict[str, list[Array]] = {name: [] for name in columns}
     progress.begin("evaluating", count_rows(found) if part is None else part.rows)
-    for chunk, encoded in read_encoded(estimator.encoder_, data, targets, part, tuple(columns)):
-        y.append(estimator._in_units(encoded.y.astype(np.float64)))
-        p.append(estimator._in_units(estimator.model_.predict(encoded.x)))
-        weights.append(encoded.weight)
+    for block in blocks(read_encoded(estimator.encoder_, data, theirs, part, columns)):
+        y.append(in_units(estimator, block.y.astype(np.float64)))
+        p.append(in_units(estimator, estimator.model_.predict(block.x)))
+        weights.append(block.weight)
         for name, values in kept.items():
-            values.append(_codes(to_numpy(column_of(chunk.table, name))))
-        progress.advance(len(y[-1]))
+            values.append(_codes(block.groups[name]))
+        progress.advance(block.rows)
     if not y:
         raise ValueError(f"{found.files[0]} must hold at least one row, got none")
     joined = {name: np.concatenate(values) for name, values in kept.items()}

@@ -14,6 +14,7 @@ from .errors import UsageError
 from .evaluate import look, usual_metrics
 from .progress import Progress, TrainingProgress
 from .run import FILE, Run, read_run, write_run
+from .runs import run_of
 from .samples import Samples, count_rows, files_of, samples
 from .settings import Settings, check_settings, parse_settings
 from .show import facts, print_json, print_metrics
@@ -34,8 +35,11 @@ def fit(
         overwrite: whether it may hold an earlier run.
         as_json: print JSON.
     """
-    run = (Run() if config is None else read_run(config)).changed(given, parse_settings(settings))
+    said = parse_settings(settings)
+    run = _earlier(config, given.get("init_from")).changed(given, said)
     run.check()
+    if run.init_from and said.features:
+        raise UsageError("--init-from goes on with the features of that run: leave --set features.COLUMN out")
     _check_model(run)
     _check_out(out, overwrite)
     found = _samples(run, run.data)
@@ -50,6 +54,14 @@ def fit(
         write_run(_effective(run, estimator), out)
         metrics = _validated(estimator, run, found, time, progress)
     _report(estimator, out, metrics, as_json)
+
+
+def _earlier(config: Path | None, init_from: str | None) -> Run:
+    """What holds where options say nothing: another run's settings; of one to go on from all but its rows."""
+    if config is not None:
+        return read_run(config)
+    old = None if init_from is None else run_of(Path(init_from))
+    return Run() if old is None else replace(old, data=[], valid=None, valid_from=None, gap=None, init_from=None)
 
 
 def _samples(run: Run, paths: Sequence[str]) -> Samples:

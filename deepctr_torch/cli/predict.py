@@ -79,18 +79,16 @@ def _scored(
     text = found.text()
     types = text_types(found.files, list(kept), {}, found.header, found.null) if text and not keep_text else {}
     chunks = found.strings(columns) if text else read_chunks(found.paths, columns, **found.options)
-    for chunk in chunks:
-        values = scores(estimator, chunk)
-        table = chunk.table.select(list(kept))
+    for table, values in scores(estimator, chunks, kept):
         for i, name in enumerate(kept):
             if name in types and types[name] != table.schema.field(i).type:
-                table = table.set_column(i, name, _typed(table.column(i), types[name], name, chunk))
+                table = table.set_column(i, name, _typed(table.column(i), types[name], name))
         for name, column in zip(names, values.T, strict=True):
             table = table.append_column(name, pa.array(column))
         yield table
 
 
-def _typed(column: Any, kind: Any, name: str, chunk: Any) -> Any:
+def _typed(column: Any, kind: Any, name: str) -> Any:
     """Text as what the beginning of the files shows it to be."""
     import pyarrow as pa
 
@@ -98,6 +96,6 @@ def _typed(column: Any, kind: Any, name: str, chunk: Any) -> Any:
         return column.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ValueError(
-            f"{name!r} looked like {kind} at the beginning but not in {chunk.file} after {chunk.where(0)}: write .csv, "
-            "where text stays as it is, or leave the column out with --columns"
+            f"{name!r} looked like {kind} at the beginning of the files, but: {error}; write .csv, where text stays as "
+            "it is, or choose --columns"
         ) from error

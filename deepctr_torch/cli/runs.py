@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..estimators.reading import Encoded, blocks
 from ..tables import Chunk, list_files
 from ..tables.files import suffix_of
 from .run import FILE, Run, read_run
 from .samples import Reading, fields_of, first_line
 
-__all__ = ["load_run", "reading_of", "run_of", "scores"]
+__all__ = ["in_units", "load_run", "reading_of", "run_of", "scores"]
+
+Array = npt.NDArray[Any]
 
 
 def load_run(folder: Path) -> Any:
@@ -57,7 +60,28 @@ def names_in(path: Path) -> list[str]:
     return [field.strip('"') for field in first_line(path).split(DELIMITERS[suffix_of(path)])]
 
 
-def scores(estimator: Any, chunk: Chunk) -> npt.NDArray[np.float64]:
-    """The predictions for the rows of a chunk [N, number of scores]: probabilities, or numbers in their own units."""
-    out: npt.NDArray[np.float64] = estimator._in_units(estimator.model_.predict(estimator.encoder_.encode_chunk(chunk)))
-    return out
+def in_units(estimator: Any, values: Array) -> Array:
+    """What the model predicts, or its labels [N, T], in the units of the labels."""
+    decode = getattr(estimator.targets_, "decode", None)  # numbers are standardised, classes are not
+    return values if decode is None else np.asarray(decode(values))
+
+
+def scores(estimator: Any, chunks: Iterable[Chunk], kept: Sequence[str]) -> Iterator[tuple[Any, Array]]:
+    """The kept columns and the predictions [n, number of scores], in blocks that do not depend on the chunks.
+
+    So that a row gets the same bits whatever file it comes in.
+    """
+    import pyarrow as pa
+
+    held: list[Any] = []
+
+    def pieces() -> Iterator[Encoded]:
+        for chunk in chunks:
+            held.append(chunk.table.select(list(kept)))
+            rows = chunk.table.num_rows
+            yield Encoded(estimator.encoder_.encode_chunk(chunk), np.empty((rows, 0), np.float32))
+
+    for block in blocks(pieces()):
+        whole = pa.concat_tables(held)
+        held[:] = [whole.slice(block.rows)]
+        yield whole.slice(0, block.rows), in_units(estimator, estimator.model_.predict(block.x))
