@@ -3,7 +3,7 @@ BIN ?= .venv/bin
 OLDEST ?= .venv-oldest
 OLDEST_PYTHON ?= python3.10
 
-.PHONY: check lint types imports docs coverage test slow format test-oldest
+.PHONY: check lint types imports docs coverage test slow format test-oldest gpu-check
 
 # What a contributor runs before a commit. .ci/run does the same and adds the slow tests.
 check: lint types imports docs coverage
@@ -31,6 +31,10 @@ test:
 
 slow:
 	$(BIN)/python -m pytest -m slow
+
+# Correctness and speed on a machine with CUDA; writes benchmarks/results/gpu.json.
+gpu-check:
+	$(BIN)/python benchmarks/gpu_check.py
 
 format:
 	$(BIN)/ruff check --fix .

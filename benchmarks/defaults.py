@@ -2,12 +2,15 @@
 
     python benchmarks/defaults.py [--seeds 3] [--rows 120000]
 
-Three tasks: MovieLens with the split of the demo (each user's last fifth is the test part), MovieLens cut by time (the
-last fifth of all ratings), and `make_criteo_like` rows written as raw strings with gaps, shuffled. Everybody gets the
-same raw training rows and is measured on the same test rows. "original" is DeepFM with DeepCTR-Torch's default
-arguments on LabelEncoder and MinMaxScaler columns, trained as its example does (summed loss, batches of 256, 10
-epochs, adam); values that the training part does not have share one more id. LightGBM has 500 trees at most, stopped
-on a tenth of the training rows. Writes `benchmarks/results/defaults.json` and `.md`.
+Three tasks. "MovieLens": the split of the demo, each user's last fifth is the test part, and of the rest each user's
+last tenth is validated on. "MovieLens by time": the last fifth of all ratings, mostly of users who have none before,
+and the last tenth of the rest. "Criteo-like": rows of `make_criteo_like` as raw strings and skewed numbers with gaps.
+Everybody gets the same rows to train on, to validate on and to be measured on. "original" is DeepFM with
+DeepCTR-Torch's default arguments on LabelEncoder and MinMaxScaler columns, trained on all training rows as its example
+does (summed loss, batches of 256, 10 epochs, adam); values that the training part does not have share one more id.
+LightGBM has at most 500 trees, stopped by the validation part, which also chooses the penalty of the logistic
+regression. Neither of these three can read the list of movies a user liked. Writes
+`benchmarks/results/defaults.json` and `.md`.
 
     python benchmarks/defaults.py --choose
 
@@ -46,13 +49,13 @@ class Task(NamedTuple):
     y_train: np.ndarray
     test: pl.DataFrame
     y_test: np.ndarray
-    time: str | None = None  # column to validate by
+    held: np.ndarray  # training rows that everybody validates on
 
     @property
     def ids(self) -> list[str]:
         """Columns of strings and integers."""
         kinds = self.train.schema
-        return [n for n in self.train.columns if kinds[n] in (pl.String, pl.Int64, pl.Int32) and n != self.time]
+        return [n for n in self.train.columns if kinds[n] in (pl.String, pl.Int64, pl.Int32)]
 
     @property
     def numbers(self) -> list[str]:
@@ -71,13 +74,23 @@ def movielens(by_time: bool) -> Task:
     if by_time:
         train, test = time_masks(ratings, "timestamp", fraction=0.2)
     else:
-        rank = pl.struct("timestamp", "movie").rank("ordinal").over("user")
-        test = ratings.select(rank > pl.len().over("user") - pl.len().over("user") // 5).to_series().to_numpy()
+        test = last_of_users(ratings, 5)
         train = ~test
-    y = ratings["liked"].cast(pl.Int32).to_numpy()
+    ratings = ratings.with_columns(pl.col("liked").cast(pl.Int32))
+    before, after = ratings.filter(train), ratings.filter(test)
+    held = time_masks(before, "timestamp", fraction=0.1)[1] if by_time else last_of_users(before, 10)
     columns = ["user", "movie", "year", "genres", "hist_movie", "user_rate", "user_count", "movie_rate", "movie_count"]
-    X = ratings.select([*columns, "timestamp"] if by_time else columns)
-    return Task(X.filter(train), y[train], X.filter(test), y[test], "timestamp" if by_time else None)
+    y = [part["liked"].to_numpy() for part in (before, after)]
+    return Task(before.select(columns), y[0], after.select(columns), y[1], held)
+
+
+def last_of_users(ratings: pl.DataFrame, part: int) -> np.ndarray:
+    """Which of the n rows of each user are the last n // part in time."""
+    rank = pl.struct("timestamp", "movie").rank("ordinal").over("user")
+    late: np.ndarray = (
+        ratings.select(rank > pl.len().over("user") - pl.len().over("user") // part).to_series().to_numpy()
+    )
+    return late
 
 
 def criteo_like(rows: int, seed: int = 0) -> Task:
@@ -94,16 +107,23 @@ def criteo_like(rows: int, seed: int = 0) -> Task:
     gaps = {n: pl.Series(rng.random(rows) < 0.05) for n in ("I1", "I2", "C20", "C26")}
     table = table.with_columns(**{n: pl.when(~gap).then(pl.col(n)) for n, gap in gaps.items()})
     cut = rows * 4 // 5
-    return Task(table[:cut], data.y[:cut].astype(int), table[cut:], data.y[cut:].astype(int))
+    held = rng.random(cut) < 0.1
+    return Task(table[:cut], data.y[:cut].astype(int), table[cut:], data.y[cut:].astype(int), held)
 
 
 # ------------------------------------------------------------------ contestants: task, seed -> probabilities
 
 
+def fitted(task: Task, **arguments: Any) -> CTRClassifier:
+    """Trained on what is not held out, stopped by what is."""
+    held, y = task.held, task.y_train
+    model = CTRClassifier(**arguments)
+    return model.fit(task.train.filter(~held), y[~held], validation=(task.train.filter(held), y[held]))
+
+
 def ours(name: str, **changes: Any) -> Callable[[Task, int], np.ndarray]:
     def predict(task: Task, seed: int) -> np.ndarray:
-        model = CTRClassifier(name, random_state=seed, **changes)
-        model.fit(task.train, task.y_train, time=task.time)
+        model = fitted(task, model=name, random_state=seed, **changes)
         return model.predict_proba(task.test)[:, 1]
 
     return predict
@@ -160,20 +180,13 @@ def logistic(task: Task, seed: int) -> np.ndarray:
 
     scaler = StandardScaler().fit(np.column_stack([train[n] for n in task.numbers])) if task.numbers else None
     X, y = matrix(train, scaler), task.y_train
-    held = held_out(task, seed)
+    held = task.held
     scores = {}
     for C in (0.01, 0.1, 1.0):
         model = LogisticRegression(C=C, max_iter=300).fit(X[~held], y[~held])
         scores[C] = get_metric("logloss")(y[held], model.predict_proba(X[held])[:, 1])
     best = LogisticRegression(C=min(scores, key=lambda c: scores[c]), max_iter=300).fit(X, y)
     return best.predict_proba(matrix(test, scaler))[:, 1]
-
-
-def held_out(task: Task, seed: int) -> np.ndarray:
-    """A tenth of the training rows: the last in time, or drawn."""
-    if task.time is not None:
-        return time_masks(task.train, task.time, fraction=0.1)[1]
-    return np.random.default_rng(seed).random(len(task.y_train)) < 0.1
 
 
 def lightgbm(task: Task, seed: int) -> np.ndarray:
@@ -184,7 +197,7 @@ def lightgbm(task: Task, seed: int) -> np.ndarray:
     names = [*task.ids, *task.numbers]
     X, later = (np.column_stack([x[n] for n in names]).astype(np.float64) for x in (train, test))
     categories = [i for i, n in enumerate(names) if sizes.get(n, 10_000) <= 1000]
-    held = held_out(task, seed)
+    held = task.held
     model = lgb.LGBMClassifier(n_estimators=500, learning_rate=0.05, random_state=seed, n_jobs=1, verbose=-1)
     stop = lgb.early_stopping(30, verbose=False)
     model.fit(X[~held], task.y_train[~held], eval_set=[(X[held], task.y_train[held])], callbacks=[stop],
@@ -207,9 +220,7 @@ CONTESTANTS: dict[str, Callable[[Task, int], np.ndarray]] = {
 
 def validated(task: Task, seed: int, **changes: Any) -> float:
     """Logloss of the validation part of the training rows, at its best."""
-    arguments = {"model": "DeepFM", "random_state": seed, **changes}
-    model = CTRClassifier(**arguments).fit(task.train, task.y_train, time=task.time)
-    return min(model.history_["val_loss"])
+    return min(fitted(task, **{"model": "DeepFM", "random_state": seed, **changes}).history_["val_loss"])
 
 
 CHOICES: dict[str, dict[str, Any]] = {

@@ -2,7 +2,7 @@
 
 - data/movielens/train.csv and test.csv: 100,004 ratings, the last 10,000 in time to test on; `liked` from 4 stars on.
 - data/criteo_like/train.csv and test.csv: made-up rows shaped like Criteo's, 13 integers and 26 hexadecimal strings.
-- data/criteo/train/day_0.tsv, day_1.tsv and test/day_2.tsv: the same rows in Criteo's own format, without a line of names.
+- data/criteo/train/day_0.tsv, day_1.tsv and test/day_2.tsv: the same rows in Criteo's own format, no line of names.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..features import FeatureColumn
 from ..registry import suggest
-from ..tables import Chunk, Part, is_files, read_chunks
+from ..tables import Chunk, Part, is_files, read_chunks, row_count
 from . import saving
 from .building import build
 from .chunks import checked
@@ -19,7 +19,7 @@ from .feature import Dimension
 from .ids import IdFeature
 from .kinds import Kind
 from .numbers import NumericFeature
-from .passes import Memo, encode, encode_one, learn
+from .passes import Memo, Reader, encode, encode_columns, encode_one, finish, learn, learn_columns
 from .report import Report, describe
 from .vectors import by_value
 from .vocabulary import Vocabulary
@@ -27,7 +27,8 @@ from .vocabulary import Vocabulary
 __all__ = ["FeatureEncoder"]
 
 Array = npt.NDArray[Any]
-_ROWS = 65_536  # rows of a chunk
+_ROWS = 65_536  # of a chunk of files
+_COLUMN = 1 << 22  # of a column in memory
 
 
 class FeatureEncoder:
@@ -97,15 +98,18 @@ class FeatureEncoder:
         """
         schema = {**self.schema(), **options.pop("schema", {})}
         columns = options.pop("columns", self.inputs if training else self.serving_inputs)
-        chunks = read_chunks(data, columns, rows, schema=schema, **options)
+        chunks = read_chunks(data, columns, rows, schema=schema, keep_nan=True, **options)
         return chunks if part is None else map(part.take, chunks)
+
+    def _reader(self, data: Any, options: Mapping[str, Any]) -> Reader:
+        return lambda columns: self.read(data, columns=list(columns), rows=_COLUMN, **options)
 
     def fit(self, data: Any, *, threads: int | None = None, **options: Any) -> FeatureEncoder:
         """Learn vocabularies and statistics in one pass; memory grows with the distinct values, not the rows.
 
         Args:
             data: what `read_chunks` takes: a frame, a dict, a file, a folder, a glob.
-            threads: chunks counted at a time; None for the processors there are, at most 8.
+            threads: chunks of files, or columns in memory, at a time; None for the processors there are, at most 8.
             options: `header`, `null` of `read_chunks`; `part` of `read`.
 
         Raises:
@@ -120,9 +124,9 @@ class FeatureEncoder:
         if is_files(data):
             fitted = self.fit(data, threads=threads, **options)
             return fitted.transform(data, training=training, seed=seed, threads=threads, **options)
-        memos: list[Memo] = []
+        memos: dict[str, list[Memo]] = {}
         self._restart()._learn(data, threads, options, memos)
-        return encode(self._parts, self.read(data, **options), training, seed, threads, memos)
+        return encode_columns(self._parts, self._reader(data, options), self.rows, training, seed, threads, memos)
 
     def _restart(self) -> FeatureEncoder:
         self.rows = 0
@@ -152,9 +156,22 @@ class FeatureEncoder:
         return copy
 
     def _learn(
-        self, data: Any, threads: int | None, options: Mapping[str, Any], memos: list[Memo] | None = None
+        self,
+        data: Any,
+        threads: int | None,
+        options: Mapping[str, Any],
+        memos: dict[str, list[Memo]] | None = None,
     ) -> FeatureEncoder:
-        self.rows += learn(self._parts, self._tables, self.read(data, **options), threads, memos)
+        chunks = self.read(data, **options)  # which checks the columns
+        if is_files(data):
+            rows = learn(self._parts, chunks, threads)
+        else:
+            rows = _count(data, self.inputs, options)
+            learn_columns(self._parts, self._reader(data, options), threads, memos)
+        if not rows:
+            raise ValueError("data to learn from must have at least one row, got none")
+        finish(self._parts, self._tables, threads)
+        self.rows += rows
         return self
 
     def transform(
@@ -166,11 +183,15 @@ class FeatureEncoder:
             data: what `read_chunks` takes.
             training: encode `train_only` features, and drop ids out.
             seed: of the dropout, which depends on it and on the number of the row.
-            threads: chunks encoded at a time.
+            threads: as in `fit`.
             options: `header`, `null` of `read_chunks`.
         """
         self._check_fitted()
-        return encode(self._parts, self.read(data, training, **options), training, seed, threads)
+        chunks = self.read(data, training, **options)  # which checks the columns
+        if is_files(data):
+            return encode(self._parts, chunks, training, seed, threads)
+        rows = _count(data, self.inputs if training else self.serving_inputs, options)
+        return encode_columns(self._parts, self._reader(data, options), rows, training, seed, threads)
 
     def encode_chunk(self, chunk: Any, *, training: bool = False, seed: int = 0) -> dict[str, Array]:
         """`transform` of one chunk of `read`, or of a pyarrow table."""
@@ -265,3 +286,9 @@ class FeatureEncoder:
     def _check_fitted(self) -> None:
         if not self.fitted:
             raise RuntimeError("the encoder must learn from data first: call fit")
+
+
+def _count(data: Any, columns: list[str], options: Mapping[str, Any]) -> int:
+    """Rows of a table in memory, or of the part of it that is read."""
+    part: Part | None = options.get("part")
+    return row_count(data, columns) if part is None else part.rows

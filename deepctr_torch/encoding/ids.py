@@ -86,9 +86,12 @@ class IdFeature:
     def partial(self, table: Any, context: Context) -> tuple[int, int, int, Any]:
         """Rows, rows without a value, elements, and the values counted."""
         column = self._coded(table, context)
-        there = np.append(column.values.is_valid().to_numpy(zero_copy_only=False), False)
-        elements, rows = int(there[column.codes].sum()), len(column.codes)
-        return rows, rows - elements, elements, self._counted(column)
+        counted, rows = self._counted(column), len(column.codes)
+        if isinstance(counted, tuple):
+            elements = int(counted[1]["count"].to_numpy().sum())
+        else:
+            elements = int(column.counts[column.values.is_valid().to_numpy(zero_copy_only=False)].sum())
+        return rows, rows - elements, elements, counted
 
     def _counted(self, column: Coded) -> Any:
         """Each value with its count; of a table by hash only whether there are values that are no integers."""

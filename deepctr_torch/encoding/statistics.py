@@ -32,6 +32,9 @@ class ExactSum:
         """The sum of an array, times 2**-_UNIT."""
         if not len(x):
             return 0
+        most = float(np.abs(x).max()) * len(x)
+        if most < 2**53 and (x == np.trunc(x)).all():  # every sum of some of them is a float64
+            return int(x.sum()) << -_UNIT
         mantissa, exponent = np.frexp(x)
         whole = np.ldexp(mantissa, 53).astype(np.int64)  # x = whole * 2**(exponent - 53)
         least = int(exponent.min())

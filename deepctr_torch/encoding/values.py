@@ -40,6 +40,11 @@ class Coded(NamedTuple):
     kind: str
     codes: Array
 
+    @property
+    def counts(self) -> Array:
+        """int64 [len(values)]: in how many rows each of the values is."""
+        return np.bincount(self.codes, minlength=len(self.values) + 1)[:-1]
+
 
 def one_array(column: Any) -> Any:
     """A column of a table as one arrow array, without dictionary."""
@@ -182,7 +187,9 @@ def crossed(parts: list[Coded]) -> Coded:
             pa.scalar("\x1f", pa.large_string()),
         )
         codes = pair.indices.to_numpy()
-    return Coded(strings, "string", np.where(missing, len(strings), codes))
+    distinct = strings.dictionary_encode()  # "5" and "5.0" have become one
+    same = np.append(distinct.indices.fill_null(len(distinct.dictionary)).to_numpy(), len(distinct.dictionary))
+    return Coded(distinct.dictionary, "string", np.where(missing, same[-1], same[codes]))
 
 
 def _missing(part: Coded) -> Array:

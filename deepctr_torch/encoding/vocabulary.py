@@ -34,7 +34,7 @@ class Counter:
         """The values of one chunk, counted: kind, and a table of value and count."""
         import pyarrow as pa
 
-        counts = np.bincount(column.codes, minlength=len(column.values) + 1)[:-1]
+        counts = column.counts
         table = pa.table({"value": column.values, "count": pa.array(counts, pa.int64())})
         there = (counts > 0) & column.values.is_valid().to_numpy(zero_copy_only=False)
         return column.kind, table if there.all() else table.filter(pa.array(there))
@@ -49,7 +49,8 @@ class Counter:
 
     def _merge(self) -> None:
         for kind, parts in self._parts.items():
-            self._merged[kind] = _summed([*([self._merged[kind]] if kind in self._merged else []), *parts])
+            every = [*([self._merged[kind]] if kind in self._merged else []), *parts]
+            self._merged[kind] = _summed(every) if len(every) > 1 else every[0]
         self._parts, self._pending = {}, 0
 
     def tables(self) -> dict[str, Any]:

@@ -58,6 +58,12 @@ def linear_of_parts(parts: Sequence[Tensor], weight: Tensor, bias: Tensor | None
     if len(parts) > 1 and alike and eager(weight) and not torch.is_autocast_enabled(weight.device.type):
         out: Tensor = _LinearOfParts.apply(weight, bias, *parts)  # type: ignore[no-untyped-call]
         return out
+    if len(parts) > 1 and torch.compiler.is_compiling():  # a product a part: those that need no gradient have none
+        pieces = torch.split(weight, [p.shape[1] for p in parts], dim=1)
+        total = functional.linear(parts[0], pieces[0], bias)
+        for part, piece in zip(parts[1:], pieces[1:], strict=True):
+            total = total + functional.linear(part, piece)
+        return total
     together = parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=1)
     return functional.linear(together, weight, bias)
 

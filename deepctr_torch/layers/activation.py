@@ -57,6 +57,13 @@ class BatchNorm(nn.BatchNorm1d):
             out = (rows - mean) * torch.rsqrt(var + self.eps) * self.weight + self.bias
         return out.to(x.dtype).reshape(x.shape)
 
+    @torch.no_grad()
+    def update(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        """Move the running statistics towards mean and biased variance [H] of `count` values a feature."""
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), 0.1)
+        self.running_var.lerp_(variance.to(self.running_var.dtype) * (count / (count - 1)), 0.1)
+        self.num_batches_tracked.add_(1)
+
     def _valid_statistics(self, rows: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and biased variance [H] of the valid rows; the running ones where fewer than two are valid."""
         dtype = torch.promote_types(rows.dtype, self.running_mean.dtype)

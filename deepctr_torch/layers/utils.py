@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["concat_fun", "sequence_mask", "slice_arrays"]
+__all__ = ["concat_fun", "sequence_mask", "slice_arrays", "valid_rows"]
 
 
 def concat_fun(inputs: Sequence[Tensor], axis: int = -1) -> Tensor:
@@ -60,3 +60,16 @@ def sequence_mask(lengths: Tensor, maxlen: int) -> Tensor:
             [False, False, False]])
     """
     return torch.arange(maxlen, device=lengths.device) < lengths.reshape(-1, 1)  # [B, T]
+
+
+def valid_rows(mask: Tensor) -> Tensor | None:
+    """The places where a mask is true, `[...] -> [N]`, so that padding costs nothing; None where all is to be computed.
+
+    Their number depends on the data: a compiler cannot know it, and an accelerator would have to wait for it.
+
+    >>> valid_rows(torch.tensor([[True, False], [False, True]]))
+    tensor([0, 3])
+    """
+    if mask.device.type != "cpu" or torch.compiler.is_compiling():
+        return None
+    return mask.flatten().nonzero().squeeze(1)

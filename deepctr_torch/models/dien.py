@@ -13,7 +13,7 @@ from .._checks import check_choice
 from ..features import DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
 from ..layers.core import DNN
 from ..layers.sequence import AttentionSequencePoolingLayer, DynamicGRU
-from ..layers.utils import sequence_mask
+from ..layers.utils import sequence_mask, valid_rows
 from ..training.losses import binary_crossentropy
 from ._checkpoints import widen_columns
 from ._history import HistoryPairs
@@ -74,10 +74,15 @@ class InterestExtractor(nn.Module):
 
     def _auxiliary(self, states: Tensor, chosen: Tensor, negatives: Tensor, valid: Tensor) -> Tensor:
         """[B]: cross entropy of the next items and of the negatives, a mean over the steps that have a next one."""
-        positive = self.auxiliary_net(torch.cat([states, chosen], dim=-1)).squeeze(-1)  # [B, T - 1]
+        at = valid_rows(valid)
+        if at is not None:  # [N, H]: what is left out counts for nothing below
+            states, chosen, negatives = (t.flatten(0, 1).index_select(0, at) for t in (states, chosen, negatives))
+        positive = self.auxiliary_net(torch.cat([states, chosen], dim=-1)).squeeze(-1)  # [N] or [B, T - 1]
         negative = self.auxiliary_net(torch.cat([states, negatives], dim=-1)).squeeze(-1)
         losses = binary_crossentropy(positive, torch.ones_like(positive), reduction="none")
         losses = losses + binary_crossentropy(negative, torch.zeros_like(negative), reduction="none")
+        if at is not None:
+            losses = losses.new_zeros(valid.numel()).index_put((at,), losses).view_as(valid)
         # NOTE[DIFF] W7: a mean over the steps of one sample, so that alpha means the same in summed and mean losses.
         # The original's mean over the whole batch, added to a summed loss, has a weight of alpha / batch_size.
         # (The paper sums over steps; the code of its authors averages.)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..features import DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
 from ..layers.core import DNN
 from ..layers.embedding import EmbeddingTables, Part, Table, tables_of
+from ..layers.interaction._pairwise import Mates, mate_products
 from ._checkpoints import widen_columns
 from .basemodel import BaseModel
 from .fields import Fields
@@ -55,12 +56,14 @@ class _Pairs(NamedTuple):
         tables: one wide table an `embedding_name`; its rows hold a vector for each feature that its features meet.
         keys: state_dict keys of all pairs, in order.
         slots: for each pair, the places of its two vectors among those of all columns, side by side.
+        total: number of vectors of all columns.
     """
 
     columns: tuple[SparseFeat | VarLenSparseFeat, ...]
     tables: list[Table]
     keys: list[str]
     slots: list[tuple[int, int]]
+    total: int
 
 
 def _pairs(columns: Sequence[FeatureColumn], size: int, init_std: float) -> _Pairs:
@@ -97,7 +100,7 @@ def _pairs(columns: Sequence[FeatureColumn], size: int, init_std: float) -> _Pai
         for t in tables_of(fields, init_std)
         if partners[t.name]
     ]
-    return _Pairs(tuple(fields) if slots else (), wide, keys, slots)
+    return _Pairs(tuple(fields) if slots else (), wide, keys, slots, total)
 
 
 class _PairTables(EmbeddingTables):
@@ -130,6 +133,8 @@ class ONN(BaseModel):
     renamed_arguments: ClassVar[Mapping[str, str]] = {"use_bn": "dnn_use_bn", "reduce_sum": ""}
     first: Tensor
     second: Tensor
+    mate: Tensor
+    pair: Tensor
 
     def __init__(
         self,
@@ -181,23 +186,38 @@ class ONN(BaseModel):
     def _add_tables(self, pairs: _Pairs, l2: float) -> None:
         self.second_order_embedding_dict = _PairTables(pairs)
         self.add_regularization_weight(self.second_order_embedding_dict.parameters(), l2=l2)
-        self.register_buffer("first", torch.tensor([slots[0] for slots in pairs.slots]), persistent=False)
-        self.register_buffer("second", torch.tensor([slots[1] for slots in pairs.slots]), persistent=False)
+        first, second = torch.tensor(pairs.slots).unbind(dim=1)
+        # where columns share a table, some vectors are in no pair
+        self._all_paired = pairs.total == 2 * len(pairs.slots)
+        for name, places in Mates.of(first, second)._asdict().items():
+            self.register_buffer(name, places, persistent=False)
         self._one_width = len(self.second_order_embedding_dict.weights) == 1  # otherwise rows of several lengths
         part = Part(pairs.columns, self.second_order_embedding_dict)
         self.plan([*self.linear_feature_columns, *self.dnn_feature_columns], {"second": part})
 
     def products(self, fields: Fields) -> Tensor:
         """[B, P, E]: for each pair of features, the product of the vectors that each has for the other."""
-        rows = fields.stack("second") if self._one_width else torch.cat(fields.vectors("second"), dim=1)
-        vectors = rows.reshape(rows.shape[0], -1, self.embedding_size)  # [B, slots, E]
+        vectors = self._vectors(fields)
         return vectors.index_select(1, self.first) * vectors.index_select(1, self.second)
+
+    def _vectors(self, fields: Fields) -> Tensor:
+        """[B, S, E]: the vectors of all columns for their partners."""
+        rows = fields.stack("second") if self._one_width else torch.cat(fields.vectors("second"), dim=1)
+        return rows.reshape(rows.shape[0], -1, self.embedding_size)
+
+    def _inputs(self, fields: Fields) -> Tensor:
+        """[B, W]: products and numbers, what the DNN reads."""
+        if not self.use_pairs:
+            return fields.dense
+        if self._all_paired:
+            mates = Mates(self.first, self.second, self.mate, self.pair)
+            return mate_products(self._vectors(fields), fields.dense, mates)
+        return torch.cat([self.products(fields).flatten(1), fields.dense], dim=1)
 
     def logits(self, fields: Fields) -> Tensor:  # [B, 1]
         if not self.use_dnn:
             return fields.linear
-        inputs = torch.cat([self.products(fields).flatten(1), fields.dense], dim=1) if self.use_pairs else fields.dense
-        logits: Tensor = fields.linear + self.dnn_linear(self.dnn(inputs))
+        logits: Tensor = fields.linear + self.dnn_linear(self.dnn(self._inputs(fields)))
         return logits
 
     def upgrade_state(self, state: dict[str, Any], prefix: str) -> None:

@@ -18,7 +18,8 @@ from ..data.labels import check_class_weight
 from ..data.sources import ArraySource, Labels, Source, is_stream, make_source
 from ..features import FeatureSchema
 from ..training.compiled import Compiled, compile_losses, compile_metrics
-from ..training.evaluation import evaluate_source, predict_source
+from ..training.evaluation import evaluate_source, predict_all
+from ..training.large_batch import LargeBatch
 from ..training.metrics import get_metric
 from ..training.schedules import get_schedule
 from ..training.trainer import FitPlan, Trainer
@@ -57,16 +58,18 @@ class TrainableModel:
         precision: str = "fp32",
         torch_compile: bool = False,
         embedding_update: str = "auto",
-        embedding_optimizer: str | None = None,
+        embedding_optimizer: str | dict[str, Any] | None = None,
         embedding_lr: float | None = None,
         loss_reduction: str = "sum",
         task_weights: Sequence[float] | Mapping[str, float] | str | None = None,
+        large_batch: int | Mapping[str, Any] | None = None,
     ) -> None:
         """Choose how to train.
 
         Args:
             optimizer: "sgd" (learning rate 0.01), "adam" (0.001), "adamw" (0.001), "adagrad" (0.01), "rmsprop" (0.01),
-                or a torch optimizer made of `model.parameters()`.
+                "rowwise_adagrad" (0.01; Adagrad with one number a row of a table), a dict of a name and options, or a
+                torch optimizer made of `model.parameters()`.
             loss: "binary_crossentropy", "mse", "mae", "focal", "cross_entropy" (multiclass), or a callable
                 `f(prediction, y)`, with a `reduction` argument or without; for several tasks a list of one a task, a
                 dict by task name, or one for all.
@@ -77,13 +80,15 @@ class TrainableModel:
                 "warmup_steps": 100}, or a callable from the step number to a factor of the learning rate. Callbacks
                 that set the learning rate set what the factor multiplies.
             clip_norm: largest norm of the whole gradient.
-            precision: "fp32", or "bf16" for bfloat16 autocast of all that comes after the lookup.
-            torch_compile: compile all that comes after the lookup.
+            precision, torch_compile: "fp32" or "bf16" (autocast), and torch.compile, for all that follows the lookup.
             embedding_update: "dense" updates every row of every table at each step, "sparse" only those of the batch,
                 whatever the vocabulary; "auto" chooses by the size of the batch and the tables.
-            embedding_optimizer, embedding_lr: optimizer (by name) and learning rate of the tables, where they differ.
+            embedding_optimizer, embedding_lr: optimizer (a name, or a dict such as {"name": "adam", "decay_unseen":
+                True}) and learning rate of the tables, where they differ.
             loss_reduction: "sum" (as in DeepCTR-Torch) or "mean" over the rows of a batch.
             task_weights: weight of each task's loss: a list, a dict by name, or "uncertainty" to learn them.
+            large_batch: batch size that learning rates were made for; rates, penalties and gradients then follow the
+                size of the batches as CowClip says (see `LargeBatch`).
 
         Raises:
             ValueError: an unknown name; it says what is known and suggests the nearest.
@@ -96,7 +101,7 @@ class TrainableModel:
         weights = self._task_weights(task_weights)
         how = (loss_reduction, weights, precision, clip_norm, torch_compile, schedule, embedding_update)
         compiled = Compiled(self.tasks, losses, per_task, names, *how)
-        tables = (embedding_optimizer, embedding_lr, embedding_update)
+        tables = (embedding_optimizer, embedding_lr, embedding_update, LargeBatch.of(large_batch))
         self._compiled, self._update = compiled, Update(self, optimizer, learning_rate, *tables)  # type: ignore[arg-type]
         self.loss_func, self.metrics, self.metrics_names = shown, functions, names
         object.__setattr__(self, "_compile_arguments", given)
@@ -199,6 +204,7 @@ class TrainableModel:
         steps_per_epoch: int | None = None,
         max_steps: int | None = None,
         eval_every: int | float | None = None,
+        profile: Any = None,
     ) -> History:
         """Train the model.
 
@@ -217,8 +223,8 @@ class TrainableModel:
             class_weight: label -> weight, for one task; as a sample weight, but not in the validation.
             groups: values by which `gauc` and `ndcg@k` group, one a row; or a dict of several, by name.
             steps_per_epoch, max_steps: steps that make an epoch, and after which to end.
-            eval_every: steps (int) or part of an epoch (float in (0, 1)) between two evaluations; callbacks and history
-                then have one entry for each.
+            eval_every: steps (int) or part of an epoch (float in (0, 1)) between evaluations, each an entry in history.
+            profile: path of a JSON file for a trace of some steps; a table of where their time goes is printed.
 
         Returns:
             The history: `history.history` maps "loss", each metric, "val_loss" and "val_<metric>" to their values.
@@ -228,17 +234,24 @@ class TrainableModel:
         """
         compiled, update = self._needed("fit")
         size = DEFAULT_BATCH if batch_size is None else batch_size
-        plan = FitPlan(size, epochs, initial_epoch, shuffle, steps_per_epoch, max_steps, eval_every, int(verbose))
+        plan = FitPlan(
+            size, epochs, initial_epoch, shuffle, steps_per_epoch, max_steps, eval_every, int(verbose), profile
+        )
         labels = self._labels(class_weight)
         source = make_source(self.schema, x, y, labels, sample_weight, groups, training=True)
-        validation = self._validation(source, validation_split, validation_data, labels)
-        if isinstance(source, ArraySource) and validation_data is None and validation_split:
-            source = source.split(validation_split)[0]
-        if any(getattr(each, "weighted", False) for each in (source, validation)):
-            compiled.check_weighted()
+        source, validation = self._apart(source, validation_split, validation_data, labels)
         self.negative_rate = getattr(source, "negative_rate", self.negative_rate)
         update.decide(self, size if source.rows else getattr(x, "batch_size", None) or size)
         return Trainer(self, compiled, update, source, validation, plan, callbacks).run()
+
+    def _apart(self, source: Source, split: float, data: Any, labels: Labels) -> tuple[Source, Source | None]:
+        """What is trained on, and what is validated on."""
+        validation = self._validation(source, split, data, labels)
+        if isinstance(source, ArraySource) and data is None and split:
+            source = source.split(split)[0]
+        if any(getattr(each, "weighted", False) for each in (source, validation)):
+            self._needed("fit")[0].check_weighted()
+        return source, validation
 
     def _validation(self, source: Source, split: float, data: Any, labels: Labels) -> Source | None:
         plain = labels._replace(class_weight=None)
@@ -277,10 +290,7 @@ class TrainableModel:
         """Predictions, float64 [N, 1], [N, T] or [N, C], in the order of `x`; leaves the model in evaluation mode."""
         source = make_source(self.schema, x)
         with torch.random.fork_rng(devices=[]):  # as in evaluate
-            parts = [p.float().cpu() for _, p in predict_source(self, source, batch_size or DEFAULT_BATCH)]
-        if not parts:
-            raise ValueError("no batch to predict: the stream is empty")
-        return torch.cat(parts, dim=0).numpy().astype(np.float64)
+            return predict_all(self, source, batch_size or DEFAULT_BATCH)
 
     def _in_multi_worker_mode(self) -> bool:
         """Asked by callbacks written for the original."""

@@ -6,7 +6,8 @@ Needs the extra `tables`.
 from __future__ import annotations
 
 from .files import is_files, list_files
+from .memory import row_count
 from .part import Part
 from .read import Chunk, column_names, read_chunks
 
-__all__ = ["Chunk", "Part", "column_names", "is_files", "list_files", "read_chunks"]
+__all__ = ["Chunk", "Part", "column_names", "is_files", "list_files", "read_chunks", "row_count"]

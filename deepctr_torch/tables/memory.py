@@ -9,7 +9,9 @@ import numpy as np
 
 from .._optional import needs
 
-__all__ = ["memory_columns", "memory_tables", "plain"]
+_FLOATS = ("float32", "float64")
+
+__all__ = ["memory_columns", "memory_tables", "plain", "row_count"]
 
 
 def memory_columns(data: Any) -> list[str]:
@@ -40,7 +42,15 @@ def memory_columns(data: Any) -> list[str]:
     return text
 
 
-def memory_tables(data: Any, columns: Sequence[str], rows: int) -> Iterator[Any]:
+def row_count(data: Any, columns: Sequence[str]) -> int:
+    """How many rows a table in memory has; columns of a dict must agree on it."""
+    if hasattr(data, "num_rows") or hasattr(data, "height"):
+        return int(data.num_rows if hasattr(data, "num_rows") else data.height)
+    raw = _raw_columns(data, columns)
+    return len(next(iter(raw.values()))) if raw else len(data) if hasattr(data, "iloc") else 0
+
+
+def memory_tables(data: Any, columns: Sequence[str], rows: int, keep_nan: bool = False) -> Iterator[Any]:
     """The columns of `data` as pyarrow tables of `rows` rows; only these are converted at a time."""
     with needs("tables"):
         import pyarrow as pa
@@ -57,7 +67,7 @@ def memory_tables(data: Any, columns: Sequence[str], rows: int) -> Iterator[Any]
             part = data.select(columns).slice(start, rows)
             yield plain(part.to_arrow(compat_level=pl.CompatLevel.oldest()))
     else:
-        yield from _column_tables(_raw_columns(data, columns), rows)
+        yield from _column_tables(_raw_columns(data, columns), rows, keep_nan)
 
 
 def _raw_columns(data: Any, columns: Sequence[str]) -> dict[str, Any]:
@@ -81,14 +91,16 @@ def _raw_columns(data: Any, columns: Sequence[str]) -> dict[str, Any]:
     return out
 
 
-def _column_tables(raw: Mapping[str, Any], rows: int) -> Iterator[Any]:
+def _column_tables(raw: Mapping[str, Any], rows: int, keep_nan: bool) -> Iterator[Any]:
     import pyarrow as pa
 
     size = len(next(iter(raw.values()))) if raw else 0
     types = {name: _type_of(values) for name, values in raw.items()}
+    if keep_nan:  # as numpy arrays, which arrow takes as they are
+        raw = {name: np.asarray(v) if str(getattr(v, "dtype", "")) in _FLOATS else v for name, v in raw.items()}
     for start in range(0, size, rows):
         arrays = [
-            _array(name, getattr(values, "iloc", values)[start : start + rows], types[name])
+            _array(name, getattr(values, "iloc", values)[start : start + rows], types[name], keep_nan)
             for name, values in raw.items()
         ]
         yield plain(pa.table(arrays, names=list(raw)))
@@ -117,11 +129,13 @@ def _objects(values: Any) -> Any:
     return values.to_numpy() if hasattr(values, "to_numpy") else values
 
 
-def _array(name: str, values: Any, kind: Any) -> Any:
+def _array(name: str, values: Any, kind: Any, keep_nan: bool) -> Any:
     import pyarrow as pa
 
     if isinstance(values, (pa.Array, pa.ChunkedArray)):
         return values
+    if keep_nan and str(getattr(values, "dtype", "")) in _FLOATS and values.ndim == 1:
+        return pa.array(values, from_pandas=False)
     if getattr(values, "ndim", 1) == 2:
         flat = pa.array(np.ascontiguousarray(values).reshape(-1), from_pandas=True)
         return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])

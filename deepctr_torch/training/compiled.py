@@ -74,13 +74,21 @@ class Compiled:
         needed = [m for per_task in self.metrics for m in per_task if m.needs_groups]
         return list(dict.fromkeys(m.group or "groups" for m in needed))
 
-    def observed(self, t: int, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Labels [B, 1] and row weights of one task; a row without a label of it (NaN) weighs nothing."""
+    def observed(
+        self, t: int, y: Tensor, weight: Tensor | None, complete: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Labels [B, 1] and row weights of one task; a row without a label of it (NaN) weighs nothing.
+
+        Args:
+            complete: no label is missing; otherwise the CPU looks, and other devices, which would be waited for, weigh.
+        """
         if len(self.tasks) == 1:
             return y[:, :1], weight
         target = y[:, t : t + 1]
+        if complete:
+            return target, weight
         seen = ~torch.isnan(target[:, 0])
-        if bool(seen.all()):
+        if seen.device.type == "cpu" and bool(seen.all()):
             return target, weight
         return torch.nan_to_num(target), seen.float() if weight is None else weight * seen
 
@@ -89,14 +97,21 @@ class Compiled:
         for metric in [m for per_task in self.metrics for m in per_task if not m.takes_weights]:
             raise ValueError(f"metric {metric.name!r} must have a parameter sample_weight when rows are weighted")
 
-    def task_loss(self, t: int, prediction: Tensor, y: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+    def task_loss(
+        self, t: int, prediction: Tensor, y: Tensor, weight: Tensor | None, reduction: str, complete: bool = False
+    ) -> Tensor:
         """Loss of one task over a batch; rows without a label of the task count nothing."""
         pred = prediction if len(self.tasks) == 1 else prediction[:, t : t + 1]
-        target, weight = self.observed(t, y, weight)
+        target, weight = self.observed(t, y, weight, complete)
         return weighted_loss(self.losses[t], pred, target, weight, reduction)
 
     def data_loss(
-        self, prediction: Tensor, y: Tensor, weight: Tensor | None, log_variances: Tensor | None = None
+        self,
+        prediction: Tensor,
+        y: Tensor,
+        weight: Tensor | None,
+        log_variances: Tensor | None = None,
+        complete: bool = False,
     ) -> Tensor:
         """Loss of a batch over all tasks, reduced.
 
@@ -106,16 +121,17 @@ class Compiled:
             weight: [B] or None.
             log_variances: [T] where task weights are learned: each task counts exp(-s) * loss + s / 2 for each of its
                 observed rows (Kendall et al., 2018), the weight of a row included.
+            complete: no label of the batch is missing.
         """
         if len(self.tasks) == 1 and log_variances is None and self.task_weights in (None, [], [1.0]):
-            return self.task_loss(0, prediction, y, weight, self.reduction)
+            return self.task_loss(0, prediction, y, weight, self.reduction, complete)
         total = prediction.new_zeros(())
         for t in range(len(self.tasks)):
-            loss = self.task_loss(t, prediction, y, weight, self.reduction)
+            loss = self.task_loss(t, prediction, y, weight, self.reduction, complete)
             if log_variances is None:
                 total = total + loss * (self.task_weights[t] if self.task_weights else 1.0)
             else:
-                weights = self.observed(t, y, weight)[1]
+                weights = self.observed(t, y, weight, complete)[1]
                 rows = float(len(y)) if weights is None else weights.sum()
                 share = rows if self.reduction == "sum" else rows / len(y)
                 total = total + torch.exp(-log_variances[t]) * loss + 0.5 * share * log_variances[t]
@@ -124,31 +140,36 @@ class Compiled:
     def evaluate(
         self, y: Array, prediction: Array, weight: Array | None, groups: Mapping[str, Array]
     ) -> dict[str, float]:
-        """Every metric over whole columns.
+        """Every metric over whole columns, by name; see `by_name`."""
+        found: list[list[float]] = []
+        for t in range(len(self.tasks)):
+            pred = prediction if len(self.tasks) == 1 else prediction[:, t]
+            seen = ~np.isnan(y[:, t])
+            rows = slice(None) if seen.all() else seen
+            target, scores = y[rows, t], pred[rows]
+            scores = scores[:, 0] if scores.ndim == 2 and scores.shape[1] == 1 else scores
+            weights = None if weight is None else weight[rows]
+            found.append([])
+            for metric in self.metrics[t]:
+                group = groups[metric.group or "groups"][rows] if metric.needs_groups else None
+                found[t].append(metric(target, scores, weights, group) if len(target) else float("nan"))
+        return self.by_name(found)
+
+    def by_name(self, found: Sequence[Sequence[float]]) -> dict[str, float]:
+        """The values of every task's metrics by name.
 
         Several tasks: `<task>_<metric>`, and `<metric>` for the mean over the tasks that have it.
         """
         # NOTE[DIFF] W15: the original makes one number of all tasks; W16: and averages it over batches.
         values: dict[str, list[float]] = {}
         out: dict[str, float] = {}
-        for t, (task, _) in enumerate(self.tasks):
-            pred = prediction if len(self.tasks) == 1 else prediction[:, t]
-            seen = ~np.isnan(y[:, t])
-            rows = slice(None) if seen.all() else seen
-            for metric in self.metrics[t]:
-                group = groups[metric.group or "groups"][rows] if metric.needs_groups else None
-                target, scores = y[rows, t], pred[rows]
-                scores = scores[:, 0] if scores.ndim == 2 and scores.shape[1] == 1 else scores
-                value = (
-                    metric(target, scores, None if weight is None else weight[rows], group)
-                    if len(target)
-                    else float("nan")
-                )
+        for (task, _), metrics, each in zip(self.tasks, self.metrics, found, strict=True):
+            for metric, value in zip(metrics, each, strict=True):
                 values.setdefault(metric.name, []).append(value)
                 if len(self.tasks) > 1:
                     out[f"{task}_{metric.name}"] = value
-        for name, each in values.items():
-            known = [v for v in each if not np.isnan(v)]
+        for name, of_tasks in values.items():
+            known = [v for v in of_tasks if not np.isnan(v)]
             out[name] = float(np.mean(known)) if known else float("nan")
         return out
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn, optim
 
+from .fused import step_fused
 from .gradients import FrozenRows, clip_gradients
 from .penalty import Penalty
 from .touched import Touched
@@ -87,6 +88,6 @@ class DenseStep:
                 p.grad = grad if mine else None
             for group in groups:
                 group["weight_decay"] = 2.0 * strength
-            optimizer.step()
+            optimizer.step() if hasattr(optimizer, "members") else step_fused(optimizer)
         for group in groups:
             group["weight_decay"] = 0

@@ -11,7 +11,8 @@ from typing import Any
 
 from .. import _checks
 from ..registry import Registry
-from . import scores
+from . import running, scores
+from .running import Running
 from .scores import gauc_skipped
 
 __all__ = ["METRICS", "Metric", "gauc_skipped", "get_metric", "higher_is_better"]
@@ -28,6 +29,7 @@ class Metric:
         needs_groups: the metric cannot be computed without groups.
         higher_is_better: None when neither direction is (calibration, a user's function).
         takes_weights: False for a user's function without a `sample_weight` parameter.
+        running: makes what computes the metric block by block, for more rows than are kept; None where nothing can.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Metric:
     needs_groups: bool = False
     higher_is_better: bool | None = None
     takes_weights: bool = True
+    running: Callable[[], Running] | None = None
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
         if self.needs_groups and groups is None:
@@ -54,19 +57,22 @@ class Metric:
 
 METRICS: Registry[Metric] = Registry("metric")
 
-for _names, _function, _higher in [
-    (("acc", "accuracy"), scores.accuracy, True),
-    (("auc",), scores.auc, True),
-    (("calibration",), scores.calibration, None),
-    (("logloss", "binary_crossentropy"), scores.logloss, False),
-    (("mae",), scores.mae, False),
-    (("mse",), scores.mse, False),
-    (("ne",), scores.normalized_entropy, False),
-    (("pr_auc",), scores.pr_auc, True),
-    (("rmse",), scores.rmse, False),
-]:
+_roc = partial(running.Histogram, running.roc_area_of_bins)
+_precision = partial(running.Histogram, running.average_precision_of_bins)
+_table: list[tuple[tuple[str, ...], Callable[..., float], bool | None, Callable[[], Running]]] = [
+    (("acc", "accuracy"), scores.accuracy, True, partial(running.Mean, running.hits)),
+    (("auc",), scores.auc, True, _roc),
+    (("calibration",), scores.calibration, None, running.Calibration),
+    (("logloss", "binary_crossentropy"), scores.logloss, False, partial(running.Mean, running.log_losses)),
+    (("mae",), scores.mae, False, partial(running.Mean, running.absolutes)),
+    (("mse",), scores.mse, False, partial(running.Mean, running.squares)),
+    (("ne",), scores.normalized_entropy, False, running.NormalizedEntropy),
+    (("pr_auc",), scores.pr_auc, True, _precision),
+    (("rmse",), scores.rmse, False, partial(running.RootMean, running.squares)),
+]
+for _names, _function, _higher, _running in _table:
     for _name in _names:
-        METRICS.add(_name, Metric(_name, _function, higher_is_better=_higher))
+        METRICS.add(_name, Metric(_name, _function, higher_is_better=_higher, running=_running))
 METRICS.add("gauc", Metric("gauc", scores.gauc, needs_groups=True, higher_is_better=True))
 METRICS.add("gauc_skipped", Metric("gauc_skipped", scores.gauc_skipped, needs_groups=True))
 METRICS.add("ndcg@k", Metric("ndcg@k", scores.ndcg, needs_groups=True, higher_is_better=True))

@@ -9,6 +9,7 @@ import torch
 from torch import optim
 
 from ..registry import Registry
+from .fused import step_fused
 from .row_optim import RowOptimizer
 from .row_rules import (
     LEARNING_RATES,
@@ -178,7 +179,7 @@ class JointOptimizer:
     def step(self) -> None:
         for member in self.members:
             if isinstance(member, optim.Optimizer):
-                member.step()
+                step_fused(member)
                 continue
             for table in member.param_groups[0]["params"]:
                 if table.grad is not None:

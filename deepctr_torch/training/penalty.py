@@ -36,6 +36,14 @@ class Penalty:
     def has_l1(self) -> bool:
         return any(l1 for l1, _ in self.strengths.values())
 
+    def scaled(self, parameters: Iterable[nn.Parameter], factor: float) -> Penalty:
+        """The penalty with that of some parameters multiplied."""
+        out, some = Penalty([]), set(parameters)
+        out.strengths = {
+            p: (l1 * factor, l2 * factor) if p in some else (l1, l2) for p, (l1, l2) in self.strengths.items()
+        }
+        return out
+
     def of(self, parameter: nn.Parameter) -> tuple[float, float]:
         """(l1, l2) of one parameter."""
         return self.strengths.get(parameter, (0.0, 0.0))

@@ -10,10 +10,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Floats", "Ints", "average_precision", "group_codes", "grouped_auc", "grouped_ndcg"]
+__all__ = [
+    "FLOAT32_ROWS",
+    "Floats",
+    "Ints",
+    "average_precision",
+    "float32_auc",
+    "group_codes",
+    "grouped_auc",
+    "grouped_ndcg",
+]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
+FLOAT32_ROWS = 2**32  # a score and a row number share 64 bits
+STEP = 1 << 17  # rows in work at a time
 
 
 class _Ties(NamedTuple):
@@ -86,6 +97,47 @@ def grouped_auc(y: Floats, p: Floats, w: Floats, codes: Ints | None = None, coun
     auc: Floats = np.full(count, np.nan)
     np.divide(_sum_by(ties.group, area, count), pairs, out=auc, where=pairs > 0)
     return auc, positives + negatives
+
+
+def float32_auc(y: NDArray[Any], p: NDArray[np.float32], w: NDArray[Any] | None) -> float:
+    """`grouped_auc` of one group whose scores are float32 and none nan, in 8 bytes a row beside them.
+
+    >>> float32_auc(np.array([0., 1., 1.]), np.array([.2, .2, .9], dtype=np.float32), None)
+    0.75
+    """
+    area = positives = negatives = 0.0
+    held = np.zeros(2)  # weight of the positive and of the negative rows of the last score, which may go on
+    held_score = np.iinfo(np.int64).min
+    packed = _score_then_row(p)
+    for start in range(0, len(packed), STEP):
+        part = packed[start : start + STEP]
+        rows = part & 0xFFFFFFFF
+        labels = y[rows].astype(np.float64)
+        weights = np.ones(len(rows)) if w is None else w[rows].astype(np.float64)
+        ranked = np.concatenate([[held_score], part >> 32])
+        starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
+        positive = np.add.reduceat(np.concatenate([held[:1], weights * labels]), starts)
+        negative = np.add.reduceat(np.concatenate([held[1:], weights * (1.0 - labels)]), starts)
+        held, held_score = np.array([positive[-1], negative[-1]]), ranked[-1]
+        below = negatives + np.cumsum(negative) - negative
+        area += float(np.dot(positive[:-1], below[:-1] + 0.5 * negative[:-1]))
+        positives, negatives = positives + positive[:-1].sum(), negatives + negative[:-1].sum()
+    area += float(held[0] * (negatives + 0.5 * held[1]))
+    pairs = (positives + held[0]) * (negatives + held[1])
+    return float(area / pairs) if pairs > 0 else float("nan")
+
+
+def _score_then_row(p: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Row numbers below their scores, sorted: numpy sorts plain numbers four times faster than it finds an order."""
+    packed = np.empty(len(p), dtype=np.int64)
+    for start in range(0, len(p), STEP):
+        part = packed[start : start + STEP]
+        bits = (p[start : start + STEP] + np.float32(0)).view(np.int32)  # -0 becomes 0
+        part[:] = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # integers in the order of the floats
+        part <<= 32
+        part |= np.arange(start, start + len(part))
+    packed.sort()
+    return packed
 
 
 def average_precision(y: Floats, p: Floats, w: Floats) -> float:

@@ -38,29 +38,38 @@ class RowOptimizer:
 
     @torch.no_grad()
     def update(
-        self, weight: nn.Parameter, rows: Tensor, grad: Tensor, lr: float | None = None, l2: float = 0.0
-    ) -> Tensor:
+        self,
+        weight: nn.Parameter,
+        rows: Tensor,
+        grad: Tensor,
+        lr: float | None = None,
+        l2: float = 0.0,
+        once: Tensor | None = None,
+    ) -> Tensor | None:
         """One step of `weight` at the distinct `rows`. `[R, E], [U], [U, E]`
 
         Args:
             lr: None for the one of `param_groups`.
             l2: strength of the penalty `l2 * w^2`: `2 * l2 * w` joins the rows' gradient, never a decoupled decay.
 
+            once: bool [U], one True for each distinct row, where `rows` may repeat.
+
         Returns:
-            The rows before the step [U, E] if there is a penalty, to compute its value from, else an empty tensor.
+            The sum of the squares of the rows before the step, if there is a penalty, else None.
         """
         state = self._state_of(weight)
         state["step"] += 1
         at_rows = [state[name].index_select(0, rows) for name in self.state_names]  # [U, E] each
         moved = weight.index_select(0, rows)
-        before = moved.clone() if l2 else moved.new_empty(0)
+        flat = (moved if once is None else moved * once.unsqueeze(-1)).reshape(-1)
+        squares = torch.dot(flat, flat) if l2 else None
         grad = grad.to(moved.dtype)
         rate = self.param_groups[0]["lr"] if lr is None else lr
         self._step(moved, grad, *at_rows, lr=rate, step=state["step"], l2=l2)
         for name, value in zip(self.state_names, at_rows, strict=True):
             put_rows(state[name], rows, value)
         put_rows(weight.data, rows, moved)
-        return before
+        return squares
 
     def _step(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
         """Change the copies of weight and state rows in place."""

@@ -187,7 +187,7 @@ class RowDecayedAdam(RowAdam):
 
 def _count(step: int, like: Tensor | None = None) -> Tensor:
     """The number of the step as the fused kernels take it."""
-    return torch.tensor(float(step), device=None if like is None else like.device)
+    return torch.full((), float(step), device=None if like is None else like.device)  # torch.tensor waits for CUDA
 
 
 ROW_OPTIMIZERS: Registry[Callable[..., RowOptimizer]] = Registry("row-sparse optimizer")

@@ -40,6 +40,13 @@ class RowSums:
             torch.ne(self.rows[1:], self.rows[:-1], out=head[1:])
         self.first, self._segment = head, head.cumsum(dim=0) - 1
 
+    def counts(self) -> Tensor:
+        """int64 [U]: how often the index reads each row."""
+        if self.first is not None:
+            ones = torch.ones_like(self.rows)
+            return torch.zeros_like(self.rows).index_add_(0, self._segment, ones).index_select(0, self._segment)
+        return torch.diff(self._starts, append=self._starts.new_tensor([len(self._order)]))
+
     def sum(self, grad: Tensor) -> Tensor:
         """[n, E] -> [U, E]: the gradients of each row, added in the order of the batch on the CPU."""
         if self.first is not None:

@@ -1,7 +1,7 @@
-"""The metrics themselves: pure functions `metric(y_true, y_pred, sample_weight=None, groups=None) -> float` on float64.
+"""The metrics themselves: pure functions `metric(y_true, y_pred, sample_weight=None, groups=None) -> float`.
 
-`docs/metrics.md` defines each. An undefined value (AUC of one class, a mean over nothing) is nan: no exception, no
-warning. A prediction or label that is nan makes the metric nan.
+They count in float64, also where columns come in float32. `docs/metrics.md` defines each. An undefined value (AUC of
+one class, a mean over nothing) is nan: no exception, no warning. A nan among predictions or labels makes it nan too.
 """
 
 from __future__ import annotations
@@ -9,8 +9,24 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from .ranking import Floats, average_precision, group_codes, grouped_auc, grouped_ndcg
+from .ranking import FLOAT32_ROWS, Floats, average_precision, float32_auc, group_codes, grouped_auc, grouped_ndcg
+from .running import (
+    CLIP,
+    Calibration,
+    Mean,
+    NormalizedEntropy,
+    RootMean,
+    Running,
+    absolutes,
+    hits,
+    log_losses,
+    over_blocks,
+    ratio,
+    squares,
+    unit_labels,
+)
 
 __all__ = [
     "accuracy",
@@ -29,11 +45,21 @@ __all__ = [
     "rmse",
 ]
 
-CLIP = 1e-7  # probabilities are kept this far from 0 and 1 before a logarithm
+Array = npt.NDArray[Any]
+Columns = tuple[Array, Array, Array | None]
 
 
 def as_column(name: str, values: Any, rows: int | None = None) -> Floats:
-    array = np.asarray(values, dtype=np.float64)
+    return _one_column(name, np.asarray(values, dtype=np.float64), rows)
+
+
+def _lean(name: str, values: Any, rows: int | None = None) -> Array:
+    """A column that stays float32 if it is."""
+    array = np.asarray(values)
+    return _one_column(name, array if array.dtype == np.float32 else array.astype(np.float64, copy=False), rows)
+
+
+def _one_column(name: str, array: Array, rows: int | None) -> Array:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
@@ -52,17 +78,13 @@ def _rows(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Floats, Floats,
 def _weights(sample_weight: Any, rows: int) -> Floats:
     if sample_weight is None:
         return np.ones(rows)
-    w = as_column("sample_weight", sample_weight, rows)
+    return _positive(as_column("sample_weight", sample_weight, rows))
+
+
+def _positive(w: Array) -> Array:
     if not (w >= 0).all():
         raise ValueError(f"sample_weight must be >= 0, got {w[~(w >= 0)][0]}")
     return w
-
-
-def _unit_labels(y: Floats) -> Floats:
-    outside = (y < 0) | (y > 1)
-    if outside.any():
-        raise ValueError(f"labels must lie in [0, 1] for this metric, got {y[outside][0]}")
-    return y
 
 
 def _classes(y_true: Any, p: Floats, sample_weight: Any) -> tuple[Any, Floats]:
@@ -82,12 +104,19 @@ def as_classes(y_pred: Any) -> Floats | None:
     return p if p.ndim == 2 and p.shape[1] > 1 else None
 
 
-def _ratio(top: Any, bottom: Any) -> float:
-    return float(top) / float(bottom) if bottom != 0 else float("nan")
-
-
 def _mean(values: Floats, w: Floats) -> float:
-    return _ratio(np.dot(values, w), w.sum())
+    return ratio(np.dot(values, w), w.sum())
+
+
+def _lean_rows(y_true: Any, y_pred: Any, sample_weight: Any) -> Columns:
+    """Labels, predictions and weights, or None, as columns of one length."""
+    p = _lean("y_pred", y_pred)
+    w = None if sample_weight is None else _positive(_lean("sample_weight", sample_weight, len(p)))
+    return _lean("y_true", y_true, len(p)), p, w
+
+
+def _run(running: Running, y_true: Any, y_pred: Any, sample_weight: Any) -> float:
+    return over_blocks(running, *_lean_rows(y_true, y_pred, sample_weight))
 
 
 def logloss(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
@@ -100,9 +129,7 @@ def logloss(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = N
     if many is not None:
         label, w = _classes(y_true, many, sample_weight)
         return _mean(-np.log(np.clip(many[np.arange(len(many)), label], CLIP, 1.0)), w)
-    y, p, w = _rows(y_true, y_pred, sample_weight)
-    p = np.clip(p, CLIP, 1.0 - CLIP)
-    return _mean(-(_unit_labels(y) * np.log(p) + (1.0 - y) * np.log1p(-p)), w)
+    return _run(Mean(log_losses), y_true, y_pred, sample_weight)
 
 
 def accuracy(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
@@ -116,8 +143,7 @@ def accuracy(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = 
         label, w = _classes(y_true, many, sample_weight)
         unknown = np.isnan(many).any(axis=1)
         return _mean(np.where(unknown, np.nan, many.argmax(axis=1) == label), w)
-    y, p, w = _rows(y_true, y_pred, sample_weight)
-    return _mean(np.where(np.isnan(p) | np.isnan(y), np.nan, (p > 0.5) == (y > 0.5)), w)
+    return _run(Mean(hits), y_true, y_pred, sample_weight)
 
 
 def mse(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
@@ -126,8 +152,7 @@ def mse(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None)
     >>> mse([0, 2], [1, 2])
     0.5
     """
-    y, p, w = _rows(y_true, y_pred, sample_weight)
-    return _mean(np.square(y - p), w)
+    return _run(Mean(squares), y_true, y_pred, sample_weight)
 
 
 def rmse(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
@@ -136,7 +161,7 @@ def rmse(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None
     >>> rmse([0, 0], [3, 3])
     3.0
     """
-    return float(np.sqrt(mse(y_true, y_pred, sample_weight)))
+    return _run(RootMean(squares), y_true, y_pred, sample_weight)
 
 
 def mae(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
@@ -145,8 +170,7 @@ def mae(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None)
     >>> mae([0, 2], [1, 2])
     0.5
     """
-    y, p, w = _rows(y_true, y_pred, sample_weight)
-    return _mean(np.abs(y - p), w)
+    return _run(Mean(absolutes), y_true, y_pred, sample_weight)
 
 
 def normalized_entropy(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
@@ -155,11 +179,7 @@ def normalized_entropy(y_true: Any, y_pred: Any, sample_weight: Any = None, grou
     >>> normalized_entropy([0, 1], [0.5, 0.5])
     1.0
     """
-    y, p, w = _rows(y_true, y_pred, sample_weight)
-    base = _mean(_unit_labels(y), w)
-    if not 0.0 < base < 1.0:
-        return float("nan")
-    return _ratio(logloss(y, p, w), -(base * np.log(base) + (1.0 - base) * np.log1p(-base)))
+    return _run(NormalizedEntropy(), y_true, y_pred, sample_weight)
 
 
 def calibration(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
@@ -168,8 +188,7 @@ def calibration(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any
     >>> calibration([1, 0], [0.5, 0.25])
     0.75
     """
-    y, p, w = _rows(y_true, y_pred, sample_weight)
-    return _ratio(np.dot(w, p), np.dot(w, y))
+    return _run(Calibration(), y_true, y_pred, sample_weight)
 
 
 def auc(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
@@ -183,9 +202,14 @@ def auc(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None)
         label, w = _classes(y_true, many, sample_weight)
         each = np.array([auc(label == c, many[:, c], w) for c in range(many.shape[1])])
         known = ~np.isnan(each)
-        return _ratio(each[known].sum(), known.sum()) if not np.isnan(many).any() else float("nan")
-    y, p, w = _rows(y_true, y_pred, sample_weight)
-    return float("nan") if np.isnan(p).any() else float(grouped_auc(_unit_labels(y), p, w)[0][0])
+        return ratio(each[known].sum(), known.sum()) if not np.isnan(many).any() else float("nan")
+    y, p, weight = _lean_rows(y_true, y_pred, sample_weight)
+    if np.isnan(p).any():
+        return float("nan")
+    if p.dtype == np.float32 and len(p) <= FLOAT32_ROWS:
+        return float32_auc(unit_labels(y), p, weight)
+    y, p = y.astype(np.float64, copy=False), p.astype(np.float64, copy=False)
+    return float(grouped_auc(unit_labels(y), p, _weights(weight, len(p)))[0][0])
 
 
 def pr_auc(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
@@ -195,7 +219,7 @@ def pr_auc(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = No
     1.0
     """
     y, p, w = _rows(y_true, y_pred, sample_weight)
-    return float("nan") if np.isnan(p).any() else average_precision(_unit_labels(y), p, w)
+    return float("nan") if np.isnan(p).any() else average_precision(unit_labels(y), p, w)
 
 
 def _group_aucs(y_true: Any, y_pred: Any, sample_weight: Any, groups: Any) -> tuple[Floats, Floats]:
@@ -203,7 +227,7 @@ def _group_aucs(y_true: Any, y_pred: Any, sample_weight: Any, groups: Any) -> tu
     codes, count = _grouping(groups, len(p))
     if np.isnan(p).any():
         return np.full(1, np.nan), np.full(1, np.nan)
-    return grouped_auc(_unit_labels(y), p, w, codes, count)
+    return grouped_auc(unit_labels(y), p, w, codes, count)
 
 
 def _grouping(groups: Any, rows: int) -> tuple[Any, int]:
@@ -223,7 +247,7 @@ def gauc(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None
     """
     aucs, weight = _group_aucs(y_true, y_pred, sample_weight, groups)
     known = ~np.isnan(aucs)
-    return _ratio(np.dot(aucs[known], weight[known]), weight[known].sum())
+    return ratio(np.dot(aucs[known], weight[known]), weight[known].sum())
 
 
 def gauc_skipped(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
@@ -233,7 +257,7 @@ def gauc_skipped(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: An
     0.2
     """
     aucs, weight = _group_aucs(y_true, y_pred, sample_weight, groups)
-    return _ratio(weight[np.isnan(aucs)].sum(), weight.sum())
+    return ratio(weight[np.isnan(aucs)].sum(), weight.sum())
 
 
 def ndcg(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None, k: int = 10) -> float:
@@ -253,4 +277,4 @@ def ndcg(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None
     each = grouped_ndcg(y[kept], p[kept], codes, count, k)
     weight = np.bincount(codes, w[kept], count) / np.maximum(np.bincount(codes, minlength=count), 1)
     known = ~np.isnan(each)
-    return _ratio(np.dot(each[known], weight[known]), weight[known].sum())
+    return ratio(np.dot(each[known], weight[known]), weight[known].sum())

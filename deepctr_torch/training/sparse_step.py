@@ -49,10 +49,9 @@ class SparseStep:
         by_row: RowOptimizer = optimizer.members[-1]
         for each in touched:
             l2 = self._penalty.of(each.weight)[1] if fuses else 0.0
-            before = by_row.update(each.weight, each.rows, each.gradient, l2=l2)
-            if l2:
-                flat = each.distinct(before).reshape(-1)
-                penalty = penalty + l2 * torch.dot(flat, flat)
+            squares = by_row.update(each.weight, each.rows, each.gradient, l2=l2, once=each.sums.first)
+            if squares is not None:
+                penalty = penalty + l2 * squares
         return penalty
 
     def _penalize(self, touched: Sequence[Touched]) -> Tensor | float:

@@ -52,8 +52,8 @@ def sum_touched(embedding: Any, batch: Batch, indices: Sequence[Tensor], rows: S
         if gradient is None:
             continue
         if group.tables.frozen:
-            keep = ~embedding.frozen_columns(group, batch.widths)
-            index, gradient = index[:, keep], gradient[:, keep]
+            keep = embedding.trained_columns(group, batch.widths)
+            index, gradient = index.index_select(1, keep), gradient.index_select(1, keep)
         weights[id(group.weight)] = group.weight
         readers.setdefault(id(group.weight), []).append((index, gradient))
     made: dict[int, tuple[Tensor, RowSums]] = {}  # the index is kept, so that its id stays its own

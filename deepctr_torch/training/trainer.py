@@ -14,10 +14,13 @@ from torch import Tensor
 
 from .._checks import check_at_least
 from ..callbacks import CallbackList, History, ProgressBar
+from ..data.device import on_device
 from ..data.sources import Example, Source
 from ..features import Batch
 from .compiled import Compiled
-from .evaluation import Seen, evaluate_source, to_device
+from .evaluation import evaluate_source, to_device
+from .profiling import StepProfile
+from .seen import Seen
 from .updates import Update
 
 __all__ = ["FitPlan", "TrainableProtocol", "Trainer"]
@@ -51,6 +54,7 @@ class FitPlan:
         max_steps: steps after which the training ends.
         eval_every: steps (int), or part of an epoch (float in (0, 1)), between two evaluations.
         verbose: 0, 1 or 2.
+        profile: path of a trace of some steps, or None.
     """
 
     batch_size: int = 256
@@ -61,6 +65,7 @@ class FitPlan:
     max_steps: int | None = None
     eval_every: int | float | None = None
     verbose: int = 1
+    profile: Any = None
 
     def __post_init__(self) -> None:
         check_at_least("batch_size", self.batch_size, 1)
@@ -121,15 +126,17 @@ class Trainer:
         callbacks: Any = None,
     ) -> None:
         self.model, self.compiled, self.update, self.plan = model, compiled, update, plan
-        self.source, self.validation = source, validation
+        self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        self.source = on_device(source, self.device)
+        self.validation = None if validation is None else on_device(validation, self.device)
         self.bar = ProgressBar(plan.verbose)
         self.callbacks = CallbackList(callbacks)
         if not any(isinstance(c, History) for c in self.callbacks):
             self.callbacks.append(History())
         self.callbacks.append(self.bar)
         self.step_number = 0
+        self.profile: StepProfile | None = None
         self.period = plan.initial_epoch
-        self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         own = source.steps(plan.batch_size)
         self.epoch_steps = plan.steps_per_epoch or own
         self.period_steps = self._period_steps()
@@ -161,10 +168,14 @@ class Trainer:
         self.callbacks.set_model(model)
         self.callbacks.set_params(self._params())
         self.callbacks.on_train_begin()
-        self.update.begin(self.compiled, model)
+        self.update.begin(self.compiled, model, plan.batch_size)
+        self.profile = None if plan.profile is None else StepProfile(plan.profile, self.device)
+        self.update.span = contextlib.nullcontext if self.profile is None else self.profile.span
         with contextlib.ExitStack() as stack:
             stack.callback(self.bar.close)
             stack.callback(self._base_rates)
+            if self.profile is not None:
+                stack.callback(self.profile.close)
             examples: Iterator[Example] | None = None
             for _ in range(plan.initial_epoch, plan.epochs):
                 with seeded([model.seed, model.epochs_trained], self.device):
@@ -210,7 +221,8 @@ class Trainer:
         seen: Seen | None = None
         steps = 0
         while limit is None or steps < limit:
-            example = next(examples, None)
+            with self.update.span("data"):
+                example = next(examples, None)
             if example is None and limit is not None and not getattr(self.source, "once", False):
                 examples = self._fresh(steps)
                 example = next(examples, None)
@@ -245,7 +257,7 @@ class Trainer:
     def _begin_period(self) -> Seen:
         self.callbacks.on_epoch_begin(self.period)
         self.model.train()
-        return Seen()
+        return Seen(self.compiled)
 
     def _step(self, example: Example, seen: Seen) -> None:
         model, compiled = self.model, self.compiled
@@ -266,11 +278,13 @@ class Trainer:
         self.step_number += 1
         if wants:
             self.callbacks.on_train_batch_end(seen.steps - 1, {"loss": float(loss) / rows, "size": rows})
-        self.bar.step(rows, seen.mean_loss)
+        self.bar.step(rows, seen.late_loss)
+        if self.profile is not None:
+            self.profile.step(rows)
 
     def _end_period(self, seen: Seen) -> None:
         self._base_rates()
-        logs = {"loss": seen.mean_loss(), **seen.metrics(self.compiled)}
+        logs = {"loss": seen.mean_loss(), **seen.metrics()}
         if self.validation is not None:
             self.callbacks.on_test_begin()
             results = evaluate_source(self.model, self.compiled, self.validation, self.plan.batch_size)

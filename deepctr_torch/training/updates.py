@@ -18,6 +18,7 @@ from ..layers.embedding import EmbeddingTables
 from .compiled import Compiled
 from .dense_step import DenseStep
 from .gradients import set_none
+from .large_batch import LargeBatch
 from .optim import JointOptimizer, make_optimizer, takes_sparse_gradients
 from .penalty import Penalty
 from .row_rules import make_row_optimizer, optimizer_spec
@@ -61,6 +62,7 @@ class Update:
         learning_rate: None for the optimizer's own.
         embedding_optimizer, embedding_lr: for the tables, where they differ.
         mode: "auto" (decided at the first fit), "dense" or "sparse".
+        large_batch: how to follow the batch size.
 
     Attributes:
         optimizer: has `param_groups`, `zero_grad`, `step`, `state_dict`.
@@ -75,7 +77,10 @@ class Update:
         embedding_optimizer: Any = None,
         embedding_lr: float | None = None,
         mode: str = "auto",
+        large_batch: LargeBatch | None = None,
     ) -> None:
+        self.large_batch = large_batch
+        self._scaled_for: int | None = None
         self.spec = (optimizer, learning_rate, embedding_optimizer, embedding_lr)
         self.named = isinstance(optimizer, (str, dict))
         self.tables = [w for m in model.modules() if isinstance(m, EmbeddingTables) for w in m.weights.values()]
@@ -104,7 +109,8 @@ class Update:
                 raise ValueError("the optimizer must be made of model.parameters(), got one of other parameters")
             return _with_task_weights(make_optimizer(optimizer, [], rate), model)
         by_row = table_optimizer is None and self.named and _name(optimizer) == "rowwise_adagrad"
-        if not self.tables or (table_optimizer is None and table_rate is None and not by_row):
+        apart = table_optimizer is not None or table_rate is not None or by_row or self.large_batch is not None
+        if not self.tables or not apart:
             return make_optimizer(optimizer, model.parameters(), rate)
         tables = make_optimizer(table_optimizer or optimizer, self.tables, self._table_rate())
         rest = self._rest(model)
@@ -156,8 +162,8 @@ class Update:
             for i, group in enumerate(self.optimizer.param_groups):
                 group["lr"] = before[min(i, len(before) - 1)]
 
-    def begin(self, compiled: Compiled, model: Any) -> None:
-        """Before the first step of a fit.
+    def begin(self, compiled: Compiled, model: Any, batch_size: int) -> None:
+        """Before the first step of a fit with batches of `batch_size` rows.
 
         Raises:
             ValueError: the model overrides `forward`, and what was asked for needs lookup and model apart.
@@ -167,13 +173,27 @@ class Update:
             raise ValueError(f"{what} needs a model that defines logits(fields), got one that overrides forward(X)")
         if model.overrides_penalty and self.mode == "sparse":
             raise ValueError("embedding_update='sparse' needs the penalty of BaseModel, got an override of it")
+        if self.large_batch is not None and (not self.named or model.overrides_forward):
+            raise ValueError("large_batch needs an optimizer given by name, and a model that defines logits(fields)")
         penalty = Penalty([] if model.overrides_penalty else model.regularization_weight)
+        if self.large_batch is not None:
+            self._scale_for(self.large_batch, batch_size)
+            penalty = self.large_batch.strengthen(penalty, self.tables, batch_size, compiled.reduction)
         self._by_rows = not model.overrides_forward
         self._dense_step.begin(self.named, self.optimizer, penalty)
         self._sparse_step.begin(self.named, penalty, self.tables)
         if compiled.torch_compile:
             self.compile_score(model)
         self._rates = [(group["lr"], group["lr"]) for group in self.optimizer.param_groups]
+
+    def _scale_for(self, large: LargeBatch, batch_size: int) -> None:
+        """Learning rates for batches of this size: once, and again where a later fit has others."""
+        before = 1.0 if self._scaled_for is None else large.rate(self._scaled_for)
+        tables = set(self.tables)
+        for group in self.optimizer.param_groups:
+            if not tables.intersection(group["params"]):
+                group["lr"] *= large.rate(batch_size) / before
+        self._scaled_for = batch_size
 
     def compile_score(self, model: Any) -> Callable[..., Any]:
         """All that comes after the lookup, compiled once."""
@@ -234,6 +254,8 @@ class Update:
             loss.backward()  # type: ignore[no-untyped-call]
         with span("update"):
             touched = sum_touched(embedding, batch, indices, rows)
+            if self.large_batch is not None:
+                self.large_batch.clip(touched, len(batch.ids), compiled.reduction)
             move = self._sparse_step if self.mode == "sparse" else self._dense_step
             penalty = move(model, self.optimizer, touched, compiled.clip_norm)
             return prediction.detach(), loss.detach() + penalty
@@ -255,7 +277,8 @@ class Update:
     ) -> Tensor:
         if example.y is None:
             raise ValueError("training needs labels, got none")
-        loss = compiled.data_loss(prediction, example.y, example.weight, getattr(model, "task_log_variances", None))
+        learned = getattr(model, "task_log_variances", None)
+        loss = compiled.data_loss(prediction, example.y, example.weight, learned, example.complete)
         if extra is not None:
             if example.weight is not None and extra.shape == example.weight.shape:
                 extra = extra * example.weight

@@ -15,7 +15,15 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from deepctr_torch.data.convert import to_arrays
-from deepctr_torch.data.sources import ArraySource, Example, Labels, StreamSource, is_stream, make_source
+from deepctr_torch.data.rows import shuffled
+from deepctr_torch.data.sources import (
+    ArraySource,
+    Example,
+    Labels,
+    StreamSource,
+    is_stream,
+    make_source,
+)
 from deepctr_torch.features import DenseFeat, FeatureSchema, SparseFeat, VarLenSparseFeat
 
 SCHEMA = FeatureSchema([SparseFeat("a", 100), DenseFeat("d")])
@@ -68,7 +76,7 @@ def test_shuffling_depends_on_seed_and_epoch_only() -> None:
     assert sorted(chain(*first)) == list(range(50))
 
 
-def test_rows_stay_together_when_shuffled() -> None:
+def test_rows_stay_together_whenshuffled() -> None:
     x = {"a": np.arange(20), "d": np.arange(20.0)}
     labels = Labels([("", "regression")], group_columns=["g"])
     source = make_source(SCHEMA, {**x, "g": np.arange(20)}, np.arange(20), labels, np.arange(20))
@@ -373,3 +381,10 @@ def test_errors_of_the_stream_itself_pass() -> None:
 def test_streams_carry_their_own_labels(extra: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="a stream of batches carries its own labels"):
         make_source(SCHEMA, batches(1), labels=LABELS, **extra)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 1_000])
+def test_the_order_of_an_epoch_is_the_permutation_of_its_seed(rows: int) -> None:
+    order = shuffled(rows, [3, 1])
+    assert order.dtype == torch.int32
+    np.testing.assert_array_equal(order.numpy(), np.random.default_rng([3, 1]).permutation(rows))

@@ -172,7 +172,7 @@ def test_units_zones_dates_and_moments_that_are_none() -> None:
         FeatureEncoder({"f": Timestamp(timezone="Mars")})
 
 
-def test_vectors() -> None:
+def test_vectors(tmp_path: Path) -> None:
     lists = [[1.0, 2.0], None, [np.nan, np.inf]]
     found = encoded(Dense(), lists)["f"]
     assert found == [[1, 2], [0, 0], [0, float(np.finfo(np.float32).max)]]
@@ -182,9 +182,11 @@ def test_vectors() -> None:
     assert encoded(Dense(), [None, []])["f"] == [0, 0]
     with pytest.raises(ValueError, match=r"'f' must hold 2 number\(s\) or nothing, got 1 in row 1"):
         encoded(Dense(2), [[1.0, 2.0], [1.0]])
-    encoder = FeatureEncoder({"f": Dense()})
-    with pytest.raises(ValueError, match=r"'f' must hold 2 number\(s\), as in rows before, got 3 in row 65536"):
-        encoder.fit(pa.table({"f": [[1.0, 2.0]] * 65_536 + [[1.0, 2.0, 3.0]]}))
+    pq.write_table(pa.table({"f": [[1.0, 2.0], [1.0, 2.0, 3.0]]}), tmp_path / "a.parquet", row_group_size=1)
+    with pytest.raises(
+        ValueError, match=r"'f' must hold 2 number\(s\), as in rows before, got 3 in row 1 of .*a\.parquet"
+    ):
+        FeatureEncoder({"f": Dense()}).fit(tmp_path)
 
 
 def test_a_history_shares_the_vocabulary_of_its_target() -> None:
@@ -300,8 +302,8 @@ def test_an_update_keeps_rows_scales_and_automatic_dimensions() -> None:
 
 def test_an_update_that_fails_changes_nothing(tmp_path: Path) -> None:
     encoder = FeatureEncoder({"f": Categorical(), "n": Numeric()}).fit({"f": ["a"], "n": [1]})
-    table = pa.table({"f": ["b"] * 65_537, "n": ["1"] * 65_536 + ["x"]})
-    with pytest.raises(ValueError, match="'n' must hold numbers, got 'x' in row 65536"):
+    table = pa.table({"f": ["b"] * 3, "n": ["1", "2", "x"]})
+    with pytest.raises(ValueError, match="'n' must hold numbers, got 'x' in row 2"):
         encoder.update(table)
     assert encoder.describe() == FeatureEncoder(encoder.features).fit({"f": ["a"], "n": [1]}).describe()
     encoder.update({"f": ["c"], "n": [2]})
@@ -428,7 +430,9 @@ def test_every_kind_of_table_is_encoded_alike(tmp_path: Path) -> None:
     tables += [tmp_path / name for name in ("a.csv", "a.tsv", "a.parquet", "gaps.csv")]
     expected = FeatureEncoder(features).fit(columns).transform(columns)
     for learned_from in tables:
-        encoder = FeatureEncoder(features).fit(learned_from)
+        encoder = FeatureEncoder(features)
+        for name, values in encoder.fit_transform(learned_from).items():
+            np.testing.assert_array_equal(values, expected[name], err_msg=f"{name} {learned_from}")
         for later in tables:
             found = encoder.transform(later)
             for name, values in expected.items():

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 from hypothesis import given, settings
 
 from deepctr_torch.encoding import (
@@ -113,15 +114,20 @@ def test_what_is_learned_depends_on_the_rows_alone(rows: list[Any], size: int, t
     random.shuffle(shuffled)
     chunks = FeatureEncoder(FEATURES)
     original = chunks.read
-    chunks.read = lambda data, *args, **kwargs: original(data, rows=size, **kwargs)  # type: ignore[method-assign]
+    chunks.read = lambda data, *args, **kwargs: original(data, *args, **{**kwargs, "rows": size})  # type: ignore[method-assign]
     chunks.fit(table_of(shuffled), threads=threads)
     del chunks.read  # type: ignore[method-assign]
-    with tempfile.TemporaryDirectory() as a, tempfile.TemporaryDirectory() as b:
-        expected.save(a)
-        chunks.save(b)
-        assert Path(a, "encoder.json").read_bytes() == Path(b, "encoder.json").read_bytes()
-    assert chunks.describe() == expected.describe()
-    assert_equal(chunks.transform(table), expected.transform(table))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "a.parquet")
+        pq.write_table(table_of(shuffled), file, row_group_size=size)
+        groups = FeatureEncoder(FEATURES).fit(file, threads=threads)
+        for i, encoder in enumerate((expected, chunks, groups)):
+            encoder.save(f"{folder}/{i}")
+        saved = {Path(folder, str(i), "encoder.json").read_bytes() for i in range(3)}
+    assert len(saved) == 1
+    for encoder in (chunks, groups):
+        assert encoder.describe() == expected.describe()
+        assert_equal(encoder.transform(table), expected.transform(table))
 
 
 @settings(max_examples=25)

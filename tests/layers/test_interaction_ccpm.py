@@ -71,3 +71,10 @@ def test_wrong_arguments() -> None:
         ConvLayer(3, [], [])
     with pytest.raises(ValueError, match=r"inputs must have four dimensions \[B, 1, F, E\], got shape \(2, 3, 4\)"):
         ConvLayer(3, [2], [2])(torch.zeros(2, 3, 4))
+
+
+def test_many_fields_take_the_convolution() -> None:
+    torch.manual_seed(0)
+    layer = ConvLayer(70, [5, 2], [2, 2]).double()
+    x = torch.randn(1, 1, 70, 2, dtype=torch.float64)
+    torch.testing.assert_close(layer(x)[0], naive(layer, x[0], [35, 3]))

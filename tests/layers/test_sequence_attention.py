@@ -116,3 +116,17 @@ def test_refuses() -> None:
         build(supports_masking=True)(query, keys, LENGTHS)
     with pytest.raises(ValueError, match="keys_length or mask must be given, got None for both"):
         build()(query, keys)
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+def test_leaving_padding_out_changes_no_number(normalised: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With Dice, whose statistics are those of the valid positions."""
+    torch.manual_seed(0)
+    layers = [AttentionSequencePoolingLayer((6, 4), "dice", normalised, embedding_dim=3).double() for _ in range(2)]
+    layers[1].load_state_dict(layers[0].state_dict())
+    inputs = torch.randn(4, 1, 3, dtype=torch.float64), torch.randn(4, 5, 3, dtype=torch.float64)
+    lengths = torch.tensor([5, 0, 2, 3])
+    left_out = layers[0](*inputs, lengths)
+    monkeypatch.setattr("deepctr_torch.layers.sequence.attention.valid_rows", lambda _: None)
+    torch.testing.assert_close(left_out, layers[1](*inputs, lengths))
+    torch.testing.assert_close(dict(layers[0].named_buffers()), dict(layers[1].named_buffers()))

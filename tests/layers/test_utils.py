@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from deepctr_torch.layers.utils import concat_fun, sequence_mask, slice_arrays
+from deepctr_torch.layers.utils import concat_fun, sequence_mask, slice_arrays, valid_rows
 
 
 def test_concat_fun() -> None:
@@ -48,3 +48,13 @@ def test_slice_arrays_refuses_rows_and_stop() -> None:
 def test_sequence_mask(shape: tuple[int, ...]) -> None:
     mask = sequence_mask(torch.tensor([0, 2, 9]).reshape(shape), 3)
     assert mask.tolist() == [[False] * 3, [True, True, False], [True] * 3]
+
+
+def test_valid_rows_are_left_to_no_compiler_and_no_accelerator() -> None:
+    mask = torch.tensor([[True, False], [False, True]])
+    rows = valid_rows(mask)
+    assert rows is not None
+    assert rows.tolist() == [0, 3]
+    assert valid_rows(mask.to("meta")) is None
+    compiled = torch.compile(lambda m: m.sum() if valid_rows(m) is None else m, backend="eager", fullgraph=True)
+    assert compiled(mask).item() == 2

@@ -61,6 +61,16 @@ def test_arrays_tensors_lists_categoricals_and_times_are_columns() -> None:
     assert rows_of(polars) == [{"c": "a"}, {"c": None}]
 
 
+def test_nan_is_missing_unless_it_is_kept() -> None:
+    data = {"a": np.array([1.0, np.nan]), "b": pd.Series([np.nan, 2.0], dtype="float32"), "c": [None, 0.5]}
+    assert rows_of(data) == [{"a": 1, "b": None, "c": None}, {"a": None, "b": 2, "c": 0.5}]
+    (chunk,) = read_chunks(data, keep_nan=True)
+    assert [chunk.table[name].null_count for name in "abc"] == [0, 0, 1]
+    assert np.isnan(chunk.table["a"][1].as_py())
+    (chunk,) = read_chunks(pd.DataFrame(data), keep_nan=True)
+    assert chunk.table["b"].type == pa.float32()
+
+
 def test_chunks_say_where_they_are_from(tmp_path: Path) -> None:
     chunks = list(read_chunks({"a": list(range(5))}, rows=2))
     assert [(c.table.num_rows, *c[1:]) for c in chunks] == [(2, "", 0, 0), (2, "", 1, 2), (1, "", 2, 4)]

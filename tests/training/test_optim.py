@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from deepctr_torch.training.fused import step_fused
 from deepctr_torch.training.optim import (
     LEARNING_RATES,
     OPTIMIZERS,
@@ -442,3 +443,37 @@ def test_lookup_to_update_is_the_dense_training_of_a_table(name: str) -> None:
         dense[batch].tanh().sum().backward()  # type: ignore[no-untyped-call]
         theirs.step()
     torch.testing.assert_close(sparse, dense)
+
+
+# ------------------------------------------------------------------------------------------ the kernel alone
+
+
+@pytest.mark.parametrize("name", ["adam", "adagrad"])
+def test_the_kernel_alone_makes_the_steps_of_the_optimizer(name: str) -> None:
+    ours, theirs = [table(), table(2, 5)], [table(), table(2, 5)]
+    lean, whole = make_optimizer(name, ours), make_optimizer(name, theirs)
+    for step, grad in enumerate(gradients(5)):
+        for params in (ours, theirs):
+            params[0].grad = grad.clone()
+            params[1].grad = None if step == 3 else torch.full((2, 5), float(step), dtype=torch.float64)
+        for optimizer in (lean, whole):
+            optimizer.param_groups[0]["lr"] = 0.01 * (step + 1)
+            optimizer.param_groups[0]["weight_decay"] = 0.1 * step
+        step_fused(lean)
+        whole.step()
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    for a, b in zip(ours, theirs, strict=True):
+        assert {k: v.tolist() for k, v in lean.state[a].items()} == {k: v.tolist() for k, v in whole.state[b].items()}
+
+
+def test_hooks_and_wrapped_steps_are_called() -> None:
+    weight, called = table(), []
+    optimizer = make_optimizer("adam", [weight])
+    weight.grad = torch.ones_like(weight)
+    step_fused(optimizer)  # makes the state
+    handle = optimizer.register_step_post_hook(lambda *_: called.append("hook"))
+    step_fused(optimizer)
+    handle.remove()
+    optimizer.step = lambda: called.append("wrapped")  # type: ignore[method-assign,assignment]
+    step_fused(optimizer)
+    assert called == ["hook", "wrapped"]

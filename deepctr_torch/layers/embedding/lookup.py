@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import Tensor, nn
@@ -146,11 +147,26 @@ class Embeddings(nn.Module):
 
     def frozen_columns(self, group: Group, widths: tuple[int, ...]) -> Tensor:
         """bool [n]: which rows of the group's lookup come from a frozen table."""
-        frozen = group.tables.frozen
-        flags = [group.table_of[n] in frozen for n in group.singles]
-        for name in group.sequences:
-            flags += [group.table_of[name] in frozen] * widths[self.schema.sequence_position[name]]
-        return torch.tensor(flags, dtype=torch.bool, device=group.weight.device)
+        device = group.weight.device
+        return torch.cat([torch.full((n,), frozen, device=device) for frozen, _, n in self._runs(group, widths)], dim=0)
+
+    def trained_columns(self, group: Group, widths: tuple[int, ...]) -> Tensor:
+        """int64 [m]: positions of the rows of the group's lookup that come from tables that are not frozen."""
+        device = group.weight.device
+        runs = [(at, n) for frozen, at, n in self._runs(group, widths) if not frozen] or [(0, 0)]
+        return torch.cat([torch.arange(at, at + n, device=device) for at, n in runs], dim=0)
+
+    def _runs(self, group: Group, widths: tuple[int, ...]) -> list[tuple[bool, int, int]]:
+        """(frozen or not, first row, how many) of neighbours in the group's lookup."""
+        # a few tensors filled on the device: one made of a list would be copied there, which waits for the device
+        counts = [(n, 1) for n in group.singles]
+        counts += [(n, widths[self.schema.sequence_position[n]]) for n in group.sequences]
+        runs: list[tuple[bool, int, int]] = []
+        at = 0
+        for frozen, each in groupby(counts, key=lambda c: group.table_of[c[0]] in group.tables.frozen):
+            runs.append((frozen, at, sum(n for _, n in each)))
+            at += runs[-1][2]
+        return runs
 
     def lookup(self, batch: Batch) -> list[Tensor]:
         """The rows of every group, [B, n, E] each, with ordinary gradients on the tables."""

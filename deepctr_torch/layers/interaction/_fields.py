@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["as_fields", "keep_scores", "pairs", "split_pairs"]
+__all__ = ["as_fields", "keep_scores", "pairs", "runs", "split_pairs"]
 
 # torch.compiler.is_exporting is younger than the oldest torch supported
 _is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
@@ -40,6 +40,14 @@ def pairs(fields: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """
     first, second = torch.triu_indices(fields, fields, offset=1, device=device).unbind(dim=0)
     return first, second
+
+
+def runs(fields: int) -> Iterator[tuple[int, slice]]:
+    """For each first field, where the pairs with all later fields stand among all pairs."""
+    start = 0
+    for i in range(fields - 1):
+        yield i, slice(start, start + fields - 1 - i)
+        start += fields - 1 - i
 
 
 def split_pairs(inputs: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ..._checks import check_at_least, check_fraction
-from ._fields import as_fields, keep_scores, split_pairs
+from ._attended import attended_pairs
+from ._fields import as_fields, keep_scores
 
 __all__ = ["AFMLayer"]
 
@@ -65,12 +66,9 @@ class AFMLayer(nn.Module):
         self.to(device)
 
     def forward(self, inputs: Tensor | Sequence[Tensor]) -> Tensor:
-        left, right = split_pairs(as_fields(inputs))
-        products = left * right  # [B, P, E]
-        hidden = (products @ self.attention_W + self.attention_b).relu()  # [B, P, A]
-        scores = (hidden @ self.projection_h).softmax(dim=1)  # [B, P, 1]
-        keep_scores(self, "normalized_att_score", scores)
+        inputs = as_fields(inputs)
         # NOTE[DIFF] C14: a sum over no pairs is zero, so one field works.
-        attended = (scores * products).sum(dim=1)  # [B, E]
+        attended, scores = attended_pairs(inputs, self.attention_W, self.attention_b, self.projection_h)
+        keep_scores(self, "normalized_att_score", scores.unsqueeze(dim=2))  # [B, P, 1]
         kept: Tensor = self.dropout(attended)
         return kept @ self.projection_p

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..._checks import check_at_least
 from ..activation import BatchNorm
 from ._fields import as_fields
+from ._powers import normalized_powers
 
 __all__ = ["LogTransformLayer"]
 
@@ -44,17 +48,23 @@ class LogTransformLayer(nn.Module):
         self.to(device)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        inputs = as_fields(inputs)
-        mask = None
-        if self.training and inputs.shape[0] == 1:
-            # NOTE[DIFF]: the original normalises a lone training row over its own fields; here, with the running
-            # statistics.
-            mask = inputs.new_zeros(1, 1, dtype=torch.bool)
-        logs = self._normalize(0, inputs.abs().clamp(min=_SMALLEST).log(), mask)  # [B, F, E]
-        powers = (self.ltl_weights.t() @ logs + self.ltl_biases.transpose(1, 2)).exp()  # [B, N, E]
-        return self._normalize(1, powers, mask).transpose(1, 2).flatten(1)
+        inputs = as_fields(inputs).transpose(1, 2)  # [B, E, F]
+        logs_norm, powers_norm = (cast("BatchNorm", norm) for norm in self.bn)
+        weight, bias = self.ltl_weights, self.ltl_biases.flatten()
+        logs = inputs.abs().clamp(min=_SMALLEST).log()
+        # NOTE[DIFF]: the original normalises a lone training row over its own fields; here, with running statistics.
+        if not self.training or len(inputs) < 2:
+            powers = functional.linear(_by_running(logs_norm, logs), weight.t(), bias).exp()  # [B, E, N]
+            return _by_running(powers_norm, powers).flatten(1)
+        logs = nn.BatchNorm1d.forward(logs_norm, logs)
+        out, mean, variance = normalized_powers(
+            logs, weight, bias, powers_norm.weight, powers_norm.bias, powers_norm.eps
+        )
+        powers_norm.update(mean, variance, len(inputs) * weight.shape[1])
+        return out.flatten(1)
 
-    def _normalize(self, which: int, values: Tensor, mask: Tensor | None) -> Tensor:
-        """Normalise each embedding dimension over the samples and fields that `mask` admits."""
-        valid = None if mask is None else mask.expand(values.shape[:2])
-        return self.bn[which](values, valid)  # type: ignore[no-any-return]
+
+def _by_running(norm: BatchNorm, values: Tensor) -> Tensor:
+    """Normalise each embedding dimension with the running statistics, `[B, E, L] -> [B, E, L]`."""
+    mean, variance = norm.running_mean, norm.running_var
+    return functional.batch_norm(values, mean, variance, norm.weight, norm.bias, False, 0.0, norm.eps)

@@ -63,23 +63,24 @@ class InteractingLayer(nn.Module):
         self.normalized_att_scores = None
         self.to(device)
 
-    def _heads(self, projected: Tensor) -> Tensor:
-        """`[B, F, E] -> [B, heads, F, E / heads]`."""
-        batch, fields, width = projected.shape
-        return projected.reshape(batch, fields, self.head_num, width // self.head_num).transpose(1, 2)
-
     def forward(self, inputs: Tensor) -> Tensor:
         inputs = as_fields(inputs)
-        queries, keys, values = (self._heads(inputs @ w) for w in (self.W_Query, self.W_key, self.W_Value))
-        scores = queries @ keys.transpose(2, 3)  # [B, heads, F, F]
+        batch, fields, width = inputs.shape
+        narrow = width // self.head_num
+        rows = inputs.transpose(1, 2)  # [B, E, F]: products of long rows run fastest, and a head needs no copy
+        queries, keys, values = (
+            (w.t().expand(batch, -1, -1) @ rows).view(batch * self.head_num, narrow, fields)  # [B heads, E / heads, F]
+            for w in (self.W_Query, self.W_key, self.W_Value)
+        )
         if self.scaling:
-            scores = scores / queries.shape[3] ** 0.5
-        scores = scores.softmax(dim=3)
-        keep_scores(self, "normalized_att_scores", scores.transpose(0, 1))
-        result = (scores @ values).transpose(1, 2).flatten(2)  # [B, F, E]
+            queries = queries / narrow**0.5
+        scores = (keys.transpose(1, 2) @ queries).softmax(dim=1)  # [B heads, F of the key, F of the query]
+        by_query = scores.transpose(1, 2).view(batch, self.head_num, fields, fields)  # [B, heads, F, F]
+        keep_scores(self, "normalized_att_scores", by_query.transpose(0, 1))
+        result = (values @ scores).view(batch, width, fields)
         if self.use_res:
-            result = result + inputs @ self.W_Res
-        return result.relu()
+            result = torch.baddbmm(result, self.W_Res.t().expand(batch, -1, -1), rows)
+        return result.relu().transpose(1, 2)
 
     def extra_repr(self) -> str:
         return f"head_num={self.head_num}, use_res={self.use_res}, scaling={self.scaling}"

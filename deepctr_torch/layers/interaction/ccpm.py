@@ -13,6 +13,8 @@ from ..sequence import KMaxPooling
 
 __all__ = ["ConvLayer"]
 
+_FEW = 64  # fields up to which a product with mostly zeros is faster than a convolution
+
 
 def _kept(field_size: int, layer: int, layers: int) -> int:
     """Values kept after convolution `layer` (from 1) of `layers`: the rule of flexible p-max pooling."""
@@ -68,4 +70,25 @@ class ConvLayer(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         if inputs.dim() != 4:
             raise ValueError(f"inputs must have four dimensions [B, 1, F, E], got shape {tuple(inputs.shape)}")
-        return self.conv_layer(inputs)  # type: ignore[no-any-return]
+        batch, _, fields, width = inputs.shape
+        if fields > _FEW:
+            return self.conv_layer(inputs)  # type: ignore[no-any-return]
+        # fields last: along them runs all that follows, and a convolution is one product with a banded matrix
+        rows = inputs.permute(0, 3, 1, 2).reshape(batch * width, fields)  # [B E, C F]
+        for conv, activation, pooling in zip(*(self.conv_layer[i::3] for i in range(3)), strict=True):
+            matrix = _banded(conv.weight.squeeze(dim=3), fields)
+            maps = (rows @ matrix).view(-1, conv.out_channels, fields) + conv.bias.unsqueeze(dim=1)  # [B E, C, F]
+            # the activation grows with its argument: the largest are the same before and after it
+            rows = activation(pooling(maps)).flatten(1)
+            fields = pooling.k
+        return rows.view(batch, width, conv.out_channels, fields).permute(0, 2, 3, 1)
+
+
+def _banded(weight: Tensor, fields: int) -> Tensor:
+    """The matrix of a convolution with "same" padding, `[C', C, W] -> [C F, C' F]`."""
+    outputs, channels, width = weight.shape
+    steps = torch.arange(fields, device=weight.device)
+    tap = steps.unsqueeze(dim=1) - steps + (width - 1) // 2  # [F in, F out]: which weight leads from one to the other
+    inside = (tap >= 0) & (tap < width)
+    matrix = weight.index_select(2, tap.clamp(0, width - 1).flatten()).view(outputs, channels, fields, fields)
+    return matrix.where(inside, 0.0).permute(1, 2, 0, 3).reshape(channels * fields, outputs * fields)

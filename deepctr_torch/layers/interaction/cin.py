@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..._checks import check_at_least, check_positive_units
 from ..activation import Dice, activation_layer
 from ._arguments import refuse
+from ._compressed import compress
 from ._fields import as_fields
 
 __all__ = ["CIN"]
@@ -33,6 +34,19 @@ def _activation(activation: str | type[nn.Module] | nn.Module) -> nn.Module:
             "activation must not be the name 'dice' in a CIN, whose maps are [B, size, E]: give Dice(E), got 'dice'"
         )
     return activation_layer(activation)
+
+
+def _squares(base: Tensor, weight: Tensor) -> Tensor:
+    """The first layer, whose two factors are the same rows: `[F, N], [H, F F] -> [H, N]`.
+
+    A product of two fields is formed once, with the sum of its two weights.
+    """
+    fields = base.shape[0]
+    first, second = torch.triu_indices(fields, fields, device=base.device).unbind(dim=0)
+    both = weight.index_select(1, first * fields + second) + weight.index_select(1, second * fields + first).where(
+        first != second, 0.0
+    )
+    return both @ (base.index_select(0, first) * base.index_select(0, second))
 
 
 class CIN(nn.Module):
@@ -83,14 +97,19 @@ class CIN(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         inputs = as_fields(inputs)
-        hidden, results = inputs, []
+        batch, fields, width = inputs.shape
+        # samples come last: sums over maps, fields and E then run along contiguous rows
+        base = inputs.permute(1, 2, 0).reshape(fields, -1)  # [F, E B]
+        hidden, results = base, []
         for i, conv in enumerate(self.conv1ds):
-            products = (hidden.unsqueeze(dim=2) * inputs.unsqueeze(dim=1)).flatten(1, 2)  # [B, H F, E]
-            maps = self.activation(conv(products))  # [B, size, E]
+            weight, bias = conv.get_parameter("weight").squeeze(dim=2), conv.get_parameter("bias").unsqueeze(dim=1)
+            crossed = (_squares(base, weight) if i == 0 else compress(hidden, base, weight)) + bias  # [size, E B]
+            maps = self.activation(crossed.view(len(bias), width, batch).permute(2, 0, 1))  # [B, size, E]
             is_last = i == len(self.conv1ds) - 1
             results.append(maps if is_last or not self.split_half else maps[:, self.passed_on[i] :])
-            hidden = maps if is_last else maps[:, : self.passed_on[i]]
-        return torch.cat(results, dim=1).sum(dim=2)
+            if not is_last:
+                hidden = maps[:, : self.passed_on[i]].permute(1, 2, 0).reshape(self.passed_on[i], -1)
+        return torch.cat([maps.sum(dim=2) for maps in results], dim=1)
 
     def extra_repr(self) -> str:
         return f"output_dim={self.output_dim}, split_half={self.split_half}"

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ..._checks import check_at_least, check_choice
-from ._fields import as_fields, pairs
+from ._fields import as_fields
+from ._pairwise import bilinear_products, pair_products
 from ._stacked import StackedWeights
 
 __all__ = ["BilinearInteraction", "SENETLayer"]
@@ -64,7 +65,7 @@ class BilinearInteraction(nn.Module):
     >>> layer = BilinearInteraction(2, 2, "all")
     >>> _ = layer.bilinear.weight.data.copy_(torch.tensor([[1.0, 1.0], [0.0, 1.0]]))
     >>> layer(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]))  # [1 + 2, 2] * [3, 4]
-    tensor([[[9., 8.]]], grad_fn=<MulBackward0>)
+    tensor([[[9., 8.]]], grad_fn=<_PairProductsBackward>)
     """
 
     bilinear: nn.Linear | StackedWeights | None
@@ -103,17 +104,14 @@ class BilinearInteraction(nn.Module):
             raise ValueError(f"inputs must have {self.filed_size} fields, got shape {tuple(inputs.shape)}")
         if self.bilinear is None:
             return inputs[:, :0]  # [B, 0, E]
-        first, second = pairs(self.filed_size, inputs.device)
-        right = inputs.index_select(1, second)  # [B, P, E]
         if self.bilinear_type == "interaction":
-            left = inputs.index_select(1, first)  # [B, P, E]
-            return torch.einsum("bpe,pde->bpd", left, self.bilinear.weight) * right
+            return bilinear_products(inputs, self.bilinear.weight)
         leading = inputs[:, :-1]  # [B, F - 1, E]
         if self.bilinear_type == "all":
             projected = nn.functional.linear(leading, self.bilinear.weight)  # [B, F - 1, E]
         else:
             projected = torch.einsum("bfe,fde->bfd", leading, self.bilinear.weight)  # [B, F - 1, E]
-        return projected.index_select(1, first) * right
+        return pair_products(projected, inputs)
 
     def extra_repr(self) -> str:
         return f"filed_size={self.filed_size}, bilinear_type={self.bilinear_type!r}"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import LocalActivationUnit
-from ..utils import sequence_mask
+from ..utils import sequence_mask, valid_rows
 
 __all__ = ["AttentionSequencePoolingLayer"]
 
@@ -71,11 +71,23 @@ class AttentionSequencePoolingLayer(nn.Module):
             mask: [B, T], True at valid positions; goes before `keys_length`.
         """
         valid = self._valid(keys, keys_length, mask)  # [B, T]
-        score = self.local_att(query, keys, valid).transpose(1, 2)  # [B, 1, T]
+        score = self._scores(query, keys, valid)  # [B, 1, T]
         score = _masked_softmax(score, valid) if self.weight_normalization else _keep(score, valid)
         if self.return_score:
             return score
         return torch.matmul(score, keys)  # [B, 1, E]
+
+    def _scores(self, query: Tensor, keys: Tensor, valid: Tensor) -> Tensor:
+        """The score of every valid position, `[B, 1, T]`; what invalid ones hold is without meaning."""
+        at = valid_rows(valid)
+        if at is None:
+            scores: Tensor = self.local_att(query, keys, valid)  # [B, T, 1]
+            return scores.transpose(1, 2)
+        steps = keys.shape[1]
+        queries = query.index_select(0, at // steps)  # [N, 1, E]
+        rows = keys.flatten(0, 1).index_select(0, at).unsqueeze(1)  # [N, 1, E]
+        found: Tensor = self.local_att(queries, rows).flatten()
+        return found.new_zeros(valid.numel()).index_put((at,), found).view(len(keys), 1, steps)
 
     def _valid(self, keys: Tensor, keys_length: Tensor | None, mask: Tensor | None) -> Tensor:
         if mask is not None:

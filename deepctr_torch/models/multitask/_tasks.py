@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from torch import nn
+from torch import Tensor, nn
 
 from ..._checks import check_choice
 from ...layers.core import PredictionLayer
@@ -13,7 +13,21 @@ from ...layers.core import PredictionLayer
 if TYPE_CHECKING:
     from ..basemodel import BaseModel
 
-__all__ = ["set_tasks"]
+__all__ = ["mixture", "set_tasks"]
+
+
+def mixture(weights: Tensor, parts: Tensor) -> Tensor:
+    """Weighted sum of K vectors, `[..., K], [..., K, H] -> [..., H]`.
+
+    One vector is no sum: as a batch of matrix products of one row and column it would cost several times as much.
+
+    >>> import torch
+    >>> mixture(torch.tensor([[1.0, 10.0]]), torch.tensor([[[2.0], [3.0]]]))
+    tensor([[32.]])
+    """
+    if parts.shape[-2] == 1:
+        return weights * parts.squeeze(dim=-2)
+    return (weights.unsqueeze(dim=-2) @ parts).squeeze(dim=-2)
 
 
 def set_tasks(model: BaseModel, task_types: Sequence[str], task_names: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from ...layers.core import DNN
 from ...layers.parallel import ParallelDNN, ParallelLinear
 from ..basemodel import BaseModel
 from ..fields import Fields
-from ._tasks import set_tasks
+from ._tasks import mixture, set_tasks
 
 __all__ = ["PLE"]
 
@@ -127,15 +127,15 @@ class PLE(BaseModel):
         count = self.specific_expert_num
         gates = self.specific_gate_dnn_final_layer[level](self.specific_gate_dnn[level](tasks))
         gates = torch.softmax(gates, dim=-1)  # [B, tasks, K + S]
-        inputs = tasks if tasks.dim() == 2 else tasks.repeat_interleave(count, dim=1)
+        inputs = tasks if tasks.dim() == 2 or count == 1 else tasks.repeat_interleave(count, dim=1)
         own = self.specific_experts[level](inputs)  # [B, tasks * K, H]
         common = self.shared_experts[level](shared)  # [B, S, H]
         grouped = own.unflatten(1, (self.num_tasks, count))  # [B, tasks, K, H]
-        mixed = (gates[..., :count].unsqueeze(2) @ grouped).squeeze(2) + gates[..., count:] @ common  # [B, tasks, H]
+        out = mixture(gates[..., :count], grouped) + mixture(gates[..., count:], common.unsqueeze(1))  # [B, tasks, H]
         if level == self.num_levels - 1:
-            return mixed, None
+            return out, None
         gate = torch.softmax(self.shared_gate_dnn_final_layer[level](self.shared_gate_dnn[level](shared)), dim=-1)
-        return mixed, (gate.unsqueeze(1) @ torch.cat([own, common], dim=1)).squeeze(1)
+        return out, mixture(gate, torch.cat([own, common], dim=1))
 
     def logits(self, fields: Fields) -> Tensor:  # [B, tasks]
         tasks = fields.flat  # [B, W]

@@ -1,0 +1,49 @@
+"""What the hand-written gradients share.
+
+Each stands for a plain formula that is right everywhere. On the CPU it runs chunk by chunk, so that what lies between
+two operations stays in the cache, and nothing of a layer's inner size is allocated, kept or read from memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+__all__ = ["chunks", "gradient_of_plain", "wants_plain"]
+
+_IN_CACHE = 1 << 18  # numbers of one buffer; 1 MiB in float32
+
+
+def wants_plain(tensor: Tensor) -> bool:
+    """Whether the plain formula is the one to use: off the CPU, under autocast, and where a compiler looks on."""
+    return tensor.device.type != "cpu" or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu")
+
+
+def chunks(total: int, each: int, at_least: int = 1, numbers: int | None = None) -> Iterator[slice]:
+    """Cut `total` items of `each` numbers into pieces that fit the cache, none but the last below `at_least` items.
+
+    >>> list(chunks(5, 1 << 17))
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    step = max(at_least, (numbers or _IN_CACHE) // max(each, 1))
+    for start in range(0, total, step):
+        yield slice(start, min(start + step, total))
+
+
+def gradient_of_plain(
+    plain: Callable[..., Tensor], inputs: Sequence[Tensor], needed: Sequence[bool], grad: Tensor
+) -> tuple[Tensor | None, ...]:
+    """Gradients that can themselves be differentiated: those of the plain formula, as part of the graph.
+
+    Args:
+        plain: the formula.
+        inputs: its arguments.
+        needed: which of them need a gradient.
+        grad: of its result.
+    """
+    wanted = [t for t, wants in zip(inputs, needed, strict=True) if wants]
+    with torch.enable_grad():
+        found = iter(torch.autograd.grad(plain(*inputs), wanted, grad, create_graph=True))
+    return tuple(next(found) if wants else None for wants in needed)

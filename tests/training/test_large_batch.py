@@ -1,0 +1,85 @@
+"""CowClip: rates, penalties and gradients that follow the batch size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from deepctr_torch.features import SparseFeat
+from deepctr_torch.models import DeepFM
+from deepctr_torch.training.large_batch import LargeBatch
+from deepctr_torch.training.penalty import Penalty
+from deepctr_torch.training.row_sums import RowSums
+from deepctr_torch.training.touched import Touched
+from tests.training.samples import assert_same_weights, deepfm, inputs, labels
+
+
+@pytest.mark.parametrize(("reduction", "rows"), [("mean", 1.0), ("sum", 4.0)])
+@pytest.mark.parametrize("waiting", [False, True])
+def test_a_row_is_cut_to_its_count_times_its_norm(reduction: str, rows: float, waiting: bool) -> None:
+    weight = nn.Parameter(torch.tensor([[3.0, 4.0], [0.0, 0.0], [30.0, 40.0]]))
+    index = torch.tensor([0, 1, 0, 2])
+    sums = RowSums(index)
+    if waiting:  # as on a GPU
+        sums = RowSums.__new__(RowSums)
+        sums._sort_in_place(index)
+    gradient = torch.tensor([[100.0, 0.0], [0.0, 1.0], [100.0, 0.0], [0.6, 0.8]])
+    touched = Touched(weight, sums.rows, sums.sum(gradient), sums)
+    LargeBatch(base=2, r=0.5, zeta=1e-3).clip([touched], 4, reduction)
+    cut = touched.gradient if sums.first is None else touched.gradient[sums.first]
+    # row 0: twice, norm 5: at most 2 * 0.5 * 5; row 1: norm 0: at most zeta; row 2: short enough
+    expected = torch.tensor([[5.0 * rows, 0.0], [0.0, 1e-3 * rows], [0.6, 0.8]])
+    torch.testing.assert_close(cut, expected)
+
+
+def test_rates_and_penalties_follow_the_batch() -> None:
+    table, other = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
+    penalty = Penalty([([table, other], 0.0, 0.25)])
+    large = LargeBatch(100)
+    assert large.rate(1600) == 4.0
+    scaled = large.strengthen(penalty, [table], 400, "mean")
+    assert scaled.of(table) == (0.0, 1.0)
+    assert scaled.of(other) == (0.0, 0.25)
+    assert large.strengthen(penalty, [table], 400, "sum").of(table) == (0.0, 4.0)
+
+
+@pytest.mark.parametrize("mode", ["dense", "sparse"])
+def test_training_scales_all_but_the_tables_rate_once(mode: str) -> None:
+    model = deepfm()
+    model.compile("adam", "binary_crossentropy", embedding_update=mode, learning_rate=0.01, large_batch=10)
+    x, y = inputs(80), labels(80)
+    model.fit(x, y, batch_size=40, verbose=0)
+    rest, tables = model.optim.param_groups
+    assert (rest["lr"], tables["lr"]) == (0.02, 0.01)
+    model.fit(x, y, batch_size=40, verbose=0)
+    assert (rest["lr"], tables["lr"]) == (0.02, 0.01)
+    model.fit(x, y, batch_size=10, verbose=0)
+    assert (rest["lr"], tables["lr"]) == (0.01, 0.01)
+
+
+def test_without_a_cut_and_at_the_base_size_nothing_changes() -> None:
+    x, y = inputs(40), labels(40)
+    plain, scaled = deepfm(l2_reg_embedding=0.1), deepfm(l2_reg_embedding=0.1)
+    plain.compile("adam", "binary_crossentropy", embedding_update="sparse")
+    large = {"base": 10, "r": 1e9, "zeta": 1e9}
+    scaled.compile("adam", "binary_crossentropy", embedding_update="sparse", large_batch=large)
+    for model in (plain, scaled):
+        model.fit(x, y, batch_size=10, epochs=2, verbose=0)
+    assert_same_weights(plain, scaled)
+
+
+def test_wrong_settings() -> None:
+    model = deepfm()
+    with pytest.raises(ValueError, match="large_batch must be an integer of at least 1, got 0"):
+        model.compile("adam", "binary_crossentropy", large_batch=0)
+    with pytest.raises(ValueError, match="or a dict of it as 'base' with 'r' and 'zeta', got"):
+        model.compile("adam", "binary_crossentropy", large_batch={"size": 3})
+    columns = [SparseFeat("user", 5, 4)]
+    given: Any = DeepFM(columns, columns, dnn_hidden_units=(4,))
+    given.compile(torch.optim.Adam(given.parameters()), "binary_crossentropy", large_batch=10)
+    with pytest.raises(ValueError, match="large_batch needs an optimizer given by name"):
+        given.fit({"user": np.arange(5)}, np.ones(5), verbose=0)
