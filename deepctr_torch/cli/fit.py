@@ -222,6 +222,6 @@ def _report(estimator: Any, out: Path, metrics: Mapping[str, float], as_json: bo
     if as_json:
         print_json({"out": str(out), **{n.replace(" ", "_"): v for n, v in shown.items()}, "validation": metrics})
         return
-    facts({**shown, "saved in": f"{out}{os.sep}"})
+    facts({**shown, "seconds": f"{training['seconds']:.1f}", "saved in": f"{out}{os.sep}"})
     if metrics:
         print_metrics(metrics, estimator.labels_, title="On the validation rows")

@@ -95,10 +95,7 @@ def print_metrics(metrics: Mapping[str, float], tasks: Sequence[str], title: str
 
 def facts(values: Mapping[str, Any]) -> None:
     """Names and values, one a line."""
-    from rich.table import Table
-
-    grid = Table.grid(padding=(0, 2))
-    for name, value in values.items():
-        if value is not None:
-            grid.add_row(name, as_cell(value))
-    _console().print(grid)
+    shown = {name: as_cell(value) for name, value in values.items() if value is not None}
+    width = max(map(len, shown))
+    for name, value in shown.items():
+        sys.stdout.write(f"{name:<{width}}  {value}\n")
