@@ -92,7 +92,7 @@ def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: 
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
-    assert 'pip install "deepctr-torch[demo]"' in err
+    assert 'pip install "deepctr-torch[tables]"' in err
 
 
 @pytest.mark.slow

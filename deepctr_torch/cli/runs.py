@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..estimators.reading import Encoded, blocks
 from ..tables import Chunk, list_files
 from ..tables.files import suffix_of
 from .run import FILE, Run, read_run
@@ -73,9 +72,11 @@ def scores(estimator: Any, chunks: Iterable[Chunk], kept: Sequence[str]) -> Iter
     """
     import pyarrow as pa
 
+    from ..estimators.reading import Encoded, blocks
+
     held: list[Any] = []
 
-    def pieces() -> Iterator[Encoded]:
+    def pieces() -> Iterator[Any]:
         for chunk in chunks:
             held.append(chunk.table.select(list(kept)))
             rows = chunk.table.num_rows
