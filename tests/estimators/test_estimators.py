@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from deepctr_torch import CTRClassifier
 from deepctr_torch.data import Files
@@ -63,7 +65,10 @@ def test_it_is_what_an_encoder_and_a_model_give_by_hand(parquet: Path) -> None:
     columns = encoder.feature_columns(4)
     model = DeepFM(columns, columns, dnn_hidden_units=(8,), seed=0, **MODEL)
     model.out.bias.data.fill_(np.log(TABLE["click"].mean() / (1 - TABLE["click"].mean())))
-    model.compile("adam", "binary_crossentropy", loss_reduction="mean")
+    with torch.no_grad():
+        for layer in model.dnn.linears:
+            layer.weight.mul_(math.sqrt(2 / layer.in_features) / MODEL["init_std"])
+    model.compile("adam", "binary_crossentropy", loss_reduction="mean", embedding_lr=0.003)
     model.fit(encoder.transform(TABLE, training=True), TABLE["click"].to_numpy(), 64, 2, 0)
     whole_state = whole.model_.state_dict()
     assert all(value.equal(whole_state[key]) for key, value in model.state_dict().items())
@@ -98,7 +103,7 @@ def test_validation_is_drawn_and_teaches_nothing(fitted: CTRClassifier) -> None:
     seen = fitted.training_
     assert seen["rows"] + seen["validation_rows"] == 600
     assert fitted.encoder_.rows == seen["rows"]
-    assert len(fitted.history_["val_loss"]) == seen["evaluations"] == 4
+    assert len(fitted.history_["val_loss"]) == seen["evaluations"] == 6
 
 
 def test_a_time_split_trains_on_the_past_only() -> None:
