@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -404,27 +405,37 @@ def test_traceback_is_shown_when_asked_for(tmp_path: Path) -> None:
 
 
 def commands() -> list[str]:
-    """The commands of the README's section, as one script each line."""
+    """The commands of the README's section, one a line."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     found = re.search(r"^<!-- command: files -->\n```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert found is not None
-    return found[1].splitlines()
+    return [line for line in found[1].splitlines() if line]
 
 
 @pytest.mark.slow
 def test_the_commands_of_the_readme(tmp_path: Path) -> None:
+    """In processes of their own, and the numbers that the README shows."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    programs = {".venv/bin/python": sys.executable, ".venv/bin/deepctr-torch": f"{sys.executable} -m deepctr_torch"}
+    programs = {
+        ".venv/bin/python": [sys.executable],
+        ".venv/bin/deepctr-torch": [sys.executable, "-m", "deepctr_torch"],
+    }
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    said = []
+    said = {}
     for line in commands():
-        for name, program in programs.items():
-            line = line.replace(name, program)
-        done = subprocess.run(
-            line, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
+        program, *arguments = shlex.split(line)
+        command = [*programs[program], *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
-        said.append(done.stdout)
-    assert "auc" in "".join(said)
-    assert pl.read_parquet(tmp_path / "scores.parquet").columns[-1] == "prediction"
+        said[line] = done.stdout
+    first = next(out for line, out in said.items() if " evaluate " in line)
+    shown = re.search(r"10,000 rows\n.*?```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert shown is not None
+    numbers = [[float(n) for n in re.findall(r"\d\.\d+(?:e-\d+)?", text)] for text in (first, shown[0])]
+    assert numbers[0] == pytest.approx(numbers[1], abs=0.02)
+    runs = tmp_path / "runs"
+    weights = [(runs / name / "weights.safetensors").read_bytes() for name in ("criteo", "criteo_again")]
+    assert weights[0] == weights[1]
+    assert pl.read_parquet(runs / "movielens.parquet").columns[-1] == "prediction"
+    assert pl.read_csv(runs / "criteo.tsv.gz", separator="\t").columns[-2:] == ["C26", "prediction"]
