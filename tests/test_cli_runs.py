@@ -243,6 +243,29 @@ def test_a_validation_that_begins_at_a_time(data: Path, tmp_path: Path) -> None:
     assert done["rows"] == (times < start - 86400).sum()
 
 
+def test_a_day_between_the_parts(data: Path, tmp_path: Path) -> None:
+    days = pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 1, 10), "1d")
+    ids = pl.int_range(10).repeat_by(30).explode()
+    table = pl.select(day=days.repeat_by(30).explode(), user=ids % 7, click=ids % 2)
+    table.write_csv(tmp_path / "a.csv")
+    arguments = ["fit", "--data", tmp_path / "a.csv", "--label", "click", "--valid-from", "2024-01-09", *SMALL]
+    done = as_json(*arguments, "--gap", "1d", "--out", tmp_path / "run")
+    assert (done["rows"], done["validation_rows"]) == (210, 60)
+    table.drop("day").write_csv(tmp_path / "a.csv")
+    assert "columns that look like times are none" in failed(*arguments, "--out", tmp_path / "no", code=2)
+
+
+def test_a_column_that_changes_its_looks(data: Path, criteo_like: Path, tmp_path: Path) -> None:
+    """Beyond the first MiB of a text file the types of Parquet columns may turn out wrong."""
+    lines = (data / "criteo_like" / "test.csv").read_text().splitlines()
+    many = [f"{line},7" for line in lines[1:]] * 60
+    (tmp_path / "a.csv").write_text("\n".join([f"{lines[0]},note", *many, f"{lines[1]},seven"]) + "\n")
+    message = failed("predict", criteo_like, tmp_path / "a.csv", "--out", tmp_path / "a.parquet")
+    assert "'note' looked like int64 at the beginning of the files" in message
+    assert as_json("predict", criteo_like, tmp_path / "a.csv", "--out", tmp_path / "b.csv")["rows"] == 6001
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv"]
+
+
 def test_files_to_validate_on(data: Path, tmp_path: Path) -> None:
     folder = data / "movielens"
     done = as_json("fit", "--data", folder / "train.csv", "--valid", folder / "test.csv", "--label", "liked",

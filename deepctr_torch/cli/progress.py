@@ -72,9 +72,11 @@ def _bars() -> Any:
         """Rows done, of how many, and how many a second."""
 
         def render(self, task: Any) -> Text:
+            if not task.completed and task.total is None:
+                return Text("")
             of = "" if task.total is None else f" of {task.total:,.0f}"
             speed = task.finished_speed or task.speed
-            return Text(f"{task.completed:,.0f}{of} rows" + (f", {speed:,.0f} a second" if speed else ""))
+            return Text(f"{task.completed:,.0f}{of} rows" + (f", {speed:,.0f}/s" if speed else ""))
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), Rows(), TimeRemainingColumn())
     return Bars(*columns, console=Console(stderr=True), transient=True)
