@@ -61,7 +61,13 @@ def propose(
             skipped[name] = why
         else:
             kinds[name], reasons[name] = kind, why
-    return _with_owners(kinds), reasons, skipped
+    kinds = _with_owners(kinds)
+    for kind in kinds.values():
+        owner = getattr(kind, "vocabulary_of", None)
+        if owner is not None and kinds[owner] != Categorical():
+            kinds[owner] = Categorical()
+            reasons[owner] = reasons[owner].partition(",")[0] + "; each has a row, as a history shares them"
+    return kinds, reasons, skipped
 
 
 def _sample(data: Any, columns: list[str], rows: int, options: Any) -> Any:
@@ -79,7 +85,11 @@ def _sample(data: Any, columns: list[str], rows: int, options: Any) -> Any:
 
 
 def _with_owners(kinds: dict[str, Kind]) -> dict[str, Kind]:
-    """A history shares the vocabulary only of a column that has one."""
+    """A history shares the vocabulary only of a column that has one.
+
+    Such a column keeps its rare values: as histories tend to hold what was liked, a value seen once as a target has a
+    second count if it was liked, so that being rare would tell the label.
+    """
     out = dict(kinds)
     for name, kind in kinds.items():
         if (
