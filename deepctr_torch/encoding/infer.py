@@ -24,6 +24,9 @@ _NAMES_OF_IDS = re.compile(
     r"(^|_)(id|ids|uid|idx|index|code|key|hash|token|zip|zipcode|postcode|user|item|movie|product|brand|category|cat|"
     r"ad|site|app|device|shop|store|campaign)(_|$)|[a-z](Id|ID)$|^[Cc]\d+$"
 )
+_NAMES_OF_AMOUNTS = re.compile(
+    r"(^|_)(count|counts|cnt|num|number|total|sum|length|age|days|price|rate)$", re.IGNORECASE
+)
 _NAMES_OF_TIMES = re.compile(r"time|date|stamp|(^|_)ts(_|$)|_at$", re.IGNORECASE)
 _NAMES_OF_HISTORIES = re.compile(r"(^|_)(hist|history|seq|sequence|past|recent|last|previous|prev)(_|$)", re.IGNORECASE)
 _SEPARATORS = ("|", ";", ",", " ")
@@ -150,7 +153,7 @@ def _of_numbers(name: str, given: Any, different: int) -> Guess:
         for unit, ticks in _EPOCHS.items():
             if 10**8 * ticks <= low and high < 10**10 * ticks:
                 return Timestamp(unit=unit), f"called like a time, and integers like {unit} since 1970"
-    if _NAMES_OF_IDS.search(name):
+    if _NAMES_OF_IDS.search(name) and not _NAMES_OF_AMOUNTS.search(name):
         return _of_categories(different, len(given), f"integers called like ids, {different:,} different")
     if different <= _FEW:
         return _of_categories(different, len(given), f"only {different} different integers")
