@@ -271,9 +271,7 @@ def measure(tasks: dict[str, Task], seeds: int) -> list[dict[str, Any]]:
                 row["seconds"].append(round(time.perf_counter() - begin, 1))
                 for metric in ("auc", "logloss"):
                     row[metric].append(get_metric(metric)(task.y_test, p))
-            print(
-                task_name, name, *(f"{statistics.mean(row[m]):.4f}" for m in ("auc", "logloss", "seconds")), flush=True
-            )
+            print(as_table([row]).splitlines()[-1], flush=True)
             out.append(row)
     return out
 

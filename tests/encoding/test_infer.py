@@ -129,7 +129,7 @@ def test_rare_values_of_a_target_keep_their_rows() -> None:
     assert of([*items, "i0"], "item") == Categorical(min_count=2)
     shared = FeatureEncoder.infer({"item": [*items, "i0"], "hist_item": [["i1"]] * 1201})
     assert shared.features["item"] == Categorical()
-    assert [r["why"] for r in shared.explain()][0].endswith("each has a row, as a history shares them")
+    assert next(r["why"] for r in shared.explain()).endswith("each has a row, as a history shares them")
 
 
 def test_amounts_are_no_ids_whatever_they_count() -> None:
