@@ -181,12 +181,11 @@ def logistic(task: Task, seed: int) -> np.ndarray:
     scaler = StandardScaler().fit(np.column_stack([train[n] for n in task.numbers])) if task.numbers else None
     X, y = matrix(train, scaler), task.y_train
     held = task.held
-    scores = {}
+    tried = {}
     for C in (0.01, 0.1, 1.0):
         model = LogisticRegression(C=C, max_iter=300).fit(X[~held], y[~held])
-        scores[C] = get_metric("logloss")(y[held], model.predict_proba(X[held])[:, 1])
-    best = LogisticRegression(C=min(scores, key=lambda c: scores[c]), max_iter=300).fit(X, y)
-    return best.predict_proba(matrix(test, scaler))[:, 1]
+        tried[get_metric("logloss")(y[held], model.predict_proba(X[held])[:, 1])] = model
+    return tried[min(tried)].predict_proba(matrix(test, scaler))[:, 1]
 
 
 def lightgbm(task: Task, seed: int) -> np.ndarray:
@@ -200,7 +199,7 @@ def lightgbm(task: Task, seed: int) -> np.ndarray:
     held = task.held
     model = lgb.LGBMClassifier(n_estimators=500, learning_rate=0.05, random_state=seed, n_jobs=1, verbose=-1)
     stop = lgb.early_stopping(30, verbose=False)
-    model.fit(X[~held], task.y_train[~held], eval_set=[(X[held], task.y_train[held])], callbacks=[stop],
+    model.fit(X[~held], task.y_train[~held], eval_X=X[held], eval_y=task.y_train[held], callbacks=[stop],
               categorical_feature=categories)  # fmt: skip
     return model.predict_proba(later)[:, 1]
 
@@ -230,8 +229,8 @@ CHOICES: dict[str, dict[str, Any]] = {
     "all weights N(0, 0.05)": {"model_args": {"init_std": 0.05}},
     "dnn_dropout 0": {"model_args": {"dnn_dropout": 0.0}},
     "dnn_dropout 0.4": {"model_args": {"dnn_dropout": 0.4}},
-    "l2_reg_embedding 0": {"model_args": {"l2_reg_embedding": 0.0}},
-    "l2_reg_embedding 1e-3": {"model_args": {"l2_reg_embedding": 1e-3}},
+    "l2_reg_embedding 1e-5": {"model_args": {"l2_reg_embedding": 1e-5}},
+    "l2_reg_embedding 1e-2": {"model_args": {"l2_reg_embedding": 1e-2}},
     "embedding_lr 0.001": {"embedding_lr": 0.001},
     "embedding_lr 0.01": {"embedding_lr": 0.01},
     "embedding_dim 4": {"embedding_dim": 4},
@@ -272,9 +271,7 @@ def measure(tasks: dict[str, Task], seeds: int) -> list[dict[str, Any]]:
                 row["seconds"].append(round(time.perf_counter() - begin, 1))
                 for metric in ("auc", "logloss"):
                     row[metric].append(get_metric(metric)(task.y_test, p))
-            print(
-                task_name, name, *(f"{statistics.mean(row[m]):.4f}" for m in ("auc", "logloss", "seconds")), flush=True
-            )
+            print(as_table([row]).splitlines()[-1], flush=True)
             out.append(row)
     return out
 

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHOWN = {  # what the last lines of each must show
     "custom_model.py": r"test auc 0\.7\d+[\s\S]*loaded model predicts the same: True",
     "custom_model_upstream_way.py": r"test auc 0\.7\d+\ntest binary_crossentropy 0\.5\d+",
+    "estimators.py": r"equal after loading: True\ntest auc 0\.8\d+\ntest auc after an update 0\.8\d+",
     "raw_tables.py": r"wrote data",
     "run_classification_criteo.py": r"test LogLoss 0\.4\d+\ntest AUC 0\.7\d+|test LogLoss 0\.4\d+\ntest AUC 0\.8\d+",
     "run_dien.py": r"prediction",
@@ -23,7 +24,7 @@ SHOWN = {  # what the last lines of each must show
     "run_regression_movielens.py": r"test MSE 0\.8\d*\ntest MSE of always saying the mean 1\.1",
 }
 
-WRITES = {"raw_tables.py": ["data"]}
+WRITES = {"estimators.py": ["ratings"], "raw_tables.py": ["data"]}
 
 
 def test_every_example_is_listed() -> None:

@@ -24,6 +24,9 @@ _NAMES_OF_IDS = re.compile(
     r"(^|_)(id|ids|uid|idx|index|code|key|hash|token|zip|zipcode|postcode|user|item|movie|product|brand|category|cat|"
     r"ad|site|app|device|shop|store|campaign)(_|$)|[a-z](Id|ID)$|^[Cc]\d+$"
 )
+_NAMES_OF_AMOUNTS = re.compile(
+    r"(^|_)(count|counts|cnt|num|number|total|sum|length|age|days|price|rate)$", re.IGNORECASE
+)
 _NAMES_OF_TIMES = re.compile(r"time|date|stamp|(^|_)ts(_|$)|_at$", re.IGNORECASE)
 _NAMES_OF_HISTORIES = re.compile(r"(^|_)(hist|history|seq|sequence|past|recent|last|previous|prev)(_|$)", re.IGNORECASE)
 _SEPARATORS = ("|", ";", ",", " ")
@@ -61,7 +64,13 @@ def propose(
             skipped[name] = why
         else:
             kinds[name], reasons[name] = kind, why
-    return _with_owners(kinds), reasons, skipped
+    kinds = _with_owners(kinds)
+    for kind in kinds.values():
+        owner = getattr(kind, "vocabulary_of", None)
+        if owner is not None and kinds[owner] != Categorical():
+            kinds[owner] = Categorical()
+            reasons[owner] = reasons[owner].partition(",")[0] + "; each has a row, as a history shares them"
+    return kinds, reasons, skipped
 
 
 def _sample(data: Any, columns: list[str], rows: int, options: Any) -> Any:
@@ -79,7 +88,11 @@ def _sample(data: Any, columns: list[str], rows: int, options: Any) -> Any:
 
 
 def _with_owners(kinds: dict[str, Kind]) -> dict[str, Kind]:
-    """A history shares the vocabulary only of a column that has one."""
+    """A history shares the vocabulary only of a column that has one.
+
+    Such a column keeps its rare values: as histories tend to hold what was liked, a value seen once as a target has a
+    second count if it was liked, so that being rare would tell the label.
+    """
     out = dict(kinds)
     for name, kind in kinds.items():
         if (
@@ -140,7 +153,7 @@ def _of_numbers(name: str, given: Any, different: int) -> Guess:
         for unit, ticks in _EPOCHS.items():
             if 10**8 * ticks <= low and high < 10**10 * ticks:
                 return Timestamp(unit=unit), f"called like a time, and integers like {unit} since 1970"
-    if _NAMES_OF_IDS.search(name):
+    if _NAMES_OF_IDS.search(name) and not _NAMES_OF_AMOUNTS.search(name):
         return _of_categories(different, len(given), f"integers called like ids, {different:,} different")
     if different <= _FEW:
         return _of_categories(different, len(given), f"only {different} different integers")

@@ -19,7 +19,7 @@ __all__ = [
     "table_dimension",
 ]
 
-MODEL: Mapping[str, Any] = {"init_std": 0.001, "l2_reg_embedding": 1e-5, "dnn_dropout": 0.2}
+MODEL: Mapping[str, Any] = {"init_std": 0.001, "l2_reg_embedding": 1e-3, "dnn_dropout": 0.2}
 TABLE_RATE = 3  # learning rate of the tables over that of the rest
 VALIDATION_ROWS = 1_000_000  # a validation part cut off the training data is not larger
 EMBEDDING_DIM = 16  # the longest vectors of embedding_dim="auto"

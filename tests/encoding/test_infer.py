@@ -121,3 +121,17 @@ def test_rows_like_those_of_criteo() -> None:
     data = make_criteo_like(2000, vocabulary=5000)
     features = FeatureEncoder.infer(data.x).features
     assert all(type(kind) is (Numeric if name[0] == "I" else Categorical) for name, kind in features.items())
+
+
+def test_rare_values_of_a_target_keep_their_rows() -> None:
+    """Seen once and liked, an item has a second count from a history; being rare would tell the label."""
+    items = [f"i{i}" for i in range(1200)]
+    assert of([*items, "i0"], "item") == Categorical(min_count=2)
+    shared = FeatureEncoder.infer({"item": [*items, "i0"], "hist_item": [["i1"]] * 1201})
+    assert shared.features["item"] == Categorical()
+    assert next(r["why"] for r in shared.explain()).endswith("each has a row, as a history shares them")
+
+
+def test_amounts_are_no_ids_whatever_they_count() -> None:
+    assert of(list(range(30)), "item") == Categorical()
+    assert of(list(range(30)), "item_count") == Numeric()
