@@ -19,7 +19,7 @@ from ..registry import suggest
 from ..tables import Chunk, Part, column_names, list_files, read_chunks
 from .targets import Where
 
-__all__ = ["Data", "open_data", "open_inputs", "taken"]
+__all__ = ["Data", "open_data", "open_inputs"]
 
 Array = npt.NDArray[Any]
 
@@ -60,16 +60,6 @@ class Data:
             return {}
         return {"header": self.table.header, "null": self.table.null, "schema": self.table.schema or {}}
 
-    @property
-    def others(self) -> list[str]:
-        """Columns of the table that are labels or weights."""
-        weight = [self.weight] if isinstance(self.weight, str) else []
-        return [
-            name
-            for name in column_names(self.where, header=self.options.get("header"))
-            if name in {*self.labels, *weight}
-        ]
-
     def pieces(self, part: Part | None = None) -> Iterator[tuple[str, Array, Where, Array]]:
         """Label by label, chunk by chunk: name, values, where a row is, and which rows lie in `part`."""
         if not self.in_files:
@@ -92,11 +82,6 @@ class Data:
         ends = np.cumsum(list(counts.values())).tolist()
         return {name: end - count for (name, count), end in zip(counts.items(), ends, strict=True)}, ends[-1]
 
-    def take(self, part: Part) -> Data:
-        """The rows of a part, of data in memory."""
-        weight = self.weight if self.weight is None else self.weight[part.mask]
-        return replace(self, table=taken(self.table, part.mask), y=tuple(y[part.mask] for y in self.y), weight=weight)
-
     def columns_of(self, chunk: Chunk) -> tuple[list[Array], Array | None]:
         """Labels and weights of the rows of a chunk."""
         if self.in_files:
@@ -115,15 +100,6 @@ def rows_of(table: Any, names: Sequence[str]) -> int:
     if isinstance(table, Mapping):
         return len(next(iter(table.values()))) if table else 0
     return int(table.num_rows) if hasattr(table, "num_rows") else len(table)
-
-
-def taken(table: Any, mask: npt.NDArray[np.bool_]) -> Any:
-    """The rows of a table in memory where `mask` is true."""
-    if isinstance(table, Mapping):
-        return {name: _values(values)[mask] for name, values in table.items()}
-    if hasattr(table, "iloc"):
-        return table[mask]
-    return table.filter(mask)
 
 
 def _values(values: Any) -> Array:

@@ -127,7 +127,7 @@ class ClassTargets(Targets):
         if wrong.any():
             row = _first(wrong)
             raise ValueError(
-                f"the label {name!r} must be one of {classes.tolist()}, got {values[row]!r} in {where(int(rows[row]))}"
+                f"the label {name!r} must be one of {classes.tolist()}, got {values.tolist()[row]!r} in {where(int(rows[row]))}"
             )
         return place
 
