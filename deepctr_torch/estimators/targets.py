@@ -126,9 +126,8 @@ class ClassTargets(Targets):
             place, wrong = np.zeros(len(values), np.int64), np.ones(len(values), bool)
         if wrong.any():
             row = _first(wrong)
-            raise ValueError(
-                f"the label {name!r} must be one of {classes.tolist()}, got {values.tolist()[row]!r} in {where(int(rows[row]))}"
-            )
+            got = f"got {values.tolist()[row]!r} in {where(int(rows[row]))}"
+            raise ValueError(f"the label {name!r} must be one of {classes.tolist()}, {got}")
         return place
 
     @property
