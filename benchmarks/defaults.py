@@ -304,7 +304,11 @@ def main() -> None:
         return
     rows = measure(tasks, options.seeds)
     RESULTS.mkdir(exist_ok=True)
-    about = {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine()}
+    about = {
+        "python": platform.python_version(),
+        "torch": torch.__version__.partition("+")[0],
+        "machine": platform.machine(),
+    }
     sizes = {name: {"train": len(t.y_train), "test": len(t.y_test)} for name, t in tasks.items()}
     content = {"command": f"python benchmarks/defaults.py --seeds {options.seeds} --rows {options.rows}",
                "about": about, "threads": 1, "sizes": sizes, "rows": rows}  # fmt: skip
