@@ -3,7 +3,7 @@ BIN ?= .venv/bin
 OLDEST ?= .venv-oldest
 OLDEST_PYTHON ?= python3.10
 
-.PHONY: check lint types imports docs coverage test slow format test-oldest gpu-check
+.PHONY: check lint types imports docs coverage test slow format test-oldest gpu-check bench
 
 # What a contributor runs before a commit. .ci/run does the same and adds the slow tests.
 check: lint types imports docs coverage
@@ -31,6 +31,11 @@ test:
 
 slow:
 	$(BIN)/python -m pytest -m slow
+
+# Speed beside deepctr-torch and FuxiCTR, and the quality of the fast ways to train: half an hour on a quiet machine.
+bench:
+	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/quality.py
 
 # Correctness and speed on a machine with CUDA; writes benchmarks/results/gpu.json.
 gpu-check:

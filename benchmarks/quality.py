@@ -207,7 +207,7 @@ def main() -> None:
         task = make()
         results["tasks"][task.name] = measure(task, arms, seeds)
         (out / "quality.json").write_text(json.dumps(results, indent=1) + "\n")
-        (out / "quality.md").write_text(report(results))
+        (out / "quality.md").write_text(report(results), encoding="utf-8")
     print(report(results))
     print(f"{time.perf_counter() - begin:.0f} s")
 

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from speed_plot import plot
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 MAIN = "train/1e5-4096-16"
-PLOTTED = {1e5: MAIN, 1e6: "train/1e6-4096-16", 1e7: "train/1e7-4096-16"}
 TRAINED = {  # group -> rows in tables, batch, dimension, optimizer
     MAIN: ("1e5", "4,096", "16", "adam"),
     "train/1e5-256-4-adagrad": ("1e5", "256", "4", "adagrad"),
@@ -205,6 +206,8 @@ def mlp_section(results: Results) -> list[str]:
 def predict_section(results: Results) -> list[str]:
     lines = ["| `predict`, batches of 4,096 | rows a second |", "| --- | ---: |"]
     lines += [f"| {s} | {rate(v)} |" for s, v in results.groups.get("predict", {}).get("sides", {}).items()]
+    if ratio := results.ratio("predict", "ours", "deepctr-torch"):
+        lines.append(f"| ratio | {ratio} |")
     lines += ["", "| one call | rows | ms (fastest..slowest round) |", "| --- | ---: | ---: |"]
     for name, side in results.groups.get("latency", {}).get("sides", {}).items():
         what, _, rows = name.rpartition(", ")
@@ -272,41 +275,17 @@ SECTIONS: dict[str, Callable[[Results], Sequence[str]]] = {
 }
 
 
-def plot(results: Results, path: Path) -> bool:
-    """Samples a second against the rows in the tables; False if there is nothing to show."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    for side, colour in (("ours", "#1b7837"), ("deepctr-torch", "#762a83"), ("FuxiCTR", "#e08214")):
-        points = [(r, s) for r, g in PLOTTED.items() if (s := results.side(g, side)) and "rate" in s]
-        if points:
-            rates = [s["rate"] for _, s in points]
-            spread = [[s["rate"] - s["low"] for _, s in points], [s["high"] - s["rate"] for _, s in points]]
-            axes.errorbar([r for r, _ in points], rates, yerr=spread, marker="o", capsize=3, color=colour, label=side)
-    empty = not axes.has_data()
-    if not empty:
-        axes.set(xscale="log", yscale="log", xlabel="rows in the tables", ylabel="samples a second, training")
-        axes.set_title("DeepFM, batch 4,096, dimension 16, Adam")
-        axes.grid(alpha=0.3, which="both")
-        axes.legend()
-        figure.savefig(path, dpi=150)
-    plt.close(figure)
-    return not empty
-
-
 def write_report(found: dict[str, Any], folder: Path) -> None:
     """Write `speed.md` and `speed.png`; the documentation has a copy of the plot."""
     results = Results(found["groups"])
-    shown = plot(results, folder / "speed.png")
+    shown = plot(found["groups"], folder / "speed.png")
     parts = ["# Speed", ""]
     for name, section in SECTIONS.items():
         text = [f"<!-- --8<-- [start:{name}] -->", *section(results), f"<!-- --8<-- [end:{name}] -->", ""]
-        parts += [f"## {name.capitalize()}", "", *text]
+        title = "MLP" if name == "mlp" else name.capitalize()
+        parts += [f"## {title}", "", *text]
     picture = ["![Samples a second against the rows in the tables](speed.png)"] if shown else ["No plot yet."]
     parts += ["## Plot", "", "<!-- --8<-- [start:plot] -->", *picture, "<!-- --8<-- [end:plot] -->", ""]
-    (folder / "speed.md").write_text("\n".join(parts))
+    (folder / "speed.md").write_text("\n".join(parts), encoding="utf-8")
     if shown and folder.resolve() == DOCS.parent / "benchmarks" / "results":
         shutil.copy(folder / "speed.png", DOCS / "speed.png")
