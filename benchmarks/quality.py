@@ -1,6 +1,6 @@
 """Quality of the fast ways to train: dense and sparse updates, fp32 and bf16, with paired seeds.
 
-    python benchmarks/quality.py [--seeds 5] [--rows 400000] [--arms dense-fp32,sparse-fp32,...] [--quick]
+    python benchmarks/quality.py [--seeds 5] [--rows 1000000] [--arms dense-fp32,sparse-fp32,...] [--quick]
 
 DeepFM on MovieLens (stopped by the logloss of a validation part, as in the demo) and on `make_criteo_like` with 1e6
 rows in the tables (one epoch, as is usual for click logs), where the best possible AUC and logloss are known. With one
@@ -176,7 +176,7 @@ def report(results: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--rows", type=int, default=400_000, help="rows of make_criteo_like to train on")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows of make_criteo_like to train on")
     parser.add_argument("--epochs", type=int, default=6, help="at most, on MovieLens")
     parser.add_argument("--arms", default=",".join(ARMS), help="which of " + ", ".join(ARMS))
     parser.add_argument("--threads", type=int, default=2)
