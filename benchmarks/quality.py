@@ -34,7 +34,7 @@ from deepctr_torch.models.deepfm import DeepFM
 from deepctr_torch.training.metrics import get_metric
 
 RESULTS = Path(__file__).resolve().parent / "results"
-ARMS: Mapping[str, Mapping[str, str]] = {
+ARMS: Mapping[str, Mapping[str, Any]] = {
     f"{update}-{precision}": {"embedding_update": update, "precision": precision}
     for update in ("dense", "sparse")
     for precision in ("fp32", "bf16")
@@ -191,10 +191,11 @@ def main() -> None:
     out = given.out or (Path(tempfile.gettempdir()) / "quality-quick" if given.quick else RESULTS)
     out.mkdir(parents=True, exist_ok=True)
     begin = time.perf_counter()
-    tasks = (
+    sizes = (8192, 8192, 20_000) if given.quick else (given.rows, TEST_ROWS, 1_000_000)
+    tasks: list[Callable[[], Task]] = [
         lambda: movielens(1 if given.quick else given.epochs),
-        lambda: criteo_like(*((8192, 8192, 20_000) if given.quick else (given.rows, TEST_ROWS, 1_000_000))),
-    )
+        lambda: criteo_like(*sizes),
+    ]
     results: dict[str, Any] = {
         "machine": machine(given.threads),
         "torch": torch.__version__,
