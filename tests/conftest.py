@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 
+torch.set_num_threads(1)  # samples are tiny; threads that wait for each other make a busy machine slow
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"  # samples of the documented examples, when they lie beside the checkout
 LOOPBACK = ("127.", "::1", "localhost")
