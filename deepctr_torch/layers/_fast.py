@@ -89,7 +89,8 @@ class _FM(torch.autograd.Function):
         if torch.is_grad_enabled():
             return gradient_of_plain(_fm, (vectors,), ctx.needs_input_grad, grad)
         out = torch.sub(total.unsqueeze(1), vectors)  # [B, F, E]
-        return (out.flatten(1).mul_(grad).view_as(out),)
+        out.flatten(1).mul_(grad)
+        return (out,)  # no view: autograd adds to it in place
 
 
 def _fm(vectors: Tensor) -> Tensor:

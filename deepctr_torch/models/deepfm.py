@@ -73,9 +73,9 @@ class DeepFM(BaseModel):
         self.to(device)
 
     def logits(self, fields: Fields) -> Tensor:  # [B, 1]
+        # The FM comes last: autograd then begins with its gradient, to which it can add that of the DNN in place.
+        deep = self.dnn_linear(self.dnn(fields.flat_parts)) if self.use_dnn else None
         logit = fields.linear
         if self.use_fm:
             logit = logit + self.fm(fields.stacked)
-        if self.use_dnn:
-            logit = logit + self.dnn_linear(self.dnn(fields.flat_parts))
-        return logit
+        return logit if deep is None else logit + deep

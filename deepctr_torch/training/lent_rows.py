@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn, optim
 
+from .._memory import new_filled
 from .row_optim import RowOptimizer, move_given
 
 __all__ = ["LentRows", "unknown_option"]
@@ -102,7 +103,7 @@ class LentRows:
         for name in rule.state_names:
             shape = rule.state_shape(name, weight)
             if name not in state:
-                state[name] = weight.new_full(shape, steps if name == "last" else 0)  # dense averages are up to date
+                state[name] = new_filled(weight, shape, steps if name == "last" else 0)  # dense averages are up to date
             if tuple(state[name].shape) != shape:
                 raise ValueError(f"state {name!r} of a table must have shape {shape}, got {tuple(state[name].shape)}")
         shared = {name: state[name].detach() for name in rule.state_names}

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .._checks import check_non_negative
+from .._memory import new_filled
 
 __all__ = ["RowOptimizer", "move_given", "put_rows"]
 
@@ -100,8 +101,8 @@ class RowOptimizer:
     def _state_of(self, weight: nn.Parameter) -> dict[str, Any]:
         place = self.place(weight)
         if place not in self.state:
-            empty = {name: weight.new_zeros(self.state_shape(name, weight)) for name in self.state_names}
-            self.state[place] = {"step": 0, **{name: value.detach() for name, value in empty.items()}}
+            empty = {name: new_filled(weight, self.state_shape(name, weight)) for name in self.state_names}
+            self.state[place] = {"step": 0, **empty}
         return self.state[place]
 
     def state_dict(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..._memory import on_large_pages
 from ...features import FeatureColumn, SparseFeat, VarLenSparseFeat
 from ...registry import suggest
 from .views import TableView, TableWeight
@@ -77,7 +78,7 @@ class EmbeddingTables(nn.Module):
         self._frozen: set[str] = set()
         for width in dict.fromkeys(t.width for t in tables):
             members = [t for t in tables if t.width == width]
-            weight = torch.empty(sum(t.rows for t in members), width)
+            weight = on_large_pages(torch.empty(sum(t.rows for t in members), width))
             start = 0
             for t in members:
                 self._start[t.name] = start
