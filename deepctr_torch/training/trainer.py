@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from .._checks import check_at_least
-from .._memory import keep_freed
 from ..callbacks import CallbackList, History, ProgressBar
 from ..data.device import on_device
 from ..data.sources import Example, Source
@@ -171,7 +170,6 @@ class Trainer:
         self.callbacks.set_model(model)
         self.callbacks.set_params(self._params())
         self.callbacks.on_train_begin()
-        keep_freed()
         self.update.begin(self.compiled, model)
         self.profile = None if plan.profile is None else StepProfile(plan.profile, self.device)
         self.update.span = contextlib.nullcontext if self.profile is None else self.profile.span

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .._checks import check_non_negative
+from .._memory import keep_freed
 from ..data.sources import Example
 from ..layers.embedding import EmbeddingTables
 from .choice import choose_update, warn_of_all_rows
@@ -152,6 +153,7 @@ class Update:
             )
         if self.large_batch is not None and (not self.named or model.overrides_forward):
             raise ValueError("large_batch needs an optimizer given by name, and a model that defines logits(fields)")
+        keep_freed()
         penalty = Penalty([] if model.overrides_penalty else model.regularization_weight)
         if self.large_batch is not None:
             size, sparse = self._scale_for(self.large_batch, batch_size or self._batch_size), self.mode == "sparse"
