@@ -35,7 +35,7 @@ import torch
 from defaults_tasks import Task, criteo_like, movielens
 
 from deepctr_torch import CTRClassifier
-from deepctr_torch.training.metrics import get_metric
+from deepctr_torch.metrics.registry import get_metric
 
 RESULTS = Path(__file__).resolve().parent / "results"
 

@@ -32,11 +32,11 @@ sys.path.insert(0, str(ROOT))
 import deepctr_torch  # noqa: E402
 from deepctr_torch.callbacks import Callback  # noqa: E402
 from deepctr_torch.data import device as placing  # noqa: E402
-from deepctr_torch.data.sources import Labels, make_source  # noqa: E402
+from deepctr_torch.data.sources import LabelSpec, make_source  # noqa: E402
 from deepctr_torch.features import DenseFeat, SparseFeat  # noqa: E402
 from deepctr_torch.models import DeepFM  # noqa: E402
 from deepctr_torch.training.evaluation import to_device  # noqa: E402
-from tests.models.cases import CASES, Case, inputs, labels  # noqa: E402
+from tests.support.cases import CASES, Case, inputs, labels  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "gpu.json"
 ROWS = 64  # of a correctness check
@@ -104,7 +104,7 @@ def check_no_wait(case: Case, device: str, update: str, optimizer: str = "adam")
     """A step, its batch included, data on the device and data that come ahead; the first ones may make buffers."""
     for passes in (1, 2):
         model = compiled(case, device, optimizer, embedding_update=update)
-        how = Labels(model.tasks)
+        how = LabelSpec(model.tasks)
         source = make_source(model.schema, inputs(case.all_columns, ROWS), labels(model, ROWS), how, np.ones(ROWS))
         mover, moves = model._update, model._compiled
         mover.decide(model, ROWS // 8)

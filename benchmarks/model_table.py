@@ -29,8 +29,8 @@ from deepctr_torch.demo.baselines import INVERSE_L2, boosting_inputs, linear_inp
 from deepctr_torch.demo.deep import BATCH, COMPILE, DIMENSION, EPOCHS, MODEL
 from deepctr_torch.demo.parts import Parts, prepare
 from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
+from deepctr_torch.metrics.registry import get_metric
 from deepctr_torch.models import MODELS
-from deepctr_torch.training.metrics import get_metric
 
 ROOT = Path(__file__).resolve().parents[1]
 MULTITASK = ("ESMM", "MMOE", "PLE", "SharedBottom")

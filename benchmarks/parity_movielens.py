@@ -90,7 +90,7 @@ def compare(name: str, data: Any, peer: str, given: argparse.Namespace) -> dict[
     """AUC and seconds of both sides for every seed."""
     import torch
 
-    from deepctr_torch.training.metrics import get_metric
+    from deepctr_torch.metrics.registry import get_metric
 
     columns = [describe(group) for group in data.columns(DIMENSION)]
     truth = data.multitask_labels((4, 5))[1] if name == "MMOE" else data.y_test

@@ -31,8 +31,8 @@ from deepctr_torch.callbacks import EarlyStopping
 from deepctr_torch.datasets import load_movielens, make_criteo_like, movielens_features
 from deepctr_torch.demo.parts import prepare
 from deepctr_torch.features import DenseFeat, SparseFeat
+from deepctr_torch.metrics.registry import get_metric
 from deepctr_torch.models.deepfm import DeepFM
-from deepctr_torch.training.metrics import get_metric
 
 RESULTS = Path(__file__).resolve().parent / "results"
 ARMS: Mapping[str, Mapping[str, Any]] = {

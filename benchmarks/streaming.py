@@ -25,12 +25,12 @@ from typing import Any
 
 import torch
 
-from deepctr_torch.data.encoded import write_encoded
+from deepctr_torch.data.parquet_cache import write_encoded
 from deepctr_torch.data.sources import make_source
 from deepctr_torch.datasets import make_criteo_like
 from deepctr_torch.features import DenseFeat, SparseFeat
 from deepctr_torch.models.deepfm import DeepFM
-from deepctr_torch.training.trainer import FitPlan, Trainer
+from deepctr_torch.training.loop import FitPlan, Trainer
 
 RESULTS = Path(__file__).resolve().parent / "results"
 PART = 1_000_000

@@ -34,14 +34,14 @@ def load_model(directory: Any, device: Any = None, custom_objects: Any = None) -
     Raises:
         FileNotFoundError: `directory` holds no model.
     """
-    from .models._saving import load_model as load
+    from .models._serialization import load_model as load
 
     return load(directory, device, custom_objects)
 
 
 def _rebuild_model(description: str, state: dict[str, torch.Tensor], saved: dict[str, Any], training: bool) -> Any:
     """The one function that a pickled model calls: how it was built, its weights, how it was trained, as plain data."""
-    from .models._saving import rebuild
+    from .models._serialization import rebuild
 
     return rebuild(description, state, saved, training)
 

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from .features import (
-    DenseFeat,
-    SparseFeat,
-    VarLenSparseFeat,
-    build_input_features,
-    get_feature_names,
-)
-from .models._upstream import (
+from .features import DenseFeat, SparseFeat, VarLenSparseFeat, build_input_features, get_feature_names
+from .models._compat import (
     combined_dnn_input,
     create_embedding_matrix,
     embedding_lookup,

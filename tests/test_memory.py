@@ -10,9 +10,9 @@ import torch
 
 from deepctr_torch import _memory
 from deepctr_torch._memory import new_filled, on_large_pages
+from deepctr_torch.embedding import EmbeddingCollection, embedding_configs
 from deepctr_torch.features import SparseFeat
-from deepctr_torch.layers.embedding import EmbeddingTables, tables_of
-from deepctr_torch.training.row_rules import make_row_optimizer
+from deepctr_torch.optim.sparse import make_sparse_optimizer
 
 ON_LINUX = sys.platform.startswith("linux") and Path("/sys/kernel/mm/transparent_hugepage").exists()
 TAKE_AND_FREE = """
@@ -43,9 +43,9 @@ def advised(tensor: torch.Tensor) -> bool:
 
 
 def test_large_tables_and_their_states_are_on_large_pages() -> None:
-    tables = EmbeddingTables(tables_of([SparseFeat("user", 300_000, embedding_dim=8)], init_std=0.01))
+    tables = EmbeddingCollection(embedding_configs([SparseFeat("user", 300_000, embedding_dim=8)], init_std=0.01))
     (weight,) = tables.weights.values()
-    optimizer = make_row_optimizer("adam", [weight])
+    optimizer = make_sparse_optimizer("adam", [weight])
     optimizer.update(weight, torch.tensor([1]), torch.ones(1, 8))
     assert float(weight.detach().std()) == pytest.approx(0.01, rel=0.01)
     states = [optimizer.state[0][name] for name in optimizer.state_names]

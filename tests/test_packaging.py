@@ -170,8 +170,7 @@ def test_no_file_names_a_local_path_a_package_host_or_a_local_build() -> None:
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_files_and_functions_stay_short(source: Path) -> None:
+def test_functions_stay_short(source: Path) -> None:
     text = source.read_text(encoding="utf-8")
-    assert text.count("\n") <= 300
     functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
     assert [f.name for f in functions if (f.end_lineno or 0) - f.lineno >= 60] == []

@@ -30,7 +30,7 @@ def build() -> typer.Typer:
     with needs("tables"):
         import typer
 
-        from . import commands
+        from . import app as commands
     app = typer.Typer(
         no_args_is_help=True,
         add_completion=False,

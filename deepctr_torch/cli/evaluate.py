@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .inputs import Reading, Samples, count_rows, files_of, samples
 from .progress import Progress
-from .runs import in_units, load_run, reading_of
-from .samples import Reading, Samples, count_rows, files_of, samples
 from .show import print_json, print_metrics, print_table
+from .trained_run import in_units, load_run, reading_of
 
 __all__ = ["Seen", "evaluate", "look", "usual_metrics"]
 
@@ -41,11 +41,11 @@ class Seen:
 
     def metrics(self, names: Sequence[str], rows: Any = slice(None)) -> dict[str, float]:
         """The metrics of all rows, or of some."""
-        from ..training.compiled import Compiled, compile_losses, compile_metrics
+        from ..training.compile_config import CompileConfig, compile_losses, compile_metrics
 
         losses = ["cross_entropy" if kind == "multiclass" else "mse" for _, kind in self.tasks]
         keys, _, per_task = compile_metrics(list(names), self.tasks)
-        compiled = Compiled(self.tasks, compile_losses(losses, self.tasks)[1], per_task, keys)
+        compiled = CompileConfig(self.tasks, compile_losses(losses, self.tasks)[1], per_task, keys)
         weight = None if self.weight is None else self.weight[rows]
         return compiled.evaluate(self.y[rows], self.p[rows], weight, {n: c[rows] for n, c in self.columns.items()})
 
@@ -107,8 +107,8 @@ def look(
         part: the rows to look at; None for all.
         progress: where to show how far it is.
     """
-    from ..estimators.data import open_data
-    from ..estimators.reading import blocks, read_encoded
+    from ..estimators.batches import blocks, read_encoded
+    from ..estimators.inputs import open_data
 
     data = open_data(files_of(found, label, weight, columns), list(label), weight)
     theirs = type(estimator.targets_).restore(data.labels, estimator.targets_.state())  # by the names of these columns

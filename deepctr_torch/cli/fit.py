@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from ..registry import suggest
-from .encoding import proposed
+from .encode import proposed
 from .errors import UsageError
 from .evaluate import look, usual_metrics
+from .inputs import Samples, count_rows, files_of, samples
 from .progress import Progress, TrainingProgress
-from .run import FILE, Run, read_run, write_run
-from .runs import run_of
-from .samples import Samples, count_rows, files_of, samples
+from .run_config import FILE, Run, read_run, write_run
 from .settings import Settings, check_settings, parse_settings, without_columns
 from .show import facts, print_json, print_metrics
+from .trained_run import run_of
 
 __all__ = ["fit"]
 
@@ -162,8 +162,8 @@ def _train(estimator: Any, run: Run, found: Samples, time: Any, progress: Progre
 
 def _validated(estimator: Any, run: Run, found: Samples, time: Any, progress: Progress) -> dict[str, float]:
     """The metrics of the rows that were not trained on; none if there are none."""
-    from ..estimators.data import open_data
-    from ..estimators.splitting import split
+    from ..estimators.inputs import open_data
+    from ..estimators.split import split
 
     rows = _samples(run, run.valid) if run.valid else found
     part = None

@@ -9,11 +9,11 @@ from typing import Any
 
 from ..tables import common_types, read_chunks
 from ..tables.text import text_types
+from .inputs import Reading, Samples, count_rows, samples
 from .output import TableWriter, check_target
 from .progress import Progress
-from .runs import load_run, reading_of, scores
-from .samples import Reading, Samples, count_rows, samples
 from .show import facts, print_json
+from .trained_run import load_run, reading_of, scores
 
 __all__ = ["predict"]
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..encoding.kinds import KINDS, Categorical, Kind, MultiValue, Sequence, kind_from_json
+from ..encoding.specs import KINDS, Categorical, FeatureSpec, MultiValue, Sequence, spec_from_json
 from ..registry import suggest
 from .errors import UsageError
 
@@ -48,10 +48,10 @@ class Settings:
         self,
         parameters: Mapping[str, Any] | None = None,
         model_args: Mapping[str, Any] | None = None,
-        features: Mapping[str, Kind | None] | None = None,
+        features: Mapping[str, FeatureSpec | None] | None = None,
     ) -> None:
         self.parameters, self.model_args = dict(parameters or {}), dict(model_args or {})
-        self.features: dict[str, Kind | None] = dict(features or {})
+        self.features: dict[str, FeatureSpec | None] = dict(features or {})
 
     def over(self, earlier: Settings) -> Settings:
         """These settings, and where they say nothing the earlier ones."""
@@ -63,8 +63,8 @@ class Settings:
 
 
 def without_columns(
-    features: Mapping[str, Kind | None], columns: Collection[str]
-) -> tuple[dict[str, Kind | None], dict[str, str]]:
+    features: Mapping[str, FeatureSpec | None], columns: Collection[str]
+) -> tuple[dict[str, FeatureSpec | None], dict[str, str]]:
     """The kinds that read none of these raw columns; and of the others, feature -> the column that it reads.
 
     >>> from deepctr_torch.encoding import Categorical, Sequence
@@ -131,7 +131,7 @@ def parse_value(text: str) -> Any:
     return text
 
 
-def parse_kind(text: str, feature: str) -> Kind | None:
+def parse_kind(text: str, feature: str) -> FeatureSpec | None:
     """A kind as in Python, `Categorical(min_count=5)`, its name alone, or a scaling of numbers; None for `skip`.
 
     >>> parse_kind("MultiValue(separator='|')", "genres").separator
@@ -155,7 +155,7 @@ def parse_kind(text: str, feature: str) -> Kind | None:
     if name.lower() not in names:
         raise UsageError(f"unknown kind {name!r} of feature {feature!r}: {suggest(name, [*KINDS, SKIP])}")
     try:
-        return kind_from_json({"kind": names[name.lower()], **options}, feature)
+        return spec_from_json({"kind": names[name.lower()], **options}, feature)
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from error
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .encoded import encode
+from .file_source import FileSource, Position
 from .files import Files
-from .streaming import FileSource, Position
+from .parquet_cache import encode
 
 __all__ = ["FileSource", "Files", "Position", "encode"]

@@ -8,14 +8,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .rows import rows_of
-from .sources import ArraySource, Example, Source
+from .sources import ArraySource, DataSource, LabeledBatch, take_rows
 
-__all__ = ["LateNumber", "Placement", "Resident", "Staged", "moved", "on_device", "placement_of"]
+__all__ = [
+    "AsyncScalar",
+    "DeviceArraySource",
+    "Placement",
+    "PrefetchSource",
+    "map_tensors",
+    "on_device",
+    "placement_of",
+]
 
 SHARE = 4  # data in memory move to the device if they take at most one part in so many of its free memory
 
-Moved = tuple[Example, Any]
+Moved = tuple[LabeledBatch, Any]
 
 
 class Placement:
@@ -42,19 +49,19 @@ class Placement:
         pinned = values.pin_memory() if values.numel() and values.device.type == "cpu" else values
         return pinned.to(self.device, non_blocking=True)
 
-    def begin(self, example: Example) -> Moved:
+    def begin(self, example: LabeledBatch) -> Moved:
         """Start copying a batch beside the work of the device."""
         if self._side is None:
             self._side = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         with torch.cuda.stream(self._side):
-            return moved(example, self.send), self._side.record_event()
+            return map_tensors(example, self.send), self._side.record_event()
 
-    def finish(self, begun: Moved) -> Example:
+    def finish(self, begun: Moved) -> LabeledBatch:
         """The batch, for whatever the device is given from now on."""
         example, copied = begun
         now = torch.cuda.current_stream(self.device)
         now.wait_event(copied)
-        return moved(example, lambda values: _used_by(values, now))
+        return map_tensors(example, lambda values: _used_by(values, now))
 
 
 def _used_by(values: Tensor, stream: Any) -> Tensor:
@@ -68,14 +75,14 @@ def placement_of(device: torch.device) -> Placement | None:
     return Placement(device) if device.type == "cuda" else None
 
 
-def moved(example: Example, move: Callable[[Tensor], Tensor]) -> Example:
+def map_tensors(example: LabeledBatch, move: Callable[[Tensor], Tensor]) -> LabeledBatch:
     """The example with every tensor moved."""
     batch = example.batch
     y, weight = (None if t is None else move(t) for t in (example.y, example.weight))
     return example._replace(batch=batch._replace(ids=move(batch.ids), dense=move(batch.dense)), y=y, weight=weight)
 
 
-class Resident:
+class DeviceArraySource:
     """Data in memory that live on the device, in the batches and the order of the source.
 
     An epoch's order is made on the host, by the same generator, and copied once; what is looked at on the host (the
@@ -92,7 +99,7 @@ class Resident:
     def steps(self, batch_size: int) -> int:
         return self.source.steps(batch_size)
 
-    def examples(self, batch_size: int, seed: Sequence[int] | None = None) -> Iterator[Example]:
+    def examples(self, batch_size: int, seed: Sequence[int] | None = None) -> Iterator[LabeledBatch]:
         order = self.source.order(seed)
         there = None if order is None else self.placement.hold(order)
         for start in range(0, len(self.source), batch_size):
@@ -102,14 +109,14 @@ class Resident:
             else:
                 yield self._take(order[rows], there[rows])
 
-    def _take(self, rows: slice | Tensor, there: slice | Tensor) -> Example:
+    def _take(self, rows: slice | Tensor, there: slice | Tensor) -> LabeledBatch:
         """The batch of these rows, numbered on the host and on the device."""
-        ids, dense = rows_of(self.ids, there), rows_of(self.dense, there)
-        y, weight = (None if t is None else rows_of(t, there) for t in (self.y, self.weight))
+        ids, dense = take_rows(self.ids, there), take_rows(self.dense, there)
+        y, weight = (None if t is None else take_rows(t, there) for t in (self.y, self.weight))
         return self.source.example(rows, ids, dense, y, weight)
 
 
-class Staged:
+class PrefetchSource:
     """The batches of a source, copied to the device as they come.
 
     Args:
@@ -118,7 +125,7 @@ class Staged:
         ahead: copy one batch while the one before it is used. A source that knows its position must not be read ahead.
     """
 
-    def __init__(self, source: Source, placement: Placement, ahead: bool) -> None:
+    def __init__(self, source: DataSource, placement: Placement, ahead: bool) -> None:
         self.source, self.placement, self.ahead = source, placement, ahead
         self.rows = source.rows
 
@@ -130,10 +137,10 @@ class Staged:
     def steps(self, batch_size: int) -> int | None:
         return self.source.steps(batch_size)
 
-    def examples(self, batch_size: int, seed: Sequence[int] | None = None) -> Iterator[Example]:
+    def examples(self, batch_size: int, seed: Sequence[int] | None = None) -> Iterator[LabeledBatch]:
         examples = self.source.examples(batch_size, seed)
         if not self.ahead:
-            yield from (moved(example, self.placement.send) for example in examples)
+            yield from (map_tensors(example, self.placement.send) for example in examples)
             return
         begun: Moved | None = None
         for example in examples:
@@ -152,7 +159,7 @@ def _size(source: ArraySource) -> int:
     return len(source) * (row + 4)
 
 
-def on_device(source: Source, device: torch.device, passes: int = 2) -> Source:
+def on_device(source: DataSource, device: torch.device, passes: int = 2) -> DataSource:
     """The same batches, with tensors on `device`; the source itself where there is nothing to gain.
 
     Args:
@@ -161,19 +168,19 @@ def on_device(source: Source, device: torch.device, passes: int = 2) -> Source:
         passes: with one pass over them, data do not move to the device to stay.
     """
     placement = placement_of(device)
-    if placement is None or isinstance(source, (Resident, Staged)):
+    if placement is None or isinstance(source, (DeviceArraySource, PrefetchSource)):
         return source
     if not isinstance(source, ArraySource):
-        return Staged(source, placement, ahead=False)
+        return PrefetchSource(source, placement, ahead=False)
     if passes > 1 and SHARE * _size(source) <= placement.free_bytes():
-        return Resident(source, placement)
-    return Staged(source, placement, ahead=True)
+        return DeviceArraySource(source, placement)
+    return PrefetchSource(source, placement, ahead=True)
 
 
-class LateNumber:
+class AsyncScalar:
     """A number of the device as it was a moment ago, for those who would rather not wait for it.
 
-    >>> LateNumber().read(torch.tensor(2.5), 2.0)
+    >>> AsyncScalar().read(torch.tensor(2.5), 2.0)
     1.25
     """
 

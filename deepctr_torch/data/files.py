@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from .._checks import check_at_least
 from ..features import FeatureSchema
-from ..tables import Part, is_files
-from .sampling import check_negative_rate
-from .sources import Labels
+from ..tables import RowSubset, is_files
+from .negative_sampling import check_negative_rate
+from .sources import LabelSpec
 
-__all__ = ["Columns", "Files", "as_files", "columns_of", "means_files", "raw_columns"]
+__all__ = ["FileColumns", "Files", "as_files", "columns_of", "means_files", "raw_columns"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Files:
     schema: Mapping[str, Any] | None = None
     header: Sequence[str] | None = None
     null: Sequence[str] = ("",)
-    part: Part | None = None
+    part: RowSubset | None = None
     targets: Callable[[str, Any, Callable[[int], str]], Any] | None = None
 
     def __post_init__(self) -> None:
@@ -85,7 +85,7 @@ class Files:
         check_negative_rate(self.negative_rate)
 
 
-class Columns(NamedTuple):
+class FileColumns(NamedTuple):
     """Which columns of the files are what."""
 
     inputs: list[str]
@@ -115,8 +115,8 @@ def as_files(x: Any) -> Files:
 
 
 def columns_of(
-    files: Files, schema: FeatureSchema, y: Any, labels: Labels | None, weight: Any, groups: Any, training: bool
-) -> Columns:
+    files: Files, schema: FeatureSchema, y: Any, labels: LabelSpec | None, weight: Any, groups: Any, training: bool
+) -> FileColumns:
     """The columns to read, of what the user named.
 
     Raises:
@@ -124,7 +124,7 @@ def columns_of(
     """
     inputs = list(schema.feature_index if files.encoder is None else raw_columns(files.encoder, training))
     if labels is None:
-        return Columns(inputs, [], None, {})
+        return FileColumns(inputs, [], None, {})
     y, weight = _once("y", y, "label", files.label), _once("sample_weight", weight, "weight", files.weight)
     names = [y] if isinstance(y, str) else y
     if names is None:
@@ -135,7 +135,7 @@ def columns_of(
         raise ValueError(f"y must name one column for each of {len(labels.tasks)} task(s), got {list(names)}")
     if weight is not None and not isinstance(weight, str):
         raise TypeError(f"with files, sample_weight must name a column, got {type(weight).__name__}")
-    return Columns(inputs, list(names), weight, _group_columns(labels.group_columns, groups))
+    return FileColumns(inputs, list(names), weight, _group_columns(labels.group_columns, groups))
 
 
 def _once(argument: str, given: Any, field: str, own: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..features import FeatureSchema
-from .values import column_of, floats, is_table, names_of, to_numpy
+from .interop import column_of, floats, is_table, names_of, to_numpy
 
 __all__ = ["check_class_weight", "class_weights", "group_values", "labels_by_name", "to_labels", "to_weights"]
 

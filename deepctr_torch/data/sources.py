@@ -1,4 +1,4 @@
-"""Sources: whatever holds the samples, as a stream of `Example`s for the trainer."""
+"""Sources: whatever holds the samples, as a stream of `LabeledBatch`s for the trainer."""
 
 from __future__ import annotations
 
@@ -11,17 +11,28 @@ import torch
 from torch import Tensor
 
 from ..features import Batch, FeatureSchema
-from .convert import Arrays, check_samples, to_arrays
+from .arrays import Arrays, check_samples, to_arrays
+from .interop import is_table
 from .labels import class_weights, group_values, labels_by_name, to_labels, to_weights
-from .rows import rows_of, shuffled
-from .values import is_table
 
-__all__ = ["ArraySource", "Example", "Labels", "Source", "StreamSource", "array_source", "is_stream", "make_source"]
+__all__ = [
+    "ArraySource",
+    "DataSource",
+    "LabelSpec",
+    "LabeledBatch",
+    "StreamSource",
+    "array_source",
+    "is_stream",
+    "make_source",
+    "permutation",
+    "take_rows",
+]
+
 
 Array = npt.NDArray[Any]
 
 
-class Example(NamedTuple):
+class LabeledBatch(NamedTuple):
     """A batch with what training needs besides the inputs.
 
     Attributes:
@@ -39,7 +50,7 @@ class Example(NamedTuple):
     complete: bool = False
 
 
-class Labels(NamedTuple):
+class LabelSpec(NamedTuple):
     """What a source must know to check labels and carry groups: tasks (name, type), classes, group columns."""
 
     tasks: Sequence[tuple[str, str]]
@@ -48,14 +59,14 @@ class Labels(NamedTuple):
     class_weight: Mapping[Any, float] | None = None
 
 
-class Source(Protocol):
+class DataSource(Protocol):
     """Yields examples. `rows` and `steps` are None where nobody can know before the end."""
 
     rows: int | None
 
     def steps(self, batch_size: int) -> int | None: ...
 
-    def examples(self, batch_size: int, seed: Sequence[int] | None = None) -> Iterator[Example]: ...
+    def examples(self, batch_size: int, seed: Sequence[int] | None = None) -> Iterator[LabeledBatch]: ...
 
 
 class ArraySource:
@@ -101,7 +112,7 @@ class ArraySource:
     def steps(self, batch_size: int) -> int:
         return -(-len(self) // batch_size)
 
-    def examples(self, batch_size: int, seed: Sequence[int] | None = None) -> Iterator[Example]:
+    def examples(self, batch_size: int, seed: Sequence[int] | None = None) -> Iterator[LabeledBatch]:
         """Batches in order, or shuffled by a generator of `seed` that nothing else draws from."""
         order = self.order(seed)
         for start in range(0, len(self), batch_size):
@@ -109,25 +120,25 @@ class ArraySource:
 
     def order(self, seed: Sequence[int] | None) -> Tensor | None:
         """Row numbers of an epoch, int32 [N] (int64 from 2**31 rows on); None for the order of the rows."""
-        return None if seed is None else shuffled(len(self), seed)
+        return None if seed is None else permutation(len(self), seed)
 
-    def take(self, rows: slice | Tensor) -> Example:
+    def take(self, rows: slice | Tensor) -> LabeledBatch:
         """The batch of these rows."""
-        y = None if self.y is None else rows_of(self.y, rows)
-        return self.example(rows, rows_of(self.ids, rows), rows_of(self.dense, rows), y, self.weights(rows))
+        y = None if self.y is None else take_rows(self.y, rows)
+        return self.example(rows, take_rows(self.ids, rows), take_rows(self.dense, rows), y, self.weights(rows))
 
-    def example(self, rows: slice | Tensor, ids: Tensor, dense: Tensor, y: Tensor | None, weight: Any) -> Example:
+    def example(self, rows: slice | Tensor, ids: Tensor, dense: Tensor, y: Tensor | None, weight: Any) -> LabeledBatch:
         """The batch of these rows, whose tensors were taken from copies of those here, wherever they lie."""
-        ids, widths = self._trim(ids, rows_of(self.used, rows))
+        ids, widths = self._trim(ids, take_rows(self.used, rows))
         groups = {n: values[rows if isinstance(rows, slice) else rows.numpy()] for n, values in self.groups.items()}
-        return Example(Batch(ids, dense, widths), y, weight, groups, self.complete)
+        return LabeledBatch(Batch(ids, dense, widths), y, weight, groups, self.complete)
 
     def weights(self, rows: slice | Tensor) -> Tensor | None:
         """Weights of these rows, those of their classes included."""
-        weight = None if self.weight is None else rows_of(self.weight, rows)
+        weight = None if self.weight is None else take_rows(self.weight, rows)
         if not self.class_weight or self.y is None:
             return weight
-        by_class = torch.from_numpy(class_weights(rows_of(self.y, rows).numpy(), self.class_weight))
+        by_class = torch.from_numpy(class_weights(take_rows(self.y, rows).numpy(), self.class_weight))
         return by_class if weight is None else weight * by_class
 
     def _trim(self, ids: Tensor, used: Tensor) -> tuple[Tensor, tuple[int, ...]]:
@@ -160,12 +171,12 @@ class ArraySource:
     def part(self, rows: slice | Tensor) -> ArraySource:
         """A source of these rows alone."""
         at = rows if isinstance(rows, slice) else rows.numpy()
-        arrays = Arrays(*(rows_of(t, rows).numpy() for t in (self.ids, self.dense, self.used)))
+        arrays = Arrays(*(take_rows(t, rows).numpy() for t in (self.ids, self.dense, self.used)))
         return ArraySource(
             self.schema,
             arrays,
-            None if self.y is None else rows_of(self.y, rows).numpy(),
-            None if self.weight is None else rows_of(self.weight, rows).numpy(),
+            None if self.y is None else take_rows(self.y, rows).numpy(),
+            None if self.weight is None else take_rows(self.weight, rows).numpy(),
             {n: v[at] for n, v in self.groups.items()},
             self.class_weight,
         )
@@ -178,7 +189,7 @@ class StreamSource:
     accepts. The items' own size is the batch size.
     """
 
-    def __init__(self, schema: FeatureSchema, batches: Iterable[Any], labels: Labels | None) -> None:
+    def __init__(self, schema: FeatureSchema, batches: Iterable[Any], labels: LabelSpec | None) -> None:
         self.schema, self.batches, self.labels = schema, batches, labels
         self.rows: int | None = None
         sampler = getattr(batches, "batch_sampler", None)
@@ -192,7 +203,7 @@ class StreamSource:
         except TypeError:
             return None
 
-    def examples(self, batch_size: int, seed: Sequence[int] | None = None) -> Iterator[Example]:
+    def examples(self, batch_size: int, seed: Sequence[int] | None = None) -> Iterator[LabeledBatch]:
         offset = 0
         for number, item in enumerate(self.batches):
             try:
@@ -223,7 +234,7 @@ class StreamSource:
 
 
 def array_source(
-    schema: FeatureSchema, x: Any, y: Any, labels: Labels | None, weight: Any, groups: Any, offset: int = 0
+    schema: FeatureSchema, x: Any, y: Any, labels: LabelSpec | None, weight: Any, groups: Any, offset: int = 0
 ) -> ArraySource:
     """Samples in memory as a source, checked; `offset` is the number of the first row, for messages."""
     arrays = to_arrays(x, schema, offset)
@@ -261,12 +272,12 @@ def make_source(
     schema: FeatureSchema,
     x: Any,
     y: Any = None,
-    labels: Labels | None = None,
+    labels: LabelSpec | None = None,
     weight: Any = None,
     groups: Any = None,
     *,
     training: bool = False,
-) -> Source:
+) -> DataSource:
     """The source for whatever the user passed; `labels=None` when only inputs are needed.
 
     Args:
@@ -275,8 +286,8 @@ def make_source(
     Raises:
         ValueError, TypeError: bad input, worded for the user.
     """
+    from .file_source import file_source
     from .files import means_files
-    from .streaming import file_source
 
     if means_files(x):
         return file_source(schema, x, y, labels, weight, groups, training)
@@ -291,3 +302,19 @@ def make_source(
     if labels is not None and y is None:
         raise ValueError("labels are missing: pass y (only a stream of batches carries its own)")
     return array_source(schema, x, y, labels, weight, groups)
+
+
+def take_rows(values: Tensor, rows: slice | Tensor) -> Tensor:
+    """A view of a slice, or a copy of the rows of these numbers; three times faster than `values[rows]`."""
+    return values[rows] if isinstance(rows, slice) else values.index_select(0, rows)
+
+
+def permutation(rows: int, seed: Sequence[int]) -> Tensor:
+    """`Generator.permutation(rows)`, in half the memory where row numbers fit into 32 bits.
+
+    >>> permutation(4, [0])
+    tensor([2, 0, 1, 3], dtype=torch.int32)
+    """
+    order = np.arange(rows, dtype=np.int32 if rows < 2**31 else np.int64)
+    np.random.default_rng(list(seed)).shuffle(order)
+    return torch.from_numpy(order)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..datasets import MovieLens
+from ..metrics.registry import get_metric
 from ..models import BaseModel
-from ..training.metrics import get_metric
 
 __all__ = ["METRICS", "NUMBERS", "Inputs", "Parts", "Result", "prepare", "score"]
 

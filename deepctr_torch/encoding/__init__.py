@@ -5,9 +5,9 @@ Needs the extra `tables`.
 
 from __future__ import annotations
 
+from .column_encoder import auto_dimension
 from .encoder import FeatureEncoder
-from .feature import auto_dimension
-from .kinds import Categorical, Cross, Dense, Kind, MultiValue, Numeric, Sequence, Timestamp
+from .specs import Categorical, Cross, Dense, FeatureSpec, MultiValue, Numeric, Sequence, Timestamp
 from .vocabulary import Vocabulary
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
     "Cross",
     "Dense",
     "FeatureEncoder",
-    "Kind",
+    "FeatureSpec",
     "MultiValue",
     "Numeric",
     "Sequence",

@@ -9,22 +9,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._checks import check_type
 from ..features import FeatureColumn
 from ..registry import suggest
-from ..tables import Chunk, Part, is_files, read_chunks, row_count
-from . import saving
-from .building import build
-from .chunks import checked
-from .feature import Dimension
-from .ids import IdFeature
-from .kinds import Kind
-from .numbers import NumericFeature
-from .passes import Memo, Reader, encode, encode_columns, encode_one, finish, learn, learn_columns
+from ..tables import Chunk, RowSubset, is_files, read_chunks, row_count
+from . import serialization as saving
+from .categorical import CategoricalEncoder, SharedVocabulary
+from .column_encoder import ColumnEncoder, Dimension
+from .numeric import NumericEncoder, VectorEncoder
+from .parallel import Memo, Reader, checked, encode_columns, encode_one, encode_table, finish, learn, learn_columns
+from .ragged import RaggedEncoder
 from .report import Report, describe
-from .vectors import by_value
-from .vocabulary import Vocabulary
+from .specs import KINDS, Categorical, Cross, Dense, FeatureSpec, MultiValue, Numeric, Sequence, Timestamp
+from .timestamp import TimestampEncoder
+from .vocabulary import Vocabulary, by_value
 
-__all__ = ["FeatureEncoder"]
+__all__ = ["FeatureEncoder", "build"]
+
 
 Array = npt.NDArray[Any]
 _ROWS = 65_536  # of a chunk of files
@@ -55,7 +56,7 @@ class FeatureEncoder:
         TypeError: a kind that is none.
     """
 
-    def __init__(self, features: Mapping[str, Kind]) -> None:
+    def __init__(self, features: Mapping[str, FeatureSpec]) -> None:
         self.features = dict(features)
         self.reasons: dict[str, str] = {}
         self._skipped: dict[str, str] = {}
@@ -84,12 +85,12 @@ class FeatureEncoder:
 
     def schema(self) -> dict[str, str]:
         """Column -> type in which text files are read: numbers as floats, everything else as strings."""
-        numeric = {c for part in self._parts.values() if isinstance(part, NumericFeature) for c in part.raw}
-        others = {c for part in self._parts.values() if not isinstance(part, NumericFeature) for c in part.raw}
+        numeric = {c for part in self._parts.values() if isinstance(part, NumericEncoder) for c in part.raw}
+        others = {c for part in self._parts.values() if not isinstance(part, NumericEncoder) for c in part.raw}
         return {column: "float64" if column in numeric - others else "string" for column in self.inputs}
 
     def read(
-        self, data: Any, training: bool = True, rows: int = _ROWS, *, part: Part | None = None, **options: Any
+        self, data: Any, training: bool = True, rows: int = _ROWS, *, part: RowSubset | None = None, **options: Any
     ) -> Iterator[Chunk]:
         """The chunks of `data` with the columns needed, typed for this encoder; options as `read_chunks` has.
 
@@ -189,7 +190,7 @@ class FeatureEncoder:
         self._check_fitted()
         chunks = self.read(data, training, **options)  # which checks the columns
         if is_files(data):
-            return encode(self._parts, chunks, training, seed, threads)
+            return encode_table(self._parts, chunks, training, seed, threads)
         rows = _count(data, self.inputs if training else self.serving_inputs, options)
         return encode_columns(self._parts, self._reader(data, options), rows, training, seed, threads)
 
@@ -221,10 +222,12 @@ class FeatureEncoder:
         """
         self._check_fitted()
         part = self._parts.get(feature)
-        lookup = part.table.learned if isinstance(part, IdFeature) else None
+        lookup = part.table.learned if isinstance(part, CategoricalEncoder) else None
         if not isinstance(lookup, Vocabulary):
             known = [
-                n for n, p in self._parts.items() if isinstance(p, IdFeature) and p.table.kind.hash_buckets is None
+                n
+                for n, p in self._parts.items()
+                if isinstance(p, CategoricalEncoder) and p.table.kind.hash_buckets is None
             ]
             raise ValueError(f"{feature!r} has no vocabulary: {suggest(feature, known)}")
         return lookup
@@ -293,5 +296,68 @@ class FeatureEncoder:
 
 def _count(data: Any, columns: list[str], options: Mapping[str, Any]) -> int:
     """Rows of a table in memory, or of the part of it that is read."""
-    part: Part | None = options.get("part")
+    part: RowSubset | None = options.get("part")
     return row_count(data, columns) if part is None else part.rows
+
+
+def build(features: Mapping[str, FeatureSpec]) -> tuple[dict[str, SharedVocabulary], dict[str, ColumnEncoder]]:
+    """Tables by the feature that owns them, and features, with nothing learned.
+
+    Raises:
+        ValueError: features that contradict each other.
+        TypeError: a kind that is none.
+    """
+    _check(features)
+    tables = {
+        name: SharedVocabulary(name, kind)
+        for name, kind in features.items()
+        if isinstance(kind, (Categorical, Sequence, MultiValue, Cross)) and _owner(kind, name) == name
+    }
+    parts = {name: _feature(name, kind, tables) for name, kind in features.items()}
+    seen: dict[str, str] = {}
+    for name, part in parts.items():
+        for output in part.outputs:
+            if output in seen:
+                raise ValueError(f"features {seen[output]!r} and {name!r} both give an input {output!r}: rename one")
+            seen[output] = name
+    return tables, parts
+
+
+def _feature(name: str, kind: FeatureSpec, tables: Mapping[str, SharedVocabulary]) -> ColumnEncoder:
+    if isinstance(kind, Numeric):
+        return NumericEncoder(name, kind)
+    if isinstance(kind, Dense):
+        return VectorEncoder(name, kind)
+    if isinstance(kind, Timestamp):
+        return TimestampEncoder(name, kind)
+    table = tables[_owner(kind, name)]
+    return (
+        RaggedEncoder(name, kind, table)
+        if isinstance(kind, (Sequence, MultiValue))
+        else CategoricalEncoder(name, kind, table)
+    )
+
+
+def _owner(kind: FeatureSpec, name: str) -> str:
+    """The feature whose table a feature looks values up in."""
+    return getattr(kind, "vocabulary_of", None) or name
+
+
+def _check(features: Mapping[str, FeatureSpec]) -> None:
+    if not features:
+        raise ValueError("an encoder must have at least one feature, got none")
+    for name, kind in features.items():
+        check_type("a feature", name, str, "called by a string")
+        if not isinstance(kind, tuple(KINDS.values())):
+            hint = f": {kind.__name__}()" if isinstance(kind, type) and kind.__name__ in KINDS else ""
+            raise TypeError(f"the kind of {name!r} must be one of {', '.join(KINDS)}, got {kind!r}{hint}")
+        owner = _owner(kind, name)
+        if owner == name:
+            continue
+        if owner not in features:
+            raise ValueError(f"vocabulary_of of {name!r} must be a feature, got {owner!r}: {suggest(owner, features)}")
+        if (
+            not isinstance(features[owner], (Categorical, Sequence, MultiValue))
+            or _owner(features[owner], owner) != owner
+        ):
+            raise ValueError(f"vocabulary_of of {name!r} must be a feature with a vocabulary of its own, got {owner!r}")

@@ -12,15 +12,15 @@ import numpy as np
 from .._checks import check_at_least
 from ..registry import suggest
 from ..tables import column_names
-from .elements import flat_of
-from .kinds import Categorical, Dense, Kind, MultiValue, Numeric, Sequence, Timestamp
+from .arrow_columns import factorize, one_array
+from .ragged import flat_of
 from .sample import sample
-from .times import moments_of
-from .values import coded, one_array
+from .specs import Categorical, Dense, FeatureSpec, MultiValue, Numeric, Sequence, Timestamp
+from .timestamp import moments_of
 
 __all__ = ["propose"]
 
-Guess: TypeAlias = tuple[Kind | None, str]
+Guess: TypeAlias = tuple[FeatureSpec | None, str]
 
 _NAMES_OF_IDS = re.compile(
     r"(^|_)(id|ids|uid|idx|index|code|key|hash|token|zip|zipcode|postcode|user|item|movie|product|brand|category|cat|"
@@ -43,10 +43,10 @@ def propose(
     label: Any = None,
     *,
     exclude: Collection[str] = (),
-    given: Mapping[str, Kind] | None = None,
+    given: Mapping[str, FeatureSpec] | None = None,
     rows: int = 100_000,
     **options: Any,
-) -> tuple[dict[str, Kind], dict[str, str], dict[str, str]]:
+) -> tuple[dict[str, FeatureSpec], dict[str, str], dict[str, str]]:
     """Kinds of the columns that are not `given`, the reason for each, and columns left out with the reason.
 
     Args:
@@ -67,7 +67,7 @@ def propose(
     wanted = [name for name in names if name not in labels and name not in exclude]
     unknown = [name for name in wanted if name not in given]
     table = sample(data, unknown, rows, **options)
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, FeatureSpec] = {}
     reasons: dict[str, str] = {}
     skipped = dict.fromkeys(labels, "the label") | dict.fromkeys(exclude, "excluded")
     for name in unknown:
@@ -86,7 +86,9 @@ def propose(
     return kinds, reasons, skipped
 
 
-def _tell_apart(kinds: dict[str, Kind], reasons: dict[str, str], skipped: dict[str, str], names: set[str]) -> None:
+def _tell_apart(
+    kinds: dict[str, FeatureSpec], reasons: dict[str, str], skipped: dict[str, str], names: set[str]
+) -> None:
     """Where a column is called like a further input of another feature, the other does without that input."""
     for name, kind in list(kinds.items()):
         if isinstance(kind, Numeric) and f"{name}_missing" in names:
@@ -103,7 +105,7 @@ def _tell_apart(kinds: dict[str, Kind], reasons: dict[str, str], skipped: dict[s
                 reasons[name] = f"{reasons[name].partition(': hour')[0]}: {parts[0]}, as there is a column {taken[0]!r}"
 
 
-def _with_owners(kinds: dict[str, Kind], given: Mapping[str, Kind]) -> dict[str, Kind]:
+def _with_owners(kinds: dict[str, FeatureSpec], given: Mapping[str, FeatureSpec]) -> dict[str, FeatureSpec]:
     """A history shares the vocabulary only of a column that has one.
 
     Such a column keeps its rare values: as histories tend to hold what was liked, a value seen once as a target has a
@@ -141,7 +143,7 @@ def _kind_of(name: str, array: Any, columns: list[str]) -> Guess:
         if types.is_timestamp(array.type) or types.is_date(array.type):
             return Timestamp(), f"{array.type}: hour and weekday"
         return None, f"{array.type} is of no kind"
-    distinct = coded(given, name).values
+    distinct = factorize(given, name).values
     different = len(distinct) - distinct.null_count
     if not different:
         return None, "only missing values, such as empty strings"

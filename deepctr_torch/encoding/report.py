@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .feature import Feature
+from .column_encoder import ColumnEncoder
 
 __all__ = ["Report", "describe"]
 
@@ -37,7 +37,7 @@ def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def describe(parts: Mapping[str, Feature]) -> Report:
+def describe(parts: Mapping[str, ColumnEncoder]) -> Report:
     """Kind, share of missing values and what the feature itself says."""
     rows = []
     for name, part in parts.items():

@@ -6,13 +6,13 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from ..tables import Part, is_files, read_chunks
-from .chunks import is_text
+from ..tables import RowSubset, is_files, read_chunks
+from .parallel import is_text
 
 __all__ = ["sample"]
 
 
-def sample(data: Any, columns: Sequence[str], rows: int, *, part: Part | None = None, **options: Any) -> Any:
+def sample(data: Any, columns: Sequence[str], rows: int, *, part: RowSubset | None = None, **options: Any) -> Any:
     """The first `rows` rows as one pyarrow table.
 
     Columns of text files are read as strings and get the type that fits all these rows: what looks like numbers at the

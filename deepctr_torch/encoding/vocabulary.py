@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hashing import hash_values
+from .arrow_columns import Factorized, as_integers, factorize, hash_arrow, one_array, to_strings
 from .index import Index
-from .values import Coded, as_integers, hash_arrow, one_array, to_strings
 
-__all__ = ["FIRST", "MISSING", "UNSEEN", "Counter", "Hashed", "Vocabulary"]
+__all__ = ["FIRST", "MISSING", "UNSEEN", "Counter", "Hashed", "Vocabulary", "by_value"]
+
 
 MISSING, UNSEEN, FIRST = 0, 1, 2  # rows of a table: padding or missing, unseen or rare, the first value
 _PENDING = 1 << 18  # values that wait to be merged, at least
@@ -30,7 +31,7 @@ class Counter:
         self._pending = 0
 
     @staticmethod
-    def partial(column: Coded) -> tuple[str, Any]:
+    def partial(column: Factorized) -> tuple[str, Any]:
         """The values of one chunk, counted: kind, and a table of value and count."""
         import pyarrow as pa
 
@@ -178,7 +179,7 @@ class Vocabulary:
             self._index = Index(self.values)
         return self._index
 
-    def lookup(self, column: Coded) -> Array:
+    def lookup(self, column: Factorized) -> Array:
         """int64 [len(column.values) + 1]: the row of each distinct value, and at the end that of what is missing."""
         out = np.full(len(column.values) + 1, UNSEEN, np.int64)
         out[-1] = MISSING
@@ -264,7 +265,7 @@ class Hashed:
     def prepare(self) -> None:
         """Nothing to build."""
 
-    def lookup(self, column: Coded) -> Array:
+    def lookup(self, column: Factorized) -> Array:
         """int64 [len(column.values) + 1], as `Vocabulary.lookup`."""
         values = column.values
         out = np.full(len(values) + 1, MISSING, np.int64)
@@ -287,3 +288,27 @@ class Hashed:
         hashes = hash_values(values.to_numpy()) if is_int else hash_arrow(values)
         rows: Array = (hashes % np.uint64(self.buckets)).astype(np.int64) + FIRST
         return rows
+
+
+def by_value(vocabulary: Vocabulary, feature: str, vectors: Mapping[Any, Any]) -> npt.NDArray[np.float32]:
+    """A table [rows, E] with the vector of each value; rows without one get the mean, row 0 zeros."""
+    import pyarrow as pa
+
+    if not vectors:
+        raise ValueError(f"vectors of {feature!r} must be of at least one value, got none")
+    rows_given = [np.asarray(v, np.float32).reshape(-1) for v in vectors.values()]
+    lengths = {len(v) for v in rows_given}
+    if len(lengths) > 1 or not all(np.isfinite(v).all() for v in rows_given):
+        raise ValueError(f"vectors of {feature!r} must be finite and of one length, got lengths {sorted(lengths)}")
+    matrix = np.stack(rows_given)
+    column = factorize(pa.array([str(v) for v in vectors], pa.large_string()), feature, text=True)
+    rows = vocabulary.lookup(column)[column.codes]
+    known = rows > UNSEEN
+    if not known.any():
+        raise ValueError(
+            f"vectors of {feature!r} must be of values it knows, got none, but such as {next(iter(vectors))!r}"
+        )
+    out = np.tile(matrix[known].mean(axis=0, dtype=np.float64).astype(np.float32), (vocabulary.rows, 1))
+    out[MISSING] = 0
+    out[rows[known]] = matrix[known]
+    return out

@@ -13,11 +13,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._checks import check_at_least
-from .building import is_multitask, model_class
-from .data import Data, open_data, open_inputs
-from .evaluating import evaluate, predictions
-from .fitting import fit
-from .targets import Targets
+from .build import is_multitask, model_class
+from .fit import fit
+from .inputs import Data, open_data, open_inputs
+from .labels import Targets
+from .predict import evaluate, predictions
 
 __all__ = ["CTREstimator"]
 
@@ -161,7 +161,7 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
             check_at_least("batch_size", self.batch_size, 1)
 
     def _source(self, init_from: Any) -> Any:
-        from .artefact import load_artefact
+        from .serialization import load_artefact
 
         old = init_from
         if isinstance(init_from, (str, PathLike)):
@@ -254,7 +254,7 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         Raises:
             TypeError: a parameter or class label that is no plain data.
         """
-        from .artefact import save
+        from .serialization import save
 
         check_is_fitted(self)
         save(self, directory)
@@ -271,7 +271,7 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         Raises:
             FileNotFoundError, ValueError: the folder holds no artefact, or one that this version does not know.
         """
-        from .artefact import load_artefact
+        from .serialization import load_artefact
 
         loaded: Any = load_artefact(directory, training=training, device=device)
         if not isinstance(loaded, cls):

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sklearn.base import ClassifierMixin
 
 from .base import CTREstimator
-from .targets import ClassTargets
+from .labels import ClassTargets
 
 __all__ = ["CTRClassifier"]
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sklearn.base import RegressorMixin
 
 from .base import CTREstimator
-from .evaluating import seen
+from .predict import seen
 
 __all__ = ["CTRRegressor"]
 

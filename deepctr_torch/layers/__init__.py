@@ -6,7 +6,6 @@ from .interaction import (
     CIN,
     FM,
     AFMLayer,
-    BiInteractionPooling,
     BilinearInteraction,
     ConvLayer,
     CrossNet,
@@ -17,6 +16,7 @@ from .interaction import (
     OutterProductLayer,
     SENETLayer,
 )
+from .interaction.fm import BiInteractionPooling
 from .parallel import ParallelDNN, ParallelLinear
 from .sequence import (
     AGRUCell,

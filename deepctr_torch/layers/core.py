@@ -11,8 +11,8 @@ from torch.nn import functional
 from torch.nn.modules import module as _modules
 
 from .._checks import check_at_least, check_choice, check_fraction, check_non_negative, check_positive_units
-from ._fast import linear_of_parts
 from .activation import BatchNorm, Dice, activation_layer
+from .kernels.linear import linear_of_parts
 
 __all__ = ["DNN", "Conv2dSame", "LocalActivationUnit", "PredictionLayer"]
 

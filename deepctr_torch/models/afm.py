@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ..features import FeatureColumn
 from ..layers.interaction import FM, AFMLayer
-from ._classes import ClassFM
-from ._fieldwise import field_count, refuse_dense
+from ..layers.interaction.fm import ClassFM
+from ._shared import field_count, refuse_dense
 from .basemodel import BaseModel
 from .fields import Fields
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..features import FeatureColumn
 from ..layers.core import DNN
 from ..layers.interaction import LogTransformLayer
-from ._fieldwise import field_count
+from ._shared import field_count
 from .basemodel import BaseModel
 from .fields import Fields
 

@@ -12,7 +12,7 @@ from .._checks import check_at_least
 from ..features import FeatureColumn
 from ..layers.core import DNN
 from ..layers.interaction import InteractingLayer
-from ._fieldwise import field_count
+from ._shared import field_count
 from .basemodel import BaseModel
 from .fields import Fields
 

@@ -14,15 +14,16 @@ from torch import Tensor, nn
 
 from .._checks import check_at_least, check_choice, refuse_names
 from ..callbacks import History
-from ..data.values import to_numpy
+from ..data.interop import to_numpy
+from ..embedding import EmbeddingCollection, EmbeddingLookup, LookupSpec, embedding_configs
 from ..features import Batch, DenseFeat, FeatureColumn, FeatureSchema, SparseFeat, VarLenSparseFeat
 from ..layers.core import PredictionLayer
-from ..layers.embedding import Embeddings, EmbeddingTables, Part, tables_of
 from ..registry import suggest
-from . import _saving, _upstream
+from . import _compat as _upstream
+from . import _serialization as _saving
 from .fields import Fields
 from .linear import Linear
-from .training import TrainableModel
+from .trainable import TrainableModel
 
 __all__ = _upstream.with_star_names("BaseModel", "Linear")
 __getattr__ = _upstream.star_name
@@ -106,7 +107,7 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
         self.regularization_weight: list[tuple[list[nn.Parameter], float, float]] = []
         self.linear_feature_columns, self.dnn_feature_columns = list(linear_feature_columns), list(dnn_feature_columns)
         if self.reads_deep_tables:
-            self.embedding_dict = EmbeddingTables(tables_of(self.dnn_feature_columns, init_std))
+            self.embedding_dict = EmbeddingCollection(embedding_configs(self.dnn_feature_columns, init_std))
             self.add_regularization_weight(self.embedding_dict.parameters(), l2=l2_reg_embedding)
         # NOTE[DIFF] W13: the original starts the linear side at 1e-4 whatever init_std says.
         self.linear_model = Linear(self.linear_feature_columns, None, init_std, outputs=num_classes or 1)
@@ -125,20 +126,20 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
         if isinstance(value, (nn.Module, nn.Parameter)) and (name in vars(BaseModel) or name in vars(TrainableModel)):
             _upstream.keep_layer(self, name, value)
 
-    def plan(self, columns: Sequence[FeatureColumn], parts: Mapping[str, Part]) -> None:
+    def plan(self, columns: Sequence[FeatureColumn], parts: Mapping[str, LookupSpec]) -> None:
         """Lay out the inputs and the lookup: `columns` are all that is read, `parts` join the deep and linear side."""
         self.schema = FeatureSchema(columns)
         self.feature_index = self.schema.feature_index
         self.linear_model.feature_index = self.feature_index
         self.linear_model.relocate()
-        own: dict[str, Part] = {}
+        own: dict[str, LookupSpec] = {}
         if self.reads_deep_tables:
             sparse = [c for c in self.dnn_feature_columns if isinstance(c, SparseFeat)]
             sequences = [c for c in self.dnn_feature_columns if isinstance(c, VarLenSparseFeat)]
-            own["deep"] = Part((*sparse, *sequences), self.embedding_dict)
+            own["deep"] = LookupSpec((*sparse, *sequences), self.embedding_dict)
         if self.linear_feature_columns:
             own["linear"] = self.linear_model.part
-        self.embedding = Embeddings(self.schema, {**own, **parts})
+        self.embedding = EmbeddingLookup(self.schema, {**own, **parts})
 
     def fields(self, batch: Batch, rows: list[Tensor]) -> Fields:
         """The inputs by name."""
@@ -293,8 +294,8 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return _saving.deepcopy(self, memo)
 
-    def named_tables(self) -> Iterator[tuple[str, EmbeddingTables]]:
+    def named_tables(self) -> Iterator[tuple[str, EmbeddingCollection]]:
         """All tables of the model, with the names of their modules."""
         for name, module in self.named_modules():
-            if isinstance(module, EmbeddingTables):
+            if isinstance(module, EmbeddingCollection):
                 yield name, module

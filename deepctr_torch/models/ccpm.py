@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..features import FeatureColumn
 from ..layers.core import DNN
 from ..layers.interaction import ConvLayer
-from ._fieldwise import field_count, refuse_dense
+from ._shared import field_count, refuse_dense
 from .basemodel import BaseModel
 from .fields import Fields
 

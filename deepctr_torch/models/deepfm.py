@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..features import FeatureColumn
 from ..layers.core import DNN
 from ..layers.interaction import FM
-from ._classes import ClassFM
+from ..layers.interaction.fm import ClassFM
 from .basemodel import BaseModel
 from .fields import Fields
 

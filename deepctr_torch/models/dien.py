@@ -15,9 +15,8 @@ from ..layers.core import DNN
 from ..layers.sequence import AttentionSequencePoolingLayer, DynamicGRU
 from ..layers.utils import sequence_mask, valid_rows
 from ..training.losses import binary_crossentropy
-from ._checkpoints import widen_columns
-from ._history import HistoryPairs
-from ._recurrent import PaddedGRU, last_state, left_aligned
+from ._serialization import widen_columns
+from ._shared import HistoryPairs, PaddedGRU, last_state, left_aligned
 from .basemodel import BaseModel
 from .fields import Fields
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..features import FeatureColumn, SparseFeat, VarLenSparseFeat
 from ..layers.core import DNN
 from ..layers.sequence import AttentionSequencePoolingLayer
-from ._history import HistoryPairs
+from ._shared import HistoryPairs
 from .basemodel import BaseModel
 from .fields import Fields
 

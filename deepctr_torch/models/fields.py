@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..embedding import EmbeddingLookup
+from ..embedding.lookup import merged
 from ..features import Batch, DenseFeat, FeatureColumn, FeatureSchema
-from ..layers.embedding import Embeddings
-from ..layers.embedding.lookup import merged
 from ..layers.sequence import pool
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Fields:
 
     def __init__(
         self,
-        embedding: Embeddings,
+        embedding: EmbeddingLookup,
         columns: list[FeatureColumn],
         batch: Batch,
         rows: list[Tensor],

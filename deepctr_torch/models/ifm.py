@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from ..features import FeatureColumn
 from ..layers.core import DNN
 from ..layers.interaction import FM
-from ._classes import ClassFM
-from ._fieldwise import field_count, linear_order, linear_refined
+from ..layers.interaction.fm import ClassFM
+from ._shared import field_count, linear_order, linear_refined
 from .basemodel import BaseModel
 from .fields import Fields
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..embedding import EmbeddingCollection, EmbeddingLookup, LookupSpec, embedding_configs
 from ..features import DenseFeat, FeatureColumn, FeatureSchema, SparseFeat, VarLenSparseFeat, build_input_features
-from ..layers.embedding import Embeddings, EmbeddingTables, Part, tables_of
 from .fields import Fields
 
 __all__ = ["Linear"]
@@ -45,7 +45,7 @@ class Linear(nn.Module):
         self.feature_index = build_input_features(feature_columns) if feature_index is None else feature_index
         self.outputs = outputs
         self.part_name = part
-        self.embedding_dict = EmbeddingTables(tables_of(self.feature_columns, init_std, outputs))
+        self.embedding_dict = EmbeddingCollection(embedding_configs(self.feature_columns, init_std, outputs))
         width = sum(c.dimension for c in self.dense_feature_columns)
         if width:
             self.weight = nn.Parameter(torch.empty(width, outputs).normal_(0.0, init_std))
@@ -56,7 +56,7 @@ class Linear(nn.Module):
         """Lay out the lookup of `forward` after `feature_index` changed (models look up all their parts together)."""
         schema = FeatureSchema(self.feature_columns)
         schema.feature_index = self.feature_index
-        self._lookup = Embeddings(schema, {self.part_name: self.part})
+        self._lookup = EmbeddingLookup(schema, {self.part_name: self.part})
 
     @property
     def sparse_feature_columns(self) -> list[SparseFeat]:
@@ -71,8 +71,8 @@ class Linear(nn.Module):
         return [c for c in self.feature_columns if isinstance(c, DenseFeat)]
 
     @property
-    def part(self) -> Part:
-        return Part((*self.sparse_feature_columns, *self.varlen_sparse_feature_columns), self.embedding_dict)
+    def part(self) -> LookupSpec:
+        return LookupSpec((*self.sparse_feature_columns, *self.varlen_sparse_feature_columns), self.embedding_dict)
 
     def logit(self, fields: Fields, refine: Tensor | None = None) -> Tensor:
         """[B, outputs]; `refine` [B, F] multiplies the weight of every sparse feature (IFM, DIFM)."""

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from .._checks import check_at_least
+from ..embedding import EmbeddingCollection, LookupSpec, embedding_configs
 from ..features import Batch, DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
 from ..layers.core import PredictionLayer
-from ..layers.embedding import EmbeddingTables, Part, tables_of
-from ..layers.interaction._stacked import load_stack, save_stack
+from ..layers.kernels.stacked import load_stack, save_stack
 from .basemodel import BaseModel
 from .fields import Fields
 
 __all__ = ["MLR", "RegionLinear"]
 
 
-class RegionLinear(EmbeddingTables):
+class RegionLinear(EmbeddingCollection):
     """R linear models side by side, an id having one row of R * C weights, `fields -> [B, R, C]`.
 
     Saved as R modules `Linear`: `<r>.weight (D, C)` if there are dense columns, and
@@ -45,17 +45,17 @@ class RegionLinear(EmbeddingTables):
         outputs: int = 1,
     ) -> None:
         spans = [(f"{r}.embedding_dict", r * outputs, (r + 1) * outputs) for r in range(regions)]
-        wide = tables_of(columns, init_std, regions * outputs)
+        wide = embedding_configs(columns, init_std, regions * outputs)
         super().__init__([t._replace(keys=tuple((f"{k}.{t.name}.weight", a, b) for k, a, b in spans)) for t in wide])
         self.columns, self.part_name, self.regions, self.outputs = list(columns), part, regions, outputs
         width = sum(c.dimension for c in columns if isinstance(c, DenseFeat))
         self.dense_weight = nn.Parameter(torch.empty(regions, width, outputs).normal_(0.0, init_std)) if width else None
 
     @property
-    def part(self) -> Part:
+    def part(self) -> LookupSpec:
         """What the lookup has to know."""
         sparse = [c for c in self.columns if isinstance(c, SparseFeat)]
-        return Part((*sparse, *(c for c in self.columns if isinstance(c, VarLenSparseFeat))), self)
+        return LookupSpec((*sparse, *(c for c in self.columns if isinstance(c, VarLenSparseFeat))), self)
 
     def forward(self, fields: Fields) -> Tensor:
         numbers = fields.numbers(self.columns)  # [B, D]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .._checks import check_fraction
 from ..features import FeatureColumn
 from ..layers.core import DNN
-from ..layers.interaction import BiInteractionPooling
+from ..layers.interaction.fm import BiInteractionPooling
 from .basemodel import BaseModel
 from .fields import Fields
 

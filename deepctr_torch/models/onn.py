@@ -9,11 +9,11 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..embedding import EmbeddingCollection, EmbeddingConfig, LookupSpec, embedding_configs
 from ..features import DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
 from ..layers.core import DNN
-from ..layers.embedding import EmbeddingTables, Part, Table, tables_of
-from ..layers.interaction._pairwise import Mates, mate_products
-from ._checkpoints import widen_columns
+from ..layers.kernels.pairwise import Mates, mate_products
+from ._serialization import widen_columns
 from .basemodel import BaseModel
 from .fields import Fields
 
@@ -60,7 +60,7 @@ class _Pairs(NamedTuple):
     """
 
     columns: tuple[SparseFeat | VarLenSparseFeat, ...]
-    tables: list[Table]
+    tables: list[EmbeddingConfig]
     keys: list[str]
     slots: list[tuple[int, int]]
     total: int
@@ -97,13 +97,13 @@ def _pairs(columns: Sequence[FeatureColumn], size: int, init_std: float) -> _Pai
         slots.append((places[0], places[1]))
     wide = [
         t._replace(width=len(partners[t.name]) * size, keys=tuple(saved[t.name]))
-        for t in tables_of(fields, init_std)
+        for t in embedding_configs(fields, init_std)
         if partners[t.name]
     ]
     return _Pairs(tuple(fields) if slots else (), wide, keys, slots, total)
 
 
-class _PairTables(EmbeddingTables):
+class _PairTables(EmbeddingCollection):
     """The wide tables; saved pair by pair."""
 
     def __init__(self, pairs: _Pairs) -> None:
@@ -192,7 +192,7 @@ class ONN(BaseModel):
         for name, places in Mates.of(first, second)._asdict().items():
             self.register_buffer(name, places, persistent=False)
         self._one_width = len(self.second_order_embedding_dict.weights) == 1  # otherwise rows of several lengths
-        part = Part(pairs.columns, self.second_order_embedding_dict)
+        part = LookupSpec(pairs.columns, self.second_order_embedding_dict)
         self.plan([*self.linear_feature_columns, *self.dnn_feature_columns], {"second": part})
 
     def products(self, fields: Fields) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..features import FeatureColumn
 from ..layers.core import DNN
 from ..layers.interaction import CIN
-from ._fieldwise import field_count
+from ._shared import field_count
 from .basemodel import BaseModel
 from .fields import Fields
 

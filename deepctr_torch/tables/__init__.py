@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from .files import is_files, list_files
 from .memory import row_count
-from .part import Part
 from .read import Chunk, column_names, read_chunks
+from .row_subset import RowSubset
 from .types import common_types, typed
 
 __all__ = [
     "Chunk",
-    "Part",
+    "RowSubset",
     "column_names",
     "common_types",
     "is_files",

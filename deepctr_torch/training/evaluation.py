@@ -10,34 +10,34 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..data.device import moved, on_device
-from ..data.sampling import full_rate
-from ..data.sources import Example, Source
+from ..data.device import map_tensors, on_device
+from ..data.negative_sampling import correct_probability
+from ..data.sources import DataSource, LabeledBatch
 from ..features import Batch
-from .compiled import Compiled
-from .seen import Column, Seen
+from ..metrics.state import MetricState, TensorBuffer
+from .compile_config import CompileConfig
 
 __all__ = ["evaluate_source", "predict_all", "predict_source", "to_device"]
 
 PREDICT_ROWS = 4096  # blocks of predict and evaluate are at least this large; the result does not depend on it
 
 
-def to_device(example: Example, device: torch.device) -> Example:
+def to_device(example: LabeledBatch, device: torch.device) -> LabeledBatch:
     """The example with its tensors on `device`."""
     if device.type == "cpu":
         return example
-    return moved(example, lambda values: values.to(device, non_blocking=True))
+    return map_tensors(example, lambda values: values.to(device, non_blocking=True))
 
 
 @torch.inference_mode()
-def predict_source(model: Any, source: Source, batch_size: int) -> Iterator[tuple[Example, Tensor]]:
+def predict_source(model: Any, source: DataSource, batch_size: int) -> Iterator[tuple[LabeledBatch, Tensor]]:
     """Examples in the order of the source, with predictions in evaluation mode, corrected for sampled negatives."""
     device = next(model.parameters()).device if any(True for _ in model.parameters()) else torch.device("cpu")
     model.eval()
     objective = _objective(model)
     for each in on_device(source, device, passes=1).examples(max(batch_size, PREDICT_ROWS)):
         example = to_device(each, device)
-        yield example, full_rate(objective(example.batch)[0], getattr(model, "negative_rate", 1.0))
+        yield example, correct_probability(objective(example.batch)[0], getattr(model, "negative_rate", 1.0))
 
 
 def _objective(model: Any) -> Callable[[Batch], Any]:
@@ -50,9 +50,9 @@ def _objective(model: Any) -> Callable[[Batch], Any]:
     return lambda batch: score(batch, model.embedding.lookup(batch))
 
 
-def predict_all(model: Any, source: Source, batch_size: int) -> npt.NDArray[np.float64]:
+def predict_all(model: Any, source: DataSource, batch_size: int) -> npt.NDArray[np.float64]:
     """Predictions over a whole source, [N, T] or [N, C], on the host."""
-    found = Column()
+    found = TensorBuffer()
     for _, prediction in predict_source(model, source, batch_size):
         found.add(prediction)
     if not found.rows:
@@ -60,9 +60,9 @@ def predict_all(model: Any, source: Source, batch_size: int) -> npt.NDArray[np.f
     return found.joined().astype(np.float64)
 
 
-def evaluate_source(model: Any, compiled: Compiled, source: Source, batch_size: int) -> dict[str, float]:
+def evaluate_source(model: Any, compiled: CompileConfig, source: DataSource, batch_size: int) -> dict[str, float]:
     """`loss` (of the data alone, a row) and every metric over a whole source."""
-    seen = Seen(compiled)
+    seen = MetricState(compiled)
     total: Tensor | float = 0.0
     with torch.inference_mode():
         for example, prediction in predict_source(model, source, batch_size):

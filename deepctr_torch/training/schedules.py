@@ -16,8 +16,8 @@ from functools import partial
 from typing import Any
 
 from .._checks import check_at_least, check_choice, check_fraction, check_non_negative
+from ..metrics.registry import higher_is_better
 from ..registry import Registry, suggest
-from .metrics import higher_is_better
 
 __all__ = ["SCHEDULES", "Constant", "Cosine", "FromFunction", "Plateau", "Schedule", "Step", "get_schedule"]
 

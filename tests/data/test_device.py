@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from deepctr_torch.data import device as device_module
-from deepctr_torch.data.device import LateNumber, Placement, Resident, Staged, on_device
-from deepctr_torch.data.sources import ArraySource, Example, Labels, StreamSource, make_source
-from tests.training.samples import assert_same_weights, deepfm, inputs, labels, source_of
+from deepctr_torch.data.device import AsyncScalar, DeviceArraySource, Placement, PrefetchSource, on_device
+from deepctr_torch.data.sources import ArraySource, LabeledBatch, LabelSpec, StreamSource, make_source
+from tests.support.training import assert_same_weights, deepfm, inputs, labels, source_of
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -36,12 +36,12 @@ class Fake(Placement):
     def send(self, values: torch.Tensor) -> torch.Tensor:
         return values.clone()
 
-    def begin(self, example: Example) -> Any:
+    def begin(self, example: LabeledBatch) -> Any:
         number = sum(e.startswith("begin") for e in self.events)
         self.events.append(f"begin {number}")
-        return device_module.moved(example, self.send), number
+        return device_module.map_tensors(example, self.send), number
 
-    def finish(self, begun: Any) -> Example:
+    def finish(self, begun: Any) -> LabeledBatch:
         self.events.append(f"finish {begun[1]}")
         return begun[0]
 
@@ -71,10 +71,10 @@ def assert_same_examples(one: Any, other: Any) -> None:
 def sources() -> Iterator[ArraySource]:
     """With sequences, groups and weights; with weights of classes; for prediction."""
     model, x, y = deepfm(), inputs(40), labels(40)
-    some = Labels(model.tasks, None, ["session"])
+    some = LabelSpec(model.tasks, None, ["session"])
     yield make_source(model.schema, x, y, some, np.arange(40))  # type: ignore[misc]
     yield source_of(model, x, y)
-    weighted = Labels(model.tasks, None, (), {1: 3.0})
+    weighted = LabelSpec(model.tasks, None, (), {1: 3.0})
     yield make_source(model.schema, x, y, weighted, np.arange(40))  # type: ignore[misc]
     yield make_source(model.schema, x)  # type: ignore[misc]
 
@@ -84,8 +84,8 @@ def sources() -> Iterator[ArraySource]:
 def test_batches_are_those_of_the_source(source: ArraySource, seed: Any, fake: Fake) -> None:
     resident = on_device(source, CUDA)
     ahead = on_device(source, CUDA, passes=1)
-    assert isinstance(resident, Resident)
-    assert isinstance(ahead, Staged)
+    assert isinstance(resident, DeviceArraySource)
+    assert isinstance(ahead, PrefetchSource)
     for made in (resident, ahead):
         assert (made.rows, made.steps(16)) == (40, 3)
         assert_same_examples(made.examples(16, seed), source.examples(16, seed))
@@ -106,10 +106,10 @@ def test_data_move_to_the_device_if_they_fit_into_a_quarter_of_its_memory(fake: 
     source = next(sources())
     needed = 40 * (source.ids.shape[1] + source.dense.shape[1] + 1 + 1 + 1) * 4
     fake.free = 4 * needed
-    assert isinstance(on_device(source, CUDA), Resident)
+    assert isinstance(on_device(source, CUDA), DeviceArraySource)
     fake.free -= 1
-    assert isinstance(on_device(source, CUDA), Staged)
-    assert isinstance(on_device(source, CUDA, passes=1), Staged)
+    assert isinstance(on_device(source, CUDA), PrefetchSource)
+    assert isinstance(on_device(source, CUDA, passes=1), PrefetchSource)
 
 
 def test_one_batch_is_copied_ahead(fake: Fake) -> None:
@@ -128,13 +128,13 @@ def test_streams_and_files_are_not_read_ahead(fake: Fake, tmp_path: Any) -> None
     x, y = inputs(40), labels(40)
     given = ({n: v[i : i + 8] for n, v in x.items()} for i in range(0, 40, 8))
     stream = on_device(StreamSource(model.schema, given, None), CUDA)
-    assert isinstance(stream, Staged)
+    assert isinstance(stream, PrefetchSource)
     assert stream.once
     assert stream.rows is None
     next(stream.examples(8))
     assert len(list(given)) == 4
     pl.DataFrame({"user": x["user"], "item": x["item"], "y": y}).write_parquet(tmp_path / "a.parquet")
-    files = make_source(model.schema, str(tmp_path / "a.parquet"), "y", Labels(model.tasks), training=True)
+    files = make_source(model.schema, str(tmp_path / "a.parquet"), "y", LabelSpec(model.tasks), training=True)
     staged = on_device(files, CUDA)
     batches = staged.examples(16, [1])
     next(batches)
@@ -180,7 +180,7 @@ def test_training_is_the_same_bit_for_bit(free: int, monkeypatch: pytest.MonkeyP
     assert made[0][3] == made[1][3]
 
 
-class LateForMeta(LateNumber):
+class LateForMeta(AsyncScalar):
     """Numbers of the meta device, which arrive when the test says so."""
 
     def __init__(self) -> None:
@@ -204,7 +204,7 @@ def test_a_late_number_is_the_last_that_arrived() -> None:
 
 
 def test_a_number_of_the_host_is_not_late() -> None:
-    late = LateNumber()
+    late = AsyncScalar()
     assert late.read(0.0, 1) == 0.0
     assert late.read(torch.tensor(3.0), 2) == 1.5
     assert late.read(torch.tensor(4.0), 2) == 2.0
@@ -226,7 +226,7 @@ def test_batches_on_cuda_are_those_of_the_source(passes: int, seed: Any) -> None
 
 @pytest.mark.cuda
 def test_a_late_number_of_cuda() -> None:
-    late = LateNumber()
+    late = AsyncScalar()
     assert late.read(torch.tensor(3.0, device="cuda"), 2) == 1.5
     late.read(torch.tensor(5.0, device="cuda"), 2)
     torch.cuda.synchronize()

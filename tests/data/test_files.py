@@ -18,10 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepctr_torch import load_model
-from deepctr_torch.data import Files, streaming
-from deepctr_torch.data.sampling import full_rate, keep_rows
-from deepctr_torch.data.sources import ArraySource, Example, Labels, Source, make_source
-from deepctr_torch.data.streaming import FileSource, Position
+from deepctr_torch.data import Files
+from deepctr_torch.data import file_source as streaming
+from deepctr_torch.data.file_source import FileSource, Position
+from deepctr_torch.data.negative_sampling import correct_probability, keep_rows
+from deepctr_torch.data.sources import ArraySource, DataSource, LabeledBatch, LabelSpec, make_source
 from deepctr_torch.features import DenseFeat, FeatureSchema, SparseFeat, VarLenSparseFeat
 from deepctr_torch.models.deepfm import DeepFM
 from deepctr_torch.models.multitask.esmm import ESMM
@@ -35,7 +36,7 @@ COLUMNS = [
     DenseFeat("v", 2),
 ]
 SCHEMA = FeatureSchema(COLUMNS)
-LABELS = Labels([("", "binary")])
+LABELS = LabelSpec([("", "binary")])
 ROWS = 103
 
 
@@ -74,7 +75,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 NUMBERED = FeatureSchema([SparseFeat("row", 10_000)])
 
 
-def rows_of(source: Source, size: int, seed: Any = None) -> list[list[int]]:
+def rows_of(source: DataSource, size: int, seed: Any = None) -> list[list[int]]:
     """The numbers of the rows in each batch."""
     return [e.batch.ids[:, 0].tolist() for e in source.examples(size, seed)]
 
@@ -89,7 +90,7 @@ def flat(batches: list[list[int]]) -> list[int]:
     return [row for batch in batches for row in batch]
 
 
-def same(first: Example, second: Example) -> None:
+def same(first: LabeledBatch, second: LabeledBatch) -> None:
     assert first.batch.widths == second.batch.widths
     for one, other in (
         (first.batch.ids, second.batch.ids),
@@ -369,7 +370,7 @@ def test_a_positive_row_is_kept_though_its_other_label_was_not_observed(tmp_path
     missing = [None if i % 2 else i % 4 == 0 for i in row.tolist()]
     labels = {"click": [float(i % 5 == 0) for i in row.tolist()], "buy": missing}
     pq.write_table(pa.table({"row": row, **labels}), tmp_path / "a.parquet")
-    both = Labels([("click", "binary"), ("buy", "binary")])
+    both = LabelSpec([("click", "binary"), ("buy", "binary")])
     files = Files(tmp_path, negative_rate=0.1)
     source = make_source(NUMBERED, files, ["click", "buy"], both, training=True)
     kept = set(flat(rows_of(source, 64)))
@@ -393,7 +394,7 @@ def test_files_without_a_row_to_read_are_named(tmp_path: Path) -> None:
 
 @given(st.floats(0.01, 0.99), st.floats(0.01, 1.0))
 def test_the_correction_of_one_task_adds_log_r_to_the_logit(p: float, rate: float) -> None:
-    corrected = full_rate(torch.tensor([[p]], dtype=torch.float64), rate)
+    corrected = correct_probability(torch.tensor([[p]], dtype=torch.float64), rate)
     logit = torch.logit(torch.tensor([[p]], dtype=torch.float32)) + np.log(rate)
     torch.testing.assert_close(corrected.float(), torch.sigmoid(logit), rtol=1e-4, atol=1e-7)
 
@@ -404,7 +405,7 @@ def test_the_correction_of_nested_tasks_is_bayes(click: float, order: float, rat
     kept = click + (1 - click) * rate
     sampled = torch.tensor([[click / kept, click * order / kept]], dtype=torch.float64)
     expected = torch.tensor([[click, click * order]])
-    torch.testing.assert_close(full_rate(sampled, rate).float(), expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(correct_probability(sampled, rate).float(), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_a_model_trained_on_sampled_negatives_predicts_the_rate_of_all_rows(tmp_path: Path) -> None:

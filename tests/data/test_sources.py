@@ -14,27 +14,27 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from deepctr_torch.data.convert import to_arrays
-from deepctr_torch.data.rows import shuffled
+from deepctr_torch.data.arrays import to_arrays
 from deepctr_torch.data.sources import (
     ArraySource,
-    Example,
-    Labels,
+    LabeledBatch,
+    LabelSpec,
     StreamSource,
     is_stream,
     make_source,
+    permutation,
 )
 from deepctr_torch.features import DenseFeat, FeatureSchema, SparseFeat, VarLenSparseFeat
 
 SCHEMA = FeatureSchema([SparseFeat("a", 100), DenseFeat("d")])
-LABELS = Labels([("", "binary")])
+LABELS = LabelSpec([("", "binary")])
 
 
 def data(rows: int) -> dict[str, Any]:
     return {"a": np.arange(rows), "d": np.arange(rows) / 2}
 
 
-def ids(examples: list[Example]) -> list[list[int]]:
+def ids(examples: list[LabeledBatch]) -> list[list[int]]:
     return [e.batch.ids[:, 0].tolist() for e in examples]
 
 
@@ -78,7 +78,7 @@ def test_shuffling_depends_on_seed_and_epoch_only() -> None:
 
 def test_rows_stay_together_whenshuffled() -> None:
     x = {"a": np.arange(20), "d": np.arange(20.0)}
-    labels = Labels([("", "regression")], group_columns=["g"])
+    labels = LabelSpec([("", "regression")], group_columns=["g"])
     source = make_source(SCHEMA, {**x, "g": np.arange(20)}, np.arange(20), labels, np.arange(20))
     for example in source.examples(6, (0, 0)):
         row = example.batch.ids[:, 0]
@@ -385,6 +385,6 @@ def test_streams_carry_their_own_labels(extra: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("rows", [1, 2, 1_000])
 def test_the_order_of_an_epoch_is_the_permutation_of_its_seed(rows: int) -> None:
-    order = shuffled(rows, [3, 1])
+    order = permutation(rows, [3, 1])
     assert order.dtype == torch.int32
     np.testing.assert_array_equal(order.numpy(), np.random.default_rng([3, 1]).permutation(rows))

@@ -15,7 +15,7 @@ from deepctr_torch.encoding import (
     Cross,
     Dense,
     FeatureEncoder,
-    Kind,
+    FeatureSpec,
     MultiValue,
     Numeric,
     Sequence,
@@ -26,7 +26,7 @@ from deepctr_torch.models import DIN, DeepFM
 from deepctr_torch.tables import read_chunks
 
 
-def encoded(kind: Kind, training: Any, later: Any = None, **kwargs: Any) -> dict[str, Any]:
+def encoded(kind: FeatureSpec, training: Any, later: Any = None, **kwargs: Any) -> dict[str, Any]:
     """What a feature `f` learned from one column makes of another."""
     encoder = FeatureEncoder({"f": kind}).fit({"f": training})
     found = encoder.transform({"f": training if later is None else later}, **kwargs)

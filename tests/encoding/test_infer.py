@@ -12,7 +12,7 @@ from deepctr_torch.encoding import (
     Categorical,
     Dense,
     FeatureEncoder,
-    Kind,
+    FeatureSpec,
     MultiValue,
     Numeric,
     Sequence,
@@ -21,7 +21,7 @@ from deepctr_torch.encoding import (
 from deepctr_torch.encoding.infer import propose
 
 
-def of(values: Any, name: str = "x", **others: Any) -> Kind | str:
+def of(values: Any, name: str = "x", **others: Any) -> FeatureSpec | str:
     """The kind inferred for a column, or why it was left out."""
     encoder = FeatureEncoder.infer({name: values, "click": [0.5] * len(values), **others})
     return encoder.features.get(name) or next(r["why"] for r in encoder.explain() if r["feature"] == name)
@@ -30,7 +30,7 @@ def of(values: Any, name: str = "x", **others: Any) -> Kind | str:
 @pytest.fixture(autouse=True)
 def _a_second_feature(monkeypatch: pytest.MonkeyPatch) -> None:
     """An encoder needs a feature; here one may be left out."""
-    monkeypatch.setattr("deepctr_torch.encoding.building._check", lambda features: None)
+    monkeypatch.setattr("deepctr_torch.encoding.encoder._check", lambda features: None)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def _a_second_feature(monkeypatch: pytest.MonkeyPatch) -> None:
         ([f"row {i % 500}" for i in range(1000)], Categorical(min_count=2)),
     ],
 )
-def test_kinds_by_value(values: Any, kind: Kind | str) -> None:
+def test_kinds_by_value(values: Any, kind: FeatureSpec | str) -> None:
     assert of(values) == kind
 
 
@@ -80,7 +80,7 @@ def test_kinds_by_value(values: Any, kind: Kind | str) -> None:
         ("last_items", ["1 2 3", "2 1", "3 1 2", "1 3", "2 3"] * 2, Categorical()),
     ],
 )
-def test_kinds_by_name(name: str, values: Any, kind: Kind | str) -> None:
+def test_kinds_by_name(name: str, values: Any, kind: FeatureSpec | str) -> None:
     assert of(values, name) == kind
 
 

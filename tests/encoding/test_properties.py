@@ -14,16 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import given, settings
 
-from deepctr_torch.encoding import (
-    Categorical,
-    Cross,
-    Dense,
-    FeatureEncoder,
-    MultiValue,
-    Numeric,
-    Sequence,
-    Timestamp,
-)
+from deepctr_torch.encoding import Categorical, Cross, Dense, FeatureEncoder, MultiValue, Numeric, Sequence, Timestamp
 from deepctr_torch.inputs import DenseFeat, SparseFeat, VarLenSparseFeat
 
 FEATURES = {

@@ -10,7 +10,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from deepctr_torch.encoding import Categorical, Cross, FeatureEncoder, Kind
+from deepctr_torch.encoding import Categorical, Cross, FeatureEncoder, FeatureSpec
 from deepctr_torch.tables import read_chunks
 
 
@@ -34,7 +34,7 @@ def test_a_feature_without_a_value_learns_strings_later(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "values", [[True, False, True, False], np.array([2**63, 2**64 - 1, 7, 2**63 + 1], np.uint64)], ids=["bool", "uint"]
 )
-def test_frames_and_text_files_give_the_same_rows(kind: Kind, values: Any, tmp_path: Path) -> None:
+def test_frames_and_text_files_give_the_same_rows(kind: FeatureSpec, values: Any, tmp_path: Path) -> None:
     frame = pl.DataFrame({"f": values, "g": [1, 1, 2, 2]})
     frame.write_csv(tmp_path / "f.csv")
     first, second = (FeatureEncoder({"f": kind}).fit(data) for data in (frame, tmp_path / "f.csv"))

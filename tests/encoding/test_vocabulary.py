@@ -11,7 +11,7 @@ from hypothesis import given
 
 from deepctr_torch.encoding import index
 from deepctr_torch.encoding import vocabulary as module
-from deepctr_torch.encoding.values import coded
+from deepctr_torch.encoding.arrow_columns import factorize
 from deepctr_torch.encoding.vocabulary import Counter, Hashed, Vocabulary
 from deepctr_torch.hashing import hash_rows
 
@@ -19,7 +19,7 @@ from deepctr_torch.hashing import hash_rows
 def counted(*columns: Any, text: bool = False) -> Counter:
     counter = Counter()
     for column in columns:
-        counter.add(Counter.partial(coded(pa.array(column), "f", text)))
+        counter.add(Counter.partial(factorize(pa.array(column), "f", text)))
     return counter
 
 
@@ -28,7 +28,7 @@ def learned(*columns: Any, text: bool = False, min_count: int = 1, most: int | N
 
 
 def rows(vocabulary: Vocabulary | Hashed, values: Any, text: bool = False) -> list[int]:
-    column = coded(pa.array(values), "f", text)
+    column = factorize(pa.array(values), "f", text)
     return vocabulary.lookup(column)[column.codes].tolist()
 
 

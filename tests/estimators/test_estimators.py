@@ -14,9 +14,9 @@ import torch
 from deepctr_torch import CTRClassifier
 from deepctr_torch.data import Files
 from deepctr_torch.encoding import Categorical, FeatureEncoder, Numeric
-from deepctr_torch.estimators.defaults import MODEL
+from deepctr_torch.estimators.build import MODEL
 from deepctr_torch.models import DeepFM
-from tests.estimators.samples import INPUTS, assert_same_weights, classifier, frame, inputs, regressor
+from tests.support.estimators import INPUTS, assert_same_weights, classifier, frame, inputs, regressor
 
 TABLE = frame()
 

@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 
 from deepctr_torch.encoding import Categorical, MultiValue, Numeric, Sequence
-from deepctr_torch.estimators.building import OWN_DIMENSIONS, history_targets, is_multitask, model_class
+from deepctr_torch.estimators.build import OWN_DIMENSIONS, history_targets, is_multitask, model_class
 from deepctr_torch.features import DenseFeat
 from deepctr_torch.models import MODELS
-from tests.estimators.samples import classifier, frame, regressor
+from tests.support.estimators import classifier, frame, regressor
 
 TABLE = frame(200).with_columns(buy=pl.col("buy").fill_null(0), title=pl.concat_str("movie", pl.lit("|x")))
 

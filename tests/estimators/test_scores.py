@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 
 from deepctr_torch.data import Files
 from deepctr_torch.encoding import Categorical, Numeric
-from tests.estimators.samples import frame, regressor
+from tests.support.estimators import frame, regressor
 
 TABLE = frame().with_columns(w=pl.Series(np.random.default_rng(5).uniform(0.1, 5.0, 600)))
 BOTH = {"movie": Categorical(), "price": Numeric()}

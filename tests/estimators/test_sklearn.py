@@ -14,7 +14,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from deepctr_torch import CTRClassifier, CTRRegressor
 from deepctr_torch.encoding import Categorical
-from tests.estimators.samples import classifier, frame, inputs, regressor
+from tests.support.estimators import classifier, frame, inputs, regressor
 
 TABLE = frame(240)
 SMALL: dict[str, Any] = {

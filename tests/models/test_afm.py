@@ -11,8 +11,8 @@ import torch
 
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models.afm import AFM
-from tests.models import by_sample
-from tests.models.cases import CITY, FIELDS, GENRES, ITEM, PRICE, STATS, TAGS, USER, inputs
+from tests.support import by_sample
+from tests.support.cases import CITY, FIELDS, GENRES, ITEM, PRICE, STATS, TAGS, USER, inputs
 
 DEEP = [USER, ITEM, CITY, GENRES, TAGS]
 

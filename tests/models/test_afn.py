@@ -8,8 +8,8 @@ import torch
 
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models.afn import AFN
-from tests.models import by_sample
-from tests.models.cases import FIELDS, PRICE, USER, inputs
+from tests.support import by_sample
+from tests.support.cases import FIELDS, PRICE, USER, inputs
 
 
 def products(state: by_sample.State, fields: by_sample.Array) -> by_sample.Array:

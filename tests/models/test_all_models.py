@@ -15,7 +15,7 @@ from deepctr_torch import load_model
 from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
 from deepctr_torch.layers import DNN, ParallelDNN
 from deepctr_torch.models import MODELS
-from tests.models.cases import CASES, OTHER, PLAIN, Case, inputs, labels, packed
+from tests.support.cases import CASES, OTHER, PLAIN, Case, inputs, labels, packed
 
 every_model = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 LOSS = {"binary": "binary_crossentropy", "regression": "mse", "multiclass": "cross_entropy"}

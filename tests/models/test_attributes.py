@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.models.cases import CASES, HISTORIES, NEGATIVES, SEQUENTIAL, TAGS, Case, inputs
+from tests.support.cases import CASES, HISTORIES, NEGATIVES, SEQUENTIAL, TAGS, Case, inputs
 
 COMMON = """
 _ckpt_saved_epoch _in_multi_worker_mode _is_graph_network aux_loss device dnn_feature_columns feature_index gpus history

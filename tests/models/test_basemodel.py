@@ -14,7 +14,7 @@ from deepctr_torch.features import Batch, DenseFeat, SparseFeat, VarLenSparseFea
 from deepctr_torch.models import DeepFM
 from deepctr_torch.models.basemodel import BaseModel, Linear
 from deepctr_torch.models.fields import Fields
-from tests.training.samples import COLUMNS, deepfm, inputs, labels, mmoe, source_of
+from tests.support.training import COLUMNS, deepfm, inputs, labels, mmoe, source_of
 
 
 class Dot(BaseModel):

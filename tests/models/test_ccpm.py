@@ -7,8 +7,8 @@ import pytest
 
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models.ccpm import CCPM
-from tests.models import by_sample
-from tests.models.cases import CITY, FIELDS, GENRES, ITEM, PRICE, TAGS, USER, inputs
+from tests.support import by_sample
+from tests.support.cases import CITY, FIELDS, GENRES, ITEM, PRICE, TAGS, USER, inputs
 
 DEEP = [USER, ITEM, CITY, GENRES, TAGS]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from deepctr_torch.models._checkpoints import widen_columns
+from deepctr_torch.models._serialization import widen_columns
 
 
 def test_columns_move_and_the_others_are_zero() -> None:

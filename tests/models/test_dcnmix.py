@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from deepctr_torch.models import DCNMix
-from tests.models.cases import FIELDS, inputs
-from tests.models.naive import Row, assert_follows, penalty_of, randomized
+from tests.support.cases import FIELDS, inputs
+from tests.support.naive import Row, assert_follows, penalty_of, randomized
 
 
 def crossed(row: Row) -> np.ndarray:

@@ -8,8 +8,8 @@ import torch
 
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models import DeepFM
-from tests.models.cases import FIELDS, PRICE, USER, inputs, packed
-from tests.models.naive import Row, assert_follows, penalty_of, randomized
+from tests.support.cases import FIELDS, PRICE, USER, inputs, packed
+from tests.support.naive import Row, assert_follows, penalty_of, randomized
 
 
 def fm(row: Row) -> float:

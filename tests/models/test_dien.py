@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
 from deepctr_torch.models import DIEN
-from deepctr_torch.models._recurrent import PaddedGRU, left_aligned
+from deepctr_torch.models._shared import PaddedGRU, left_aligned
 from deepctr_torch.models.dien import InterestEvolving, InterestExtractor
 
 TYPES = ("GRU", "AIGRU", "AGRU", "AUGRU")

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from deepctr_torch.models.difm import DIFM
-from tests.models import by_sample
-from tests.models.cases import FIELDS, PRICE, USER, inputs
+from tests.support import by_sample
+from tests.support.cases import FIELDS, PRICE, USER, inputs
 
 NAMES = ["user", "item", "city", "genres", "tags"]
 

@@ -10,8 +10,8 @@ import torch
 
 from deepctr_torch.features import DenseFeat, SparseFeat
 from deepctr_torch.models import FiBiNET
-from tests.models.cases import FIELDS, PRICE, STATS, USER, inputs
-from tests.models.naive import Row, assert_follows, penalty_of, randomized, relu
+from tests.support.cases import FIELDS, PRICE, STATS, USER, inputs
+from tests.support.naive import Row, assert_follows, penalty_of, randomized, relu
 
 TYPES = pytest.mark.parametrize("kind", ["all", "each", "interaction"])
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from deepctr_torch.data.convert import to_arrays
+from deepctr_torch.data.arrays import to_arrays
+from deepctr_torch.embedding import EmbeddingCollection, EmbeddingLookup, LookupSpec, embedding_configs
 from deepctr_torch.features import Batch, DenseFeat, FeatureColumn, FeatureSchema, SparseFeat, VarLenSparseFeat
-from deepctr_torch.layers.embedding import Embeddings, EmbeddingTables, Part, tables_of
 from deepctr_torch.models.basemodel import BaseModel
 from deepctr_torch.models.fields import Fields
 
@@ -192,8 +192,8 @@ def test_trimmed_batches_give_the_same_vectors() -> None:
 
 def test_a_part_of_ones_own() -> None:
     schema = FeatureSchema([USER, TAGS])
-    tables = EmbeddingTables(tables_of([USER, TAGS], 1.0))
-    embedding = Embeddings(schema, {"mine": Part((USER, TAGS), tables)})
+    tables = EmbeddingCollection(embedding_configs([USER, TAGS], 1.0))
+    embedding = EmbeddingLookup(schema, {"mine": LookupSpec((USER, TAGS), tables)})
     batch = Batch(torch.tensor([[1, 3, 0]]), torch.zeros(1, 0), (2,))
     fields = Fields(embedding, [], batch, embedding.lookup(batch), None)
     assert_close(fields.stack("mine"), torch.stack([tables["user"].weight[1], tables["tags"].weight[3]]).unsqueeze(0))

@@ -9,8 +9,8 @@ import pytest
 
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models.ifm import IFM
-from tests.models import by_sample
-from tests.models.cases import CITY, FIELDS, GENRES, ITEM, PRICE, TAGS, USER, inputs
+from tests.support import by_sample
+from tests.support.cases import CITY, FIELDS, GENRES, ITEM, PRICE, TAGS, USER, inputs
 
 NAMES = ["user", "item", "city", "genres", "tags"]
 

@@ -10,8 +10,8 @@ import torch
 
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models.mlr import MLR
-from tests.models import by_sample
-from tests.models.cases import CITY, FIELDS, GENRES, ITEM, PRICE, STATS, TAGS, USER, inputs
+from tests.support import by_sample
+from tests.support.cases import CITY, FIELDS, GENRES, ITEM, PRICE, STATS, TAGS, USER, inputs
 
 BASE = [TAGS, ITEM, PRICE, STATS]
 POSITION = SparseFeat("position", 3)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.models.cases import CASES, Case
+from tests.support.cases import CASES, Case
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "models"
 SECTIONS = ["API", "Example", "Formula", "Paper", "Parameters", "When to choose it"]

@@ -7,8 +7,8 @@ import pytest
 
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models import PNN
-from tests.models.cases import FIELDS, PRICE, STATS, TAGS, USER, inputs
-from tests.models.naive import Row, assert_follows, penalty_of, randomized
+from tests.support.cases import FIELDS, PRICE, STATS, TAGS, USER, inputs
+from tests.support.naive import Row, assert_follows, penalty_of, randomized
 
 
 def outer(row: Row, kind: str) -> list[float]:

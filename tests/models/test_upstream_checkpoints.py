@@ -12,7 +12,7 @@ import torch
 
 import deepctr_torch.models as models
 from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
-from tests.models.cases import inputs
+from tests.support.cases import inputs
 
 KEYS: dict[str, dict[str, list[int]]] = json.loads(Path(__file__).with_name("upstream_keys.json").read_text())
 

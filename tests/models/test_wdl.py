@@ -6,8 +6,8 @@ import pytest
 
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models import WDL
-from tests.models.cases import CITY, FIELDS, PRICE, inputs
-from tests.models.naive import Row, assert_follows, penalty_of, randomized
+from tests.support.cases import CITY, FIELDS, PRICE, inputs
+from tests.support.naive import Row, assert_follows, penalty_of, randomized
 
 
 def deep(row: Row) -> float:

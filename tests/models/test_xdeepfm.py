@@ -7,8 +7,8 @@ import pytest
 
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models import xDeepFM
-from tests.models.cases import FIELDS, PRICE, STATS, USER, inputs
-from tests.models.naive import Row, assert_follows, penalty_of, randomized, relu
+from tests.support.cases import FIELDS, PRICE, STATS, USER, inputs
+from tests.support.naive import Row, assert_follows, penalty_of, randomized, relu
 
 
 def cin(row: Row, split_half: bool) -> float:

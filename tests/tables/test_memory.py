@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from deepctr_torch.encoding import FeatureEncoder, Numeric
-from deepctr_torch.estimators.data import rows_of
+from deepctr_torch.estimators.inputs import rows_of
 from deepctr_torch.tables import column_names, read_chunks, row_count
 from deepctr_torch.temporal import add_history, time_split
 

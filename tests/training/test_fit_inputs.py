@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from deepctr_torch.features import DenseFeat, SparseFeat
 from deepctr_torch.models import DeepFM
-from tests.training.samples import assert_same_weights, both_labels, deepfm, inputs, labels, mmoe, source_of, taken
+from tests.support.training import assert_same_weights, both_labels, deepfm, inputs, labels, mmoe, source_of, taken
 
 FLAT: list[Any] = [SparseFeat("user", 7, 4), SparseFeat("item", 5, 4), DenseFeat("age")]
 ROWS = 24

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from deepctr_torch.data.sampling import full_rate
-from deepctr_torch.data.sources import Labels, make_source
-from deepctr_torch.training.seen import Seen
-from deepctr_torch.training.trainer import FitPlan, Trainer
-from tests.models.cases import CASES, Case, inputs, labels
-from tests.training.device import META, never_waits, on_meta, step_on_meta
+from deepctr_torch.data.negative_sampling import correct_probability
+from deepctr_torch.data.sources import LabelSpec, make_source
+from deepctr_torch.metrics.state import MetricState
+from deepctr_torch.training.loop import FitPlan, Trainer
+from tests.support.cases import CASES, Case, inputs, labels
+from tests.support.device import META, never_waits, on_meta, step_on_meta
 
 every_model = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 NAMED = ["adagrad", "adam", "adamw", "rmsprop", "rowwise_adagrad", "sgd", {"name": "adam", "decay_unseen": True}]
@@ -21,7 +21,7 @@ NAMED = ["adagrad", "adam", "adamw", "rmsprop", "rowwise_adagrad", "sgd", {"name
 
 def example_of(model: Any, columns: list[Any], y: Any = None, weight: Any = None, rows: int = 8) -> Any:
     y = labels(model, rows) if y is None else y
-    source = make_source(model.schema, inputs(columns, rows), y, Labels(model.tasks, model.num_classes), weight)
+    source = make_source(model.schema, inputs(columns, rows), y, LabelSpec(model.tasks, model.num_classes), weight)
     return next(source.examples(rows))
 
 
@@ -105,7 +105,7 @@ def test_several_tasks(task_weights: Any, missing: bool) -> None:
 def test_the_loop_around_a_step() -> None:
     model = compiled(CASES["MMOE"].make(device="meta"), lr_schedule={"name": "cosine"}, clip_norm=1.0)
     columns = CASES["MMOE"].all_columns
-    source = make_source(model.schema, inputs(columns, 24), labels(model, 24), Labels(model.tasks), np.ones(24))
+    source = make_source(model.schema, inputs(columns, 24), labels(model, 24), LabelSpec(model.tasks), np.ones(24))
     model._update.decide(model, 8)
     trainer = Trainer(model, model._compiled, model._update, source, None, FitPlan(batch_size=8, verbose=0))
     trainer.callbacks.set_model(model)
@@ -122,10 +122,10 @@ def test_the_loop_around_a_step() -> None:
 def test_evaluation_of_every_model(case: Case) -> None:
     model = compiled(case.make(device="meta"))
     example = on_meta(example_of(model, case.all_columns, weight=np.ones(8)))
-    seen = Seen(model._compiled)
+    seen = MetricState(model._compiled)
     with never_waits(), torch.inference_mode():
         prediction, _ = model.eval().objective(example.batch)
-        seen.add(example, full_rate(prediction, 0.5))
+        seen.add(example, correct_probability(prediction, 0.5))
         for t in range(len(model.tasks)):
             rows = (example.y, example.weight, "sum", example.complete)
             assert model._compiled.task_loss(t, prediction, *rows).shape == ()

@@ -13,7 +13,7 @@ from torch.utils.data import TensorDataset
 
 from deepctr_torch.callbacks import TerminateOnNaN
 from deepctr_torch.models import DeepFM
-from tests.training.samples import assert_same_weights, deepfm, inputs, labels, taken, weights_of
+from tests.support.training import assert_same_weights, deepfm, inputs, labels, taken, weights_of
 
 
 def ready(metrics: Any = ("auc",), optimizer: Any = "adam", **kwargs: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from .._by_hand import watched
+from ..kernels.autograd import watched
 
 __all__ = ["as_fields", "keep_scores", "pairs", "runs", "split_pairs"]
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..._checks import check_at_least, check_fraction
-from ._attended import attended_pairs
+from ..kernels.afm import attended_pairs
 from ._fields import as_fields, keep_scores
 
 __all__ = ["AFMLayer"]

@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from ..._checks import check_at_least
 from ..activation import BatchNorm
+from ..kernels.afn import normalized_powers, powers_of
 from ._fields import as_fields
-from ._powers import normalized_powers, powers_of
 
 __all__ = ["LogTransformLayer"]
 

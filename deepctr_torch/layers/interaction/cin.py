@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ..._checks import check_at_least, check_positive_units
 from ..activation import Dice, activation_layer
+from ..kernels.cin import compress
 from ._arguments import refuse
-from ._compressed import compress
 from ._fields import as_fields
 
 __all__ = ["CIN"]

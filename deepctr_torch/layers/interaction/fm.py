@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .._fast import fm_interaction
+from ..kernels.linear import fm_interaction
 
-__all__ = ["FM", "BiInteractionPooling", "pairwise_sum"]
+__all__ = ["FM", "BiInteractionPooling", "ClassFM", "pairwise_sum"]
 
 
 def pairwise_sum(inputs: Tensor) -> Tensor:
@@ -50,3 +50,16 @@ class BiInteractionPooling(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return pairwise_sum(inputs).unsqueeze(dim=1)
+
+
+class ClassFM(nn.Module):
+    """A factorization machine with a logit a class: the pooled interactions, projected. [B, F, E] -> [B, C]"""
+
+    def __init__(self, embedding_size: int, num_classes: int) -> None:
+        super().__init__()
+        self.pooling = BiInteractionPooling()
+        self.projection = nn.Linear(embedding_size, num_classes, bias=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        logits: Tensor = self.projection(self.pooling(inputs).squeeze(1))
+        return logits

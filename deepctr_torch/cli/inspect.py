@@ -1,0 +1,86 @@
+"""`inspect`: what a folder holds, from its JSON files alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..encoding import FeatureEncoder
+from .run_config import FILE
+from .show import facts, print_features, print_json
+
+__all__ = ["inspect"]
+
+
+def inspect(run: Path, as_json: bool) -> None:
+    """Print it.
+
+    Args:
+        run: folder that `fit`, or `save` of an estimator, wrote.
+        as_json: print JSON.
+
+    Raises:
+        FileNotFoundError, ValueError: it holds no model.
+    """
+    config = _read(run, "config.json").get("estimator")
+    training = _read(run, "training.json").get("estimator")
+    if not isinstance(config, dict) or not isinstance(training, dict):
+        raise ValueError(f"{run} must hold what fit wrote, got a model without its encoder: load_model reads it")
+    features = FeatureEncoder.load(run).describe()
+    weights = _weights(run / "weights.safetensors")
+    about = {
+        "estimator": config["class"],
+        "model": config["params"]["model"],
+        "labels": config["labels"],
+        "rows": training.get("rows"),
+        "validation rows": training.get("validation_rows"),
+        "weights": sum(weights.values()),
+        "bytes": sum(path.stat().st_size for path in run.rglob("*") if path.is_file()),
+        "trained in seconds": training.get("seconds"),
+        "evaluations": training.get("evaluations"),
+        "validation": _best(training),
+        "made with": f"deepctr-torch {config.get('library')}",
+        "settings": str(run / FILE) if (run / FILE).is_file() else None,
+    }
+    if as_json:
+        print_json({**{n.replace(" ", "_"): v for n, v in about.items()}, "features": features, "tables": weights})
+        return
+    validation = {f"validation {name}": value for name, value in (about.pop("validation") or {}).items()}
+    facts({**about, **validation})
+    print_features(features)
+
+
+def _read(run: Path, name: str) -> dict[str, Any]:
+    path = run / name
+    if not path.is_file():
+        raise FileNotFoundError(f"{run} must be a folder that fit wrote, but it lacks {name}")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} must be JSON, got: {error}") from error
+    return dict(found)
+
+
+def _weights(path: Path) -> dict[str, int]:
+    """Name -> number of weights, from the header of the file."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="np") as file:
+        names = list(file.keys())
+        shapes = {name: file.get_slice(name).get_shape() for name in names}
+    sizes = {}
+    for name, shape in shapes.items():
+        size = 1
+        for side in shape:
+            size *= side
+        sizes[name] = size
+    return sizes
+
+
+def _best(training: dict[str, Any]) -> dict[str, float] | None:
+    """The numbers of the evaluation whose state was kept."""
+    best, history = training.get("best_evaluation"), training.get("history") or {}
+    if best is None:
+        return None
+    return {name.removeprefix("val_"): values[best] for name, values in history.items() if name.startswith("val_")}

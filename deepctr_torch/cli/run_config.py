@@ -1,0 +1,249 @@
+"""`Run`: every setting of a training, in `run.toml` beside what came out of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from .._optional import needs
+from ..encoding.specs import FeatureSpec, spec_from_json, spec_to_json
+from ..registry import suggest
+from .errors import UsageError
+from .settings import Settings
+
+__all__ = ["FILE", "Run", "from_toml", "read_run", "to_toml", "write_run"]
+
+
+FILE = "run.toml"
+FORMAT = 1
+SIMPLE: dict[str, Any] = {"seed": int, "valid_fraction": (int, float), "infer": bool}
+WORDS: dict[Any, str] = {int: "a whole number", (int, float): "a number", bool: "true or false", str: "a text"}
+TASKS = ("auto", "classification", "regression")
+_TABLES = {"parameters", "model_args", "features"}
+_ABOUT = {"run_format", "made_with", "unset", "skip"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What `fit` is asked for, but for the folder of the results.
+
+    Attributes:
+        data, valid: paths to train and to validate on.
+        label: columns, one a task.
+        weight: column of sample weights.
+        model, task, seed: see `fit --help`.
+        format, header, null: how text files are read.
+        valid_fraction, split_by, valid_from, gap: which rows are for validation, where `valid` does not say.
+        init_from: folder of an earlier run.
+        infer: columns of which `settings` do not say what they are become features too, of the kind they seem to be.
+        settings: what `--set` says.
+    """
+
+    data: list[str] = field(default_factory=list)
+    label: list[str] = field(default_factory=list)
+    weight: str | None = None
+    model: str = "DeepFM"
+    task: str = "auto"
+    seed: int = 0
+    format: str = "auto"
+    header: list[str] | None = None
+    null: list[str] | None = None
+    valid: list[str] | None = None
+    valid_fraction: float | None = None
+    split_by: str | None = None
+    valid_from: str | None = None
+    gap: str | None = None
+    init_from: str | None = None
+    infer: bool = True
+    settings: Settings = field(default_factory=Settings)
+
+    def check(self) -> None:
+        """The options fit together.
+
+        Raises:
+            UsageError: they do not.
+        """
+        if not self.data:
+            raise UsageError("--data is missing: name the files to train on (or a --config that does)")
+        if not self.label:
+            raise UsageError("--label is missing: name the column of the labels, such as --label click")
+        if len(set(self.label)) < len(self.label):
+            raise UsageError(f"--label must name each column once, got {','.join(self.label)}")
+        if self.task not in TASKS:
+            raise UsageError(f"unknown --task {self.task!r}: {suggest(self.task, TASKS)}")
+        if self.valid and (self.split_by or self.valid_from or self.valid_fraction is not None):
+            raise UsageError("--valid names the rows to validate on: leave the other options of the split out")
+        if self.valid_from is not None and self.valid_fraction is not None:
+            raise UsageError("--valid-from and --valid-fraction both say where validation begins: give one of them")
+        if self.valid_fraction is not None and not 0 <= self.valid_fraction < 1:
+            raise UsageError(f"--valid-fraction must be in [0, 1), got {self.valid_fraction}")
+        if self.gap is not None and self.valid_from is None and self.split_by is None:
+            raise UsageError("--gap is between two parts of time: give --split-by or --valid-from too")
+
+    def changed(self, given: Mapping[str, Any], settings: Settings) -> Run:
+        """This run with what the command line says; options that are None are not given."""
+        new = {name: value for name, value in given.items() if value not in (None, [])}
+        kept: Run = self
+        if "valid" in new:  # another way to split takes the place of the one in the file
+            kept = replace(kept, valid_fraction=None, split_by=None, valid_from=None, gap=None)
+        elif {"valid_fraction", "split_by", "valid_from"} & set(new):
+            kept = replace(kept, valid=None)
+            kept = replace(kept, valid_from=None, gap=None) if "valid_fraction" in new else kept
+            kept = replace(kept, valid_fraction=None) if "valid_from" in new else kept
+        return replace(kept, **new, settings=settings.over(self.settings))
+
+
+def write_run(run: Run, folder: Path) -> None:
+    """Write `run.toml`, paths as absolute ones, so that it says the same in every working directory."""
+    from .. import __version__
+
+    plain = {k: v for k, v in asdict(replace(run, settings=Settings())).items() if v is not None and k != "settings"}
+    for name in ("data", "valid"):
+        if name in plain:
+            plain[name] = [os.path.abspath(path) for path in plain[name]]
+    if run.init_from is not None:
+        plain["init_from"] = os.path.abspath(run.init_from)
+    settings = run.settings
+    unset = [name for name, value in settings.parameters.items() if value is None]
+    kinds = {name: _kind_to_toml(kind) for name, kind in settings.features.items() if kind is not None}
+    skipped = [name for name, kind in settings.features.items() if kind is None]
+    values: dict[str, Any] = {"run_format": FORMAT, **plain}
+    values.update({name: found for name, found in (("unset", unset), ("skip", skipped)) if found})
+    values["parameters"] = {name: value for name, value in settings.parameters.items() if value is not None}
+    values["model_args"] = settings.model_args
+    values["features"] = kinds
+    import torch
+
+    values["made_with"] = {
+        "deepctr_torch": __version__,
+        "torch": str(torch.__version__).partition("+")[0],
+        "python": platform.python_version(),
+        "threads": torch.get_num_threads(),
+    }
+    note = f"# The same weights again: deepctr-torch fit --config {FILE} --out ANOTHER_FOLDER\n"
+    (folder / FILE).write_text(note + to_toml(values), encoding="utf-8")
+
+
+def _kind_to_toml(kind: FeatureSpec) -> dict[str, Any]:
+    """The kind with the options that are not the usual ones."""
+    usual = {f.name: f.default for f in fields(kind)}
+    return {k: v for k, v in spec_to_json(kind).items() if k == "kind" or (v is not None and v != usual[k])}
+
+
+def read_run(path: Path) -> Run:
+    """The inverse of `write_run`; files written by hand may hold a part of it.
+
+    Raises:
+        UsageError: it is no TOML, or says something that is not known.
+    """
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}")
+    try:
+        values = from_toml(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"{path} must be TOML, got: {error}") from error
+    if values.get("run_format", FORMAT) != FORMAT:
+        raise UsageError(f"{path} must be of run_format {FORMAT}, got {values['run_format']!r}")
+    known = {f.name for f in fields(Run)} - {"settings"}
+    for name in values:
+        if name not in known | _TABLES | _ABOUT:
+            raise UsageError(f"{path}: unknown setting {name!r}: {suggest(name, known | _TABLES)}")
+    plain = {name: value for name, value in values.items() if name in known}
+    _check_types(path, plain)
+    return Run(**plain, settings=_settings(path, values))
+
+
+def _check_types(path: Path, values: Mapping[str, Any]) -> None:
+    lists = {"data", "label", "header", "null", "valid"}
+    for name, value in values.items():
+        kind: Any = list if name in lists else SIMPLE.get(name, str)
+        if not isinstance(value, kind) or (name in lists and not all(isinstance(v, str) for v in value)):
+            what = "a list of texts" if name in lists else WORDS[kind]
+            raise UsageError(f"{path}: {name} must be {what}, got {value!r}")
+
+
+def _settings(path: Path, values: Mapping[str, Any]) -> Settings:
+    parameters = {**dict.fromkeys(values.get("unset", [])), **values.get("parameters", {})}
+    features: dict[str, FeatureSpec | None] = {}
+    for name in _TABLES & set(values):
+        inner = values[name].values() if name == "features" and isinstance(values[name], dict) else []
+        if not isinstance(values[name], dict) or not all(isinstance(kind, dict) for kind in inner):
+            raise UsageError(f"{path}: {name} must be a table, as in [features.price] kind = 'Numeric'")
+    try:
+        features = {name: spec_from_json(kind, name) for name, kind in values.get("features", {}).items()}
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{path}: {error}") from error
+    return Settings(parameters, values.get("model_args", {}), {**features, **dict.fromkeys(values.get("skip", []))})
+
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def to_toml(values: Mapping[str, Any]) -> str:
+    """Strings, numbers, truth values, lists and dicts of these as TOML; what dicts in dicts hold is one line each.
+
+    >>> print(to_toml({"model": "DIN", "features": {"age": {"kind": "Numeric", "bins": 8}, "a b": {"rates": [1e-05]}}}))
+    model = "DIN"
+    <BLANKLINE>
+    [features]
+    age = {kind = "Numeric", bins = 8}
+    "a b" = {rates = [1e-05]}
+    <BLANKLINE>
+
+    Raises:
+        TypeError: a value of another type, None among them.
+    """
+    plain = {name: value for name, value in values.items() if not isinstance(value, Mapping)}
+    blocks = [_lines(plain)] if plain else []
+    for name, table in values.items():
+        if isinstance(table, Mapping):
+            blocks.append(f"[{_key(name)}]\n{_lines(table)}")
+    return "\n".join(blocks)
+
+
+def _lines(values: Mapping[str, Any]) -> str:
+    return "".join(f"{_key(name)} = {_value(value)}\n" for name, value in values.items())
+
+
+def _key(name: str) -> str:
+    return name if _BARE.fullmatch(name) else _string(name)
+
+
+def _string(text: str) -> str:
+    """JSON's escapes are TOML's, but for one character that JSON leaves as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, str):
+        return _string(value)
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + "}"
+    raise TypeError(f"settings must be text, numbers, truth values, lists or tables of these, got {value!r}")
+
+
+def from_toml(text: str) -> dict[str, Any]:
+    """The inverse of `to_toml`; any TOML is read.
+
+    Raises:
+        ValueError: it is none.
+    """
+    with needs("tables"):
+        if sys.version_info >= (3, 11):
+            import tomllib
+        else:
+            import tomli as tomllib
+    return tomllib.loads(text)

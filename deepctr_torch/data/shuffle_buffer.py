@@ -1,0 +1,201 @@
+"""From pieces of files to batches: a buffer that is shuffled and drained, and batches that cross its borders.
+
+Reading whole groups of rows in a random order and mixing what the buffer holds comes close to a full shuffle at the
+price of sequential reads (Xu et al., "In-Database Machine Learning with CorgiPile", 2022).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .arrays import Arrays
+from .sources import ArraySource, LabeledBatch
+
+__all__ = ["Block", "Cursor", "ShardChunk", "batches", "shuffled_blocks", "unshuffled_blocks"]
+
+Array = npt.NDArray[Any]
+
+
+class Cursor(NamedTuple):
+    """Where in a pass a block begins.
+
+    Attributes:
+        block: its number.
+        place: how many units of the pass were used up before.
+        skip: how many rows of the next one were.
+        rows: how many rows were handed out before.
+    """
+
+    block: int = 0
+    place: int = 0
+    skip: int = 0
+    rows: int = 0
+
+
+class ShardChunk(NamedTuple):
+    """Checked rows of one chunk.
+
+    Attributes:
+        source: the rows.
+        unit: number of the unit that they are from, in the order of the files.
+        place: number of that unit in the order of the pass.
+        start: how many rows of the unit came before.
+    """
+
+    source: ArraySource
+    unit: int
+    place: int
+    start: int
+
+
+class Block(NamedTuple):
+    """Rows that are handed out in one order: `order`, or as they lie where that is None."""
+
+    source: ArraySource
+    order: Tensor | None
+    mark: Cursor
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def rows(self, start: int, stop: int) -> slice | Tensor:
+        return slice(start, stop) if self.order is None else self.order[start:stop]
+
+
+def unshuffled_blocks(pieces: Iterable[ShardChunk], begin: Cursor) -> Iterator[Block]:
+    """Each piece a block, as it lies."""
+    mark = begin
+    for piece in pieces:
+        mark = Cursor(mark.block, piece.place, piece.start, mark.rows)
+        yield Block(piece.source, None, mark)
+        mark = mark._replace(block=mark.block + 1, rows=mark.rows + len(piece.source))
+
+
+def shuffled_blocks(pieces: Iterable[ShardChunk], size: int, seed: Sequence[int], begin: Cursor) -> Iterator[Block]:
+    """Blocks of `size` rows, each in a random order of `seed` and its number.
+
+    One that holds all rows has the order in which `ArraySource` shuffles the same rows. The blocks share their memory:
+    each is used up before the next one is asked for.
+    """
+    buffer: _Buffer | None = None
+    for piece in pieces:
+        at = 0
+        while at < len(piece.source):
+            if buffer is None:
+                buffer = _Buffer(piece.source, size, begin)
+            elif buffer.count == size:
+                yield buffer.block([*seed, 1, buffer.mark.block])
+                buffer.restart(Cursor(buffer.mark.block + 1, piece.place, piece.start + at, buffer.mark.rows + size))
+            at += buffer.add(piece, at)
+    if buffer is not None:
+        yield buffer.last(list(seed))
+
+
+def _empty(like: Tensor, rows: int) -> Tensor:
+    return torch.empty((rows, *like.shape[1:]), dtype=like.dtype)
+
+
+class _Buffer:
+    """Arrays that pieces are copied into; pages that stay empty cost no memory."""
+
+    def __init__(self, like: ArraySource, size: int, mark: Cursor) -> None:
+        self.like, self.size = like, size
+        self.inputs = [_empty(t, size) for t in (like.ids, like.dense, like.used)]
+        self.extras = [None if t is None else _empty(t, size) for t in (like.y, like.weight)]
+        self.restart(mark)
+
+    def restart(self, mark: Cursor) -> None:
+        self.mark = mark
+        self.count = 0
+        self.groups: list[dict[str, Array]] = []
+        self.segments: list[tuple[int, int, int]] = []  # unit, first and last row here
+
+    def add(self, piece: ShardChunk, start: int) -> int:
+        """Copy rows of a piece from `start` on, as many as there is room for; returns how many."""
+        source = piece.source
+        rows = min(len(source) - start, self.size - self.count)
+        here, there = slice(self.count, self.count + rows), slice(start, start + rows)
+        given = (source.ids, source.dense, source.used, source.y, source.weight)
+        for target, values in zip((*self.inputs, *self.extras), given, strict=True):
+            if target is not None and values is not None:
+                target[here] = values[there]
+        self.groups.append({name: values[there] for name, values in source.groups.items()})
+        self.segments.append((piece.unit, here.start, here.stop))
+        self.count += rows
+        return rows
+
+    def _source(self) -> ArraySource:
+        arrays = Arrays(*(t[: self.count].numpy() for t in self.inputs))
+        y, weight = (None if t is None else t[: self.count].numpy() for t in self.extras)
+        groups = {name: np.concatenate([g[name] for g in self.groups]) for name in self.like.groups}
+        return ArraySource(self.like.schema, arrays, y, weight, groups, self.like.class_weight)
+
+    def block(self, seed: Sequence[int]) -> Block:
+        order = np.random.default_rng(seed).permutation(self.count)
+        return Block(self._source(), torch.from_numpy(order), self.mark)
+
+    def last(self, seed: list[int]) -> Block:
+        """The block at the end of a pass, which may hold all of it."""
+        if self.mark.block:
+            return self.block([*seed, 1, self.mark.block])
+        in_files = sorted(self.segments, key=lambda segment: segment[0])  # stable: parts of a unit stay in order
+        rows = np.concatenate([np.arange(start, stop) for _, start, stop in in_files])
+        order = rows[np.random.default_rng(seed).permutation(self.count)]
+        return Block(self._source(), torch.from_numpy(order), self.mark)
+
+
+def batches(blocks: Iterable[Block], size: int, skip: int = 0) -> Iterator[tuple[LabeledBatch, Cursor]]:
+    """Batches of exactly `size` rows, the last one of what is left, each with the mark of the block of its last row.
+
+    Args:
+        blocks: what is handed out, in order.
+        size: rows of a batch.
+        skip: rows to leave out at the beginning.
+    """
+    held: list[ArraySource] = []
+    count = 0
+    mark = Cursor()
+    for block in blocks:
+        mark = block.mark
+        start, skip = min(skip, len(block)), max(0, skip - len(block))
+        if held:
+            start = min(size - count, len(block))
+            held.append(block.source.part(block.rows(0, start)))
+            count += start
+            if count < size:
+                del block
+                continue
+            yield _joined(held), mark
+        held, count = [], 0
+        stop = start + (len(block) - start) // size * size
+        for at in range(start, stop, size):
+            yield block.source.take(block.rows(at, at + size)), mark
+        if stop < len(block):
+            held, count = [block.source.part(block.rows(stop, len(block)))], len(block) - stop
+        del block  # before the next piece is read
+    if held:
+        yield _joined(held), mark
+
+
+def _concatenated(tensors: Sequence[Tensor | None]) -> Array | None:
+    there = [t.numpy() for t in tensors if t is not None]
+    return np.concatenate(there) if there else None
+
+
+def _joined(parts: Sequence[ArraySource]) -> LabeledBatch:
+    """One batch of the rows of several sources."""
+    first = parts[0]
+    if len(parts) > 1:
+        ids, dense, used = (
+            np.concatenate([getattr(p, name).numpy() for p in parts]) for name in ("ids", "dense", "used")
+        )
+        y, weight = (_concatenated([getattr(p, name) for p in parts]) for name in ("y", "weight"))
+        groups = {name: np.concatenate([p.groups[name] for p in parts]) for name in first.groups}
+        first = ArraySource(first.schema, Arrays(ids, dense, used), y, weight, groups, first.class_weight)
+    return first.take(slice(None))

@@ -1,0 +1,20 @@
+"""Embedding tables and their lookup.
+
+`EmbeddingCollection` owns the weights. `EmbeddingLookup` is the seam between lookup and model: it turns a `Batch` into
+rows; everything after it sees rows only. Tables sharded over processes are another `EmbeddingLookup`.
+"""
+
+from __future__ import annotations
+
+from .collection import EmbeddingCollection, EmbeddingConfig, TableView, embedding_configs
+from .lookup import EmbeddingLookup, FusedGroup, LookupSpec
+
+__all__ = [
+    "EmbeddingCollection",
+    "EmbeddingConfig",
+    "EmbeddingLookup",
+    "FusedGroup",
+    "LookupSpec",
+    "TableView",
+    "embedding_configs",
+]

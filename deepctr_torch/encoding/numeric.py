@@ -1,0 +1,226 @@
+"""Features of numbers: `Numeric` and `Dense`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..features import DenseFeat, FeatureColumn, SparseFeat
+from .arrow_columns import RowError, numbers_of, one_array
+from .column_encoder import Context, Dimension, dimension_of
+from .ragged import flat_of
+from .specs import Dense, Numeric
+from .statistics import Histogram, Moments, on_grid, signed_log
+from .vocabulary import FIRST, MISSING, UNSEEN
+
+__all__ = ["NumericEncoder", "VectorEncoder"]
+
+Array = npt.NDArray[Any]
+_FLOAT32 = float(np.finfo(np.float32).max)
+
+
+class NumericEncoder:
+    """One number a row: scaled, or as the id of a bucket."""
+
+    def __init__(self, name: str, kind: Numeric) -> None:
+        self.name, self.kind = name, kind
+        self.rows = self.missing = self.infinite = 0
+        self.moments, self.histogram = Moments(), Histogram()
+        self.numbers: dict[str, float] = {}
+        self.bounds: Array | None = None
+        self.indicator = bool(kind.indicator)
+        self.learned = False
+
+    @property
+    def raw(self) -> tuple[str, ...]:
+        return (self.kind.column or self.name,)
+
+    @property
+    def bucketed(self) -> bool:
+        return self.kind.scaling == "quantile"
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        if self.bucketed or self.kind.indicator is False or (self.learned and not self.indicator):
+            return (self.name,)
+        return (self.name, f"{self.name}_missing")
+
+    def _read(self, table: Any) -> Array:
+        (column,) = self.raw
+        return numbers_of(one_array(table[column]), column)
+
+    def partial(self, table: Any, context: Context) -> Any:
+        """Rows, missing, infinite, moments, and a histogram where one is needed."""
+        x = self._read(table)
+        finite = x[np.isfinite(x)]
+        missing = int(np.isnan(x).sum())
+        logged = self.kind.scaling == "standard"
+        moments = Moments.partial(signed_log(finite) if logged else finite, squares=logged)
+        histogram = Histogram.partial(finite) if self.bucketed else None
+        return len(x), missing, len(x) - missing - len(finite), moments, histogram
+
+    def add(self, partial: Any) -> None:
+        rows, missing, infinite, moments, histogram = partial
+        self.rows += rows
+        self.missing += missing
+        self.infinite += infinite
+        if not self.learned:
+            self.moments.add(moments)
+            if histogram is not None:
+                self.histogram.add(histogram)
+
+    def finish(self) -> None:
+        """Settle the scale; an update leaves it, so that old rows keep their numbers."""
+        if self.learned:
+            return
+        m = self.moments
+        low, high = (m.low, m.high) if m.count else (0.0, 0.0)
+        self.numbers = {"count": float(m.count), "mean": m.mean, "std": m.std, "low": low, "high": high}
+        if self.bucketed:
+            self.bounds = self.histogram.bounds(self.kind.bins)
+        if self.kind.indicator is None:
+            self.indicator = not self.bucketed and self.missing > 0
+        self.moments, self.histogram, self.learned = Moments(), Histogram(), True
+
+    def encode(self, table: Any, context: Context) -> dict[str, Array]:
+        x = self._read(table)
+        missing = np.isnan(x)
+        if self.bucketed:
+            return {self.name: self._bucket(x, missing)}
+        out = {self.name: self._scale(x, missing)}
+        if self.indicator:
+            out[f"{self.name}_missing"] = missing.astype(np.float32)
+        return out
+
+    def _bucket(self, x: Array, missing: Array) -> Array:
+        if not self.numbers["count"]:  # of no number was learned anything
+            return np.where(missing, MISSING, UNSEEN).astype(np.int32)
+        bounds = np.empty(0) if self.bounds is None else self.bounds
+        ids = FIRST + np.searchsorted(bounds, on_grid(x), side="right")
+        return np.where(missing, MISSING, ids).astype(np.int32)
+
+    def _scale(self, x: Array, missing: Array) -> Array:
+        n, scaling = self.numbers, self.kind.scaling
+        z = signed_log(x) if scaling == "standard" else x
+        infinite = np.isinf(x)
+        if infinite.any():
+            z = np.where(infinite, np.where(x > 0, n["high"], n["low"]), z)
+        z = np.where(missing, n["mean"], z)
+        with np.errstate(over="ignore"):  # what becomes infinite is cut off
+            if scaling == "standard":
+                z = (z - n["mean"]) / (n["std"] or 1.0)
+            elif scaling == "minmax":
+                width = n["high"] / 2 - n["low"] / 2  # halves: the width of all numbers is infinite
+                z = np.clip((z / 2 - n["low"] / 2) / width, 0.0, 1.0) if width else np.zeros_like(z)
+        return np.clip(z, -_FLOAT32, _FLOAT32).astype(np.float32)
+
+    def blank(self, rows: int) -> dict[str, Array]:
+        if self.bucketed:
+            return {self.name: np.zeros(rows, np.int32)}
+        nothing = np.full(rows, np.nan)
+        out = {self.name: self._scale(nothing, np.isnan(nothing))}
+        if self.indicator:
+            out[f"{self.name}_missing"] = np.ones(rows, np.float32)
+        return out
+
+    def columns(self, dimension: Dimension) -> list[FeatureColumn]:
+        if self.bucketed:
+            size = FIRST + (0 if self.bounds is None else len(self.bounds)) + 1
+            return [SparseFeat(self.name, size, dimension_of(self.kind, dimension, size))]
+        return [DenseFeat(name) for name in self.outputs]
+
+    def describe(self) -> dict[str, Any]:
+        n = self.numbers
+        keep = ("mean", "std", "low", "high") if self.kind.scaling == "standard" else ("mean", "low", "high")
+        out: dict[str, Any] = {key: n[key] for key in keep}
+        if self.bucketed:
+            out["table rows"] = FIRST + (0 if self.bounds is None else len(self.bounds)) + 1
+        return {**out, "infinite": self.infinite}
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "rows": self.rows,
+            "missing": self.missing,
+            "infinite": self.infinite,
+            "indicator": self.indicator,
+            "numbers": self.numbers,
+            "bounds": None if self.bounds is None else self.bounds.tolist(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.rows, self.missing, self.infinite = (int(state[key]) for key in ("rows", "missing", "infinite"))
+        self.indicator = bool(state["indicator"])
+        self.numbers = {key: float(state["numbers"][key]) for key in ("count", "mean", "std", "low", "high")}
+        self.bounds = None if state["bounds"] is None else np.array(state["bounds"], np.float64)
+        self.learned = True
+
+
+class VectorEncoder:
+    """A vector of numbers a row."""
+
+    def __init__(self, name: str, kind: Dense) -> None:
+        self.name, self.kind = name, kind
+        self.rows = self.missing = 0
+        self.dimension = self.settled = kind.dimension or 0
+
+    @property
+    def raw(self) -> tuple[str, ...]:
+        return (self.kind.column or self.name,)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    def _read(self, table: Any, dimension: int) -> tuple[Array, Array, int]:
+        """The numbers of all rows, how many each has, and how many they should have."""
+        (column,) = self.raw
+        flat, sizes = flat_of(one_array(table[column]), column, self.kind.separator)
+        wanted = dimension or int(sizes.max(initial=0))
+        wrong = (sizes != wanted) & (sizes != 0)
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise RowError(f"{column!r} must hold {wanted} number(s) or nothing, got {sizes[row]}", row)
+        return numbers_of(flat, column), sizes, wanted
+
+    def partial(self, table: Any, context: Context) -> tuple[int, int, int]:
+        _, sizes, found = self._read(table, self.settled)
+        return len(sizes), int((sizes == 0).sum()), found
+
+    def add(self, partial: tuple[int, int, int]) -> None:
+        rows, missing, found = partial
+        self.rows += rows
+        self.missing += missing
+        if self.dimension and found and found != self.dimension:
+            message = f"{self.raw[0]!r} must hold {self.dimension} number(s), as in rows before, got {found}"
+            raise RowError(message, 0)  # all rows of a chunk have as many
+        self.dimension = self.dimension or found
+
+    def finish(self) -> None:
+        self.dimension = self.settled = self.dimension or 1
+
+    def encode(self, table: Any, context: Context) -> dict[str, Array]:
+        numbers, sizes, _ = self._read(table, self.dimension)
+        out = np.zeros((len(sizes), self.dimension), np.float32)
+        limited = np.clip(np.nan_to_num(numbers, nan=0.0), -_FLOAT32, _FLOAT32)
+        out[sizes > 0] = limited.astype(np.float32).reshape(-1, self.dimension)
+        return {self.name: out if self.dimension > 1 else out[:, 0]}
+
+    def blank(self, rows: int) -> dict[str, Array]:
+        shape = (rows, self.dimension) if self.dimension > 1 else rows
+        return {self.name: np.zeros(shape, np.float32)}
+
+    def columns(self, dimension: Dimension) -> list[FeatureColumn]:
+        return [DenseFeat(self.name, self.dimension)]
+
+    def describe(self) -> dict[str, Any]:
+        return {"dimension": self.dimension}
+
+    def state(self) -> dict[str, Any]:
+        return {"rows": self.rows, "missing": self.missing, "dimension": self.dimension}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.rows, self.missing = int(state["rows"]), int(state["missing"])
+        self.dimension = self.settled = int(state["dimension"])

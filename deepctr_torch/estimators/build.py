@@ -1,0 +1,273 @@
+"""From an encoder and the name of a model to the model."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..encoding import Categorical, FeatureEncoder
+from ..encoding import Sequence as History
+from ..encoding.categorical import CategoricalEncoder
+from ..features import DenseFeat, FeatureColumn, VarLenSparseFeat
+from ..layers.core import DNN
+from ..layers.parallel import ParallelDNN
+from ..models import MODELS, BaseModel
+
+__all__ = [
+    "EMBEDDING_DIM",
+    "MODEL",
+    "TABLE_RATE",
+    "VALIDATION_ROWS",
+    "batch_rows",
+    "build_model",
+    "eval_steps",
+    "history_targets",
+    "is_multitask",
+    "model_class",
+    "model_defaults",
+    "one_dimension",
+    "reads_history",
+    "table_dimension",
+    "with_history",
+]
+
+
+# Models that put vectors side by side, so that each table may have a length of its own; others compare them.
+OWN_DIMENSIONS = ("DCN", "DCNMix", "DIEN", "DIN", "ESMM", "MLR", "MMOE", "PLE", "SharedBottom", "WDL")
+NO_NUMBERS = ("AFM", "CCPM")  # on the deep side; the linear side has them
+OURS = {
+    "seed": "random_state",
+    "device": "device",
+    "gpus": "device",
+    "history_feature_list": "history",
+    "task": "CTRClassifier or CTRRegressor",
+    "task_types": "CTRClassifier or CTRRegressor",
+    "task_names": "the names of the labels",
+    "num_classes": "the labels",
+}
+
+
+def model_class(name: Any) -> type[BaseModel]:
+    """The model of a name.
+
+    Raises:
+        TypeError, ValueError: it is no name, or no model's.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"model must be a name such as 'DeepFM', got {name!r}")
+    return MODELS.get(name)
+
+
+def _parameters(cls: type) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(cls.__init__).parameters  # type: ignore[misc]
+
+
+def is_multitask(cls: type) -> bool:
+    """Whether the model learns several labels."""
+    return "task_names" in _parameters(cls)
+
+
+def reads_history(cls: type) -> bool:
+    """Whether the model compares a target with its history."""
+    return "history_feature_list" in _parameters(cls)
+
+
+def history_targets(history: Any) -> dict[str, str]:
+    """Target -> column of its history, of what a user may write: a column `hist_<target>`, several, or a dict.
+
+    >>> history_targets("hist_movie"), history_targets({"movie": "watched"})
+    ({'movie': 'hist_movie'}, {'movie': 'watched'})
+    """
+    if history is None:
+        return {}
+    if isinstance(history, Mapping):
+        return {str(target): str(column) for target, column in history.items()}
+    columns = [history] if isinstance(history, str) else list(history)
+    for column in columns:
+        if not isinstance(column, str) or not column.startswith("hist_"):
+            raise ValueError(
+                f"history must be a column called hist_<target>, or a dict of target and column such as "
+                f"{{'movie': 'watched'}}, got {column!r}"
+            )
+    return {column.removeprefix("hist_"): column for column in columns}
+
+
+def with_history(encoder: FeatureEncoder, history: Any) -> FeatureEncoder:
+    """The encoder with a `Sequence` called `hist_<target>` for each history, which shares its target's table."""
+    features = dict(encoder.features)
+    for target, column in history_targets(history).items():
+        if not isinstance(features.get(target), Categorical):
+            known = sorted(n for n, k in features.items() if isinstance(k, Categorical))
+            raise ValueError(f"the history {column!r} needs a Categorical feature {target!r}: there are {known}")
+        found = features.pop(column, features.get(f"hist_{target}"))
+        if isinstance(found, History) and found.vocabulary_of == target:
+            kind = found
+        else:
+            kind = History(vocabulary_of=target, separator=getattr(found, "separator", None))
+        if column != f"hist_{target}" and kind.column is None:
+            kind = replace(kind, column=column)
+        features[f"hist_{target}"] = kind
+    if features == encoder.features:
+        return encoder
+    made = FeatureEncoder(features)
+    made.reasons, made._skipped = encoder.reasons, encoder._skipped
+    return made
+
+
+def _histories(encoder: FeatureEncoder, cls: type, history: Any) -> list[str]:
+    """The targets whose histories a model reads."""
+    given = list(history_targets(history))
+    kinds = encoder.features
+    found = given or [
+        n.removeprefix("hist_")
+        for n, k in kinds.items()
+        if isinstance(k, History) and n.startswith("hist_") and n.removeprefix("hist_") in kinds
+    ]
+    if not found:
+        raise ValueError(
+            f"{cls.__name__} needs a history: name its column, history='hist_movie' for a target 'movie' or "
+            f"history={{'movie': 'watched'}}; the features are {list(kinds)}"
+        )
+    return found
+
+
+def columns_of(encoder: FeatureEncoder, cls: type, embedding_dim: Any) -> list[FeatureColumn]:
+    """The encoder's columns; with "auto" each table has vectors by its rows, or all have one length."""
+    if embedding_dim != "auto":
+        return encoder.feature_columns(embedding_dim)
+    if cls.__name__ in OWN_DIMENSIONS:
+        return encoder.feature_columns(table_dimension)
+    tables = {p.table.name: p.table.first_rows for p in encoder._parts.values() if isinstance(p, CategoricalEncoder)}
+    return encoder.feature_columns(one_dimension(list(tables.values())))
+
+
+def _linear(columns: Sequence[FeatureColumn]) -> list[FeatureColumn]:
+    """The linear side: what has liked an item is not what the item is worth, so histories of a target stay out."""
+    return [c for c in columns if not (isinstance(c, VarLenSparseFeat) and c.embedding_name != c.name)]
+
+
+def build_model(
+    cls: type[BaseModel],
+    encoder: FeatureEncoder,
+    embedding_dim: Any,
+    history: Any,
+    given: Mapping[str, Any],
+    tasks: Mapping[str, Any],
+    start: Sequence[float] | None,
+) -> BaseModel:
+    """The model, at its start.
+
+    Args:
+        cls: its class.
+        encoder: fitted.
+        embedding_dim: an integer, "auto", or a function of the rows of a table.
+        history: what the user said of it.
+        given: the user's arguments, which go before the defaults.
+        tasks: further arguments: `task` and so on.
+        start: biases that the outputs begin with.
+
+    Raises:
+        ValueError, TypeError: an argument that the estimator sets itself, or one that the model refuses.
+    """
+    for name in given:
+        if name in OURS or name.endswith("_feature_columns"):
+            hint = OURS.get(name, "features")
+            raise ValueError(f"model_args must not hold {name!r}: it follows from {hint}")
+    columns = columns_of(encoder, cls, embedding_dim)
+    deep = [c for c in columns if not (cls.__name__ in NO_NUMBERS and isinstance(c, DenseFeat))]
+    arguments: dict[str, Any] = {**model_defaults(cls), **given, **tasks}
+    known = _parameters(cls)
+    if "linear_feature_columns" in known:
+        arguments["linear_feature_columns"] = _linear(columns)
+    arguments["dnn_feature_columns" if "dnn_feature_columns" in known else "region_feature_columns"] = deep
+    if reads_history(cls):
+        arguments["history_feature_list"] = _histories(encoder, cls, history)
+    model: BaseModel = cls(**arguments)
+    if "init_std" not in given:
+        _spread(model)
+    _set_start(model, start)
+    return model
+
+
+@torch.no_grad()
+def _spread(model: BaseModel) -> None:
+    """Let hidden layers begin with He et al.'s standard deviation, sqrt(2 / inputs) (2015, equation 10).
+
+    Drawn with the tables' `init_std`, a signal would be nearly gone after two of them.
+    """
+    for module in model.modules():
+        kernels: list[Any] = []
+        if isinstance(module, DNN):
+            kernels = [layer.weight for layer in module.linears]
+        elif isinstance(module, ParallelDNN):
+            kernels = list(module.weights)
+        for kernel in kernels:  # [..., outputs, inputs]
+            kernel.mul_(math.sqrt(2 / kernel.shape[-1]) / model.init_std)
+
+
+def _set_start(model: BaseModel, start: Sequence[float] | None) -> None:
+    """Let the outputs begin at the mean of the labels, where a bias does that."""
+    if start is None or type(model).to_predictions is not BaseModel.to_predictions:
+        return
+    heads = list(model.out) if isinstance(model.out, nn.ModuleList) else [model.out]
+    values = [[v] for v in start] if len(heads) > 1 or len(start) == 1 else [list(start)]
+    for head, value in zip(heads, values, strict=True):
+        bias = getattr(head, "bias", None)
+        if bias is not None:
+            with torch.no_grad():
+                bias.copy_(torch.tensor(value))
+
+
+MODEL: Mapping[str, Any] = {"init_std": 0.001, "l2_reg_embedding": 1e-3, "dnn_dropout": 0.2}
+TABLE_RATE = 3  # learning rate of the tables over that of the rest
+VALIDATION_ROWS = 1_000_000  # a validation part cut off the training data is not larger
+EMBEDDING_DIM = 16  # the longest vectors of embedding_dim="auto"
+EVALUATIONS = 4  # in an epoch
+STEPS = 100  # fewer in an epoch make smaller batches
+
+
+def model_defaults(cls: type) -> dict[str, Any]:
+    """Those of `MODEL` that a model has."""
+    known = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
+    return {name: value for name, value in MODEL.items() if name in known}
+
+
+def batch_rows(rows: int) -> int:
+    """The power of two that makes at least `STEPS` steps of an epoch, from 32 to 4096.
+
+    >>> [batch_rows(n) for n in (500, 20_000, 80_000, 10_000_000)]
+    [32, 128, 512, 4096]
+    """
+    return min(max(1 << int(math.log2(max(rows / STEPS, 1))), 32), 4096)
+
+
+def eval_steps(rows: int, batch: int, wanted: float | int | str) -> int:
+    """Steps between two evaluations: `wanted` steps (int), part of an epoch (float in (0, 1]), or "auto"."""
+    steps = math.ceil(rows / batch)
+    if isinstance(wanted, int) and not isinstance(wanted, bool):
+        return wanted
+    if isinstance(wanted, float) and 0 < wanted <= 1:
+        return max(1, math.ceil(wanted * steps))
+    if wanted != "auto":
+        raise ValueError(f'eval_every must be steps (int), a part of an epoch (float) or "auto", got {wanted!r}')
+    return max(1, math.ceil(steps / EVALUATIONS))
+
+
+def table_dimension(rows: int) -> int:
+    """Length of the vectors of a table by its rows: about `2 * rows ** 0.25`, in steps of 4, at most `EMBEDDING_DIM`.
+
+    >>> [table_dimension(n) for n in (3, 100, 1000, 1_000_000)]
+    [4, 8, 12, 16]
+    """
+    return min(4 * max(1, math.ceil(math.sqrt(math.sqrt(rows)) / 2 - 1e-9)), EMBEDDING_DIM)
+
+
+def one_dimension(rows: list[int]) -> int:
+    """The one length for models whose vectors meet each other: that of the largest table."""
+    return table_dimension(max(rows, default=1))

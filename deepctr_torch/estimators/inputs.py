@@ -1,0 +1,246 @@
+"""What `fit`, `evaluate` and `predict` are given: tables in memory or files, with labels and weights."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.exceptions import DataConversionWarning
+
+from .._checks import check_type
+from ..data import Files
+from ..data.files import means_files
+from ..data.interop import column_of, is_table, names_of, to_numpy
+from ..registry import suggest
+from ..tables import Chunk, RowSubset, column_names, list_files, read_chunks
+from .labels import Where
+
+__all__ = ["Data", "open_data", "open_inputs"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows to learn from or to look at.
+
+    Attributes:
+        table: a frame, an arrow table or a dict; or `Files`.
+        names: its columns, without labels and weights.
+        named: whether the columns have names of their own.
+        labels: names of the labels.
+        y: the labels of rows in memory, in that order; of files they are columns.
+        weight: one number a row; of files the name of a column.
+        apart: columns of the labels and the weight, which are no features.
+    """
+
+    table: Any
+    names: list[str]
+    named: bool
+    labels: tuple[str, ...] = ()
+    y: tuple[Array, ...] = ()
+    weight: Any = None
+    apart: tuple[str, ...] = ()
+
+    @property
+    def in_files(self) -> bool:
+        return isinstance(self.table, Files)
+
+    @property
+    def negative_rate(self) -> float:
+        """Share of the negative rows that is trained on."""
+        return self.table.negative_rate if self.in_files else 1.0
+
+    @property
+    def where(self) -> Any:
+        """What `read_chunks` reads."""
+        return self.table.paths if self.in_files else self.table
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """How it reads that."""
+        if not self.in_files:
+            return {}
+        return {"header": self.table.header, "null": self.table.null, "schema": self.table.schema or {}}
+
+    def pieces(self, part: RowSubset | None = None) -> Iterator[tuple[str, Array, Where, Array]]:
+        """Label by label, chunk by chunk: name, values, where a row is, and which rows lie in `part`."""
+        if not self.in_files:
+            for name, values in zip(self.labels, self.y, strict=True):
+                yield name, values, _row, np.ones(len(values), bool) if part is None else part.mask
+            return
+        for chunk in read_chunks(self.where, self.labels, **self.options):
+            rows = chunk.table.num_rows
+            inside = np.ones(rows, bool) if part is None else part.of(chunk, rows)
+            for name in self.labels:
+                yield name, to_numpy(chunk.table.column(name)), chunk.where, inside
+
+    def starts(self) -> tuple[dict[str, int], int]:
+        """File -> number of its first row among all rows; and how many rows there are."""
+        if not self.in_files:
+            return {}, rows_of(self.table, self.names)
+        counts = {str(path): 0 for path in list_files(self.where)}
+        for chunk in read_chunks(self.where, self.labels[:1] or self.names[:1], **self.options):
+            counts[chunk.file] += chunk.table.num_rows
+        ends = np.cumsum(list(counts.values())).tolist()
+        return {name: end - count for (name, count), end in zip(counts.items(), ends, strict=True)}, ends[-1]
+
+    def columns_of(self, chunk: Chunk) -> tuple[list[Array], Array | None]:
+        """Labels and weights of the rows of a chunk."""
+        if self.in_files:
+            weight = None if self.weight is None else to_numpy(chunk.table.column(self.weight))
+            return [to_numpy(chunk.table.column(name)) for name in self.labels], weight
+        rows = slice(chunk.first_row, chunk.first_row + chunk.table.num_rows)
+        return [y[rows] for y in self.y], None if self.weight is None else self.weight[rows]
+
+
+def _row(row: int) -> str:
+    return f"row {row}"
+
+
+def rows_of(table: Any, names: Sequence[str]) -> int:
+    """How many rows a table in memory has."""
+    if isinstance(table, Mapping):
+        return len(next(iter(table.values()))) if table else 0
+    return len(table)
+
+
+def _values(values: Any) -> Array:
+    """A column as an array that can be indexed; lists stay what they are."""
+    if isinstance(values, np.ndarray):
+        return values
+    if isinstance(values, (list, tuple)):
+        out = np.empty(len(values), object)
+        out[:] = list(values)
+        return out
+    return to_numpy(values)
+
+
+def open_inputs(X: Any) -> Data:
+    """A table of inputs: a frame, an arrow table, a dict of columns, a matrix, or files.
+
+    Raises:
+        TypeError, ValueError: none of these.
+    """
+    if hasattr(X, "tocsr"):
+        raise TypeError("X must be dense, got a sparse matrix: give a frame with one column a feature")
+    if means_files(X):
+        files = X if isinstance(X, Files) else Files(X)
+        return Data(files, column_names(files.paths, header=files.header), True)
+    if isinstance(X, Mapping) or is_table(X):
+        if hasattr(X, "iloc") and not all(isinstance(name, str) for name in X.columns):
+            return _matrix(X.to_numpy())
+        return Data(X, [str(name) for name in names_of(X)], True)
+    return _matrix(X)
+
+
+def _matrix(X: Any) -> Data:
+    array = np.asarray(X)
+    if array.dtype.kind == "c":
+        raise ValueError("Complex data not supported: X must hold real numbers, strings or lists")
+    if array.ndim != 2:
+        raise ValueError(
+            f"Expected 2D array, got {array.ndim}D array instead: X must be a table. Reshape your data either using "
+            "array.reshape(-1, 1) if it has one feature, or array.reshape(1, -1) if it is one row"
+        )
+    if not array.shape[1]:
+        raise ValueError(f"0 feature(s) (shape={array.shape}) while a minimum of 1 is required.")
+    return Data({f"x{i}": array[:, i] for i in range(array.shape[1])}, [f"x{i}" for i in range(array.shape[1])], False)
+
+
+def open_data(X: Any, y: Any, weight: Any = None) -> Data:
+    """Inputs with labels.
+
+    Args:
+        y: labels as arrays, or the names of columns of `X` (of files always).
+        weight: one number a row; or the name of a column.
+
+    Raises:
+        TypeError, ValueError: labels are missing, or do not fit the rows.
+    """
+    data = open_inputs(X)
+    files = data.table if data.in_files else None
+    if files is not None:
+        y, weight = files.label if y is None else y, files.weight if weight is None else weight
+    if y is None:
+        raise ValueError(
+            "requires y to be passed, but the target y is None: give labels, or the names of their columns"
+        )
+    names = [y] if isinstance(y, str) else y
+    if files is not None or isinstance(y, str) or _are_names(names, data):
+        return _with_columns(data, names, weight)
+    labels, columns = _label_columns(y)
+    rows = rows_of(data.table, data.names)
+    if not rows:
+        raise ValueError("Found array with 0 sample(s): X must have at least one row")
+    for name, values in zip(labels, columns, strict=True):
+        if len(values) != rows:
+            raise ValueError(f"X and y must have the same number of rows, got {rows} and {len(values)} of {name!r}")
+    weights = _weights(data, weight, rows)
+    named = (weight,) if isinstance(weight, str) else ()
+    found = replace(data, names=[n for n in data.names if n not in named], apart=(*_names_given(y, labels), *named))
+    return replace(found, labels=tuple(labels), y=tuple(columns), weight=weights)
+
+
+def _names_given(y: Any, labels: Sequence[str]) -> tuple[str, ...]:
+    """Names that labels brought along: those of a table or a series, none of an array."""
+    named = isinstance(y, Mapping) or is_table(y) or getattr(y, "name", None)
+    return tuple(labels) if named else ()
+
+
+def _are_names(names: Any, data: Data) -> bool:
+    if not isinstance(names, (list, tuple)) or not data.named:
+        return False
+    return bool(names) and all(isinstance(n, str) and n in data.names for n in names)
+
+
+def _with_columns(data: Data, names: Any, weight: Any) -> Data:
+    if not isinstance(names, (list, tuple)) or not all(isinstance(n, str) for n in names):
+        raise TypeError(f"with files, y must name the column(s) of the labels, got {type(names).__name__}")
+    if weight is not None and data.in_files:
+        check_type("sample_weight of files", weight, str, "the name of a column")
+    for name in [*names, *([weight] if isinstance(weight, str) else [])]:
+        if name not in data.names:
+            raise ValueError(f"there is no column {name!r}: {suggest(name, data.names)}")
+    apart = (*names, *([weight] if isinstance(weight, str) else []))
+    found = replace(data, names=[n for n in data.names if n not in apart], labels=tuple(names), apart=apart)
+    if data.in_files:
+        return replace(found, weight=weight)
+    y = tuple(_values(column_of(data.table, name)) for name in names)
+    return replace(found, y=y, weight=_weights(data, weight, len(y[0])))
+
+
+def _weights(data: Data, weight: Any, rows: int) -> Array | None:
+    if weight is None:
+        return None
+    if isinstance(weight, str):
+        weight = column_of(data.table, weight) if data.named else None
+        if weight is None:
+            raise ValueError("sample_weight must be numbers or the name of a column, got one that is not there")
+    array = np.asarray(to_numpy(weight), np.float64)
+    if array.ndim != 1 or len(array) != rows:
+        raise ValueError(f"sample_weight must be one number a row, got shape {array.shape} for {rows} rows")
+    if not (array >= 0).all() or not array.any():
+        raise ValueError("sample_weight must be numbers >= 0, some of them above, got others or zeros alone")
+    return array
+
+
+def _label_columns(y: Any) -> tuple[list[str], list[Array]]:
+    """Names and values of labels given as such."""
+    if isinstance(y, Mapping) or is_table(y):
+        names = [str(name) for name in names_of(y)]
+        return names, [_values(column_of(y, name)) for name in names_of(y)]
+    array = to_numpy(y)
+    if array.ndim == 1:
+        return [str(getattr(y, "name", None) or "label")], [array]
+    if array.ndim != 2:
+        raise ValueError(f"y should be a 1d array or a table of labels, got an array of shape {array.shape} instead.")
+    if array.shape[1] == 1:
+        what = "A column-vector y was passed when a 1d array was expected: its one column is taken"
+        warnings.warn(what, DataConversionWarning, stacklevel=5)
+        return ["label"], [array[:, 0]]
+    return [f"label_{t}" for t in range(array.shape[1])], [array[:, t] for t in range(array.shape[1])]

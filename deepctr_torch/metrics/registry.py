@@ -1,0 +1,155 @@
+"""Metrics by name. `scores.py` computes them, `docs/metrics.md` defines them."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from .. import _checks
+from ..registry import Registry
+from . import functional as scores
+from . import stateful as running
+from .functional import gauc_skipped
+from .stateful import StatefulMetric
+
+__all__ = ["METRICS", "Metric", "gauc_skipped", "get_metric", "higher_is_better"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric as the trainer sees it: call it with whole columns of labels and predictions.
+
+    Args:
+        name: the key in logs and history.
+        function: `function(y_true, y_pred, sample_weight, groups)`.
+        group: the column that holds the groups, None for `fit`'s `groups` argument.
+        needs_groups: the metric cannot be computed without groups.
+        higher_is_better: None when neither direction is (calibration, a user's function).
+        takes_weights: False for a user's function without a `sample_weight` parameter.
+        running: makes what computes the metric block by block, for more rows than are kept; None where nothing can.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    group: str | None = None
+    needs_groups: bool = False
+    higher_is_better: bool | None = None
+    takes_weights: bool = True
+    running: Callable[[], StatefulMetric] | None = None
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
+        if self.needs_groups and groups is None:
+            source = f"the column {self.group!r}" if self.group else "the argument groups"
+            raise ValueError(f"metric {self.name!r} must be given groups ({source}), got None")
+        if sample_weight is not None and not self.takes_weights:
+            raise ValueError(
+                f"metric {self.name!r} must have a parameter sample_weight when rows are weighted, got none"
+            )
+        value = self.function(y_true, y_pred, sample_weight, groups)
+        try:
+            return float(value)
+        except (TypeError, ValueError, RuntimeError):  # torch raises RuntimeError for several elements
+            raise TypeError(f"metric {self.name!r} must return one number, got {value!r}") from None
+
+
+METRICS: Registry[Metric] = Registry("metric")
+
+_roc = partial(running.BinnedCurve, running.roc_area_of_bins)
+_precision = partial(running.BinnedCurve, running.average_precision_of_bins)
+_table: list[tuple[tuple[str, ...], Callable[..., float], bool | None, Callable[[], StatefulMetric]]] = [
+    (("acc", "accuracy"), scores.accuracy, True, partial(running.Mean, running.hits)),
+    (("auc",), scores.auc, True, _roc),
+    (("calibration",), scores.calibration, None, running.Calibration),
+    (("logloss", "binary_crossentropy"), scores.logloss, False, partial(running.Mean, running.log_losses)),
+    (("mae",), scores.mae, False, partial(running.Mean, running.absolutes)),
+    (("mse",), scores.mse, False, partial(running.Mean, running.squares)),
+    (("ne",), scores.normalized_entropy, False, running.NormalizedEntropy),
+    (("pr_auc",), scores.pr_auc, True, _precision),
+    (("rmse",), scores.rmse, False, partial(running.RootMean, running.squares)),
+]
+for _names, _function, _higher, _running in _table:
+    for _name in _names:
+        METRICS.add(_name, Metric(_name, _function, higher_is_better=_higher, running=_running))
+METRICS.add("gauc", Metric("gauc", scores.gauc, needs_groups=True, higher_is_better=True))
+METRICS.add("gauc_skipped", Metric("gauc_skipped", scores.gauc_skipped, needs_groups=True))
+METRICS.add("ndcg@k", Metric("ndcg@k", scores.ndcg, needs_groups=True, higher_is_better=True))
+
+
+def get_metric(metric: str | Metric | Callable[..., Any]) -> Metric:
+    """The metric of a name, such as "auc", "gauc:user_id", "ndcg@10:user_id", or a user's function as a metric.
+
+    A function is called as `f(y_true, y_pred)`, with `sample_weight=` and `groups=` when it has such parameters.
+
+    >>> get_metric("gauc:user_id").group
+    'user_id'
+    >>> get_metric("ndcg@2:user_id")([1, 0], [0.2, 0.9], groups=[1, 1]) < 1
+    True
+    """
+    if isinstance(metric, Metric):
+        return metric
+    if isinstance(metric, str):
+        return _named(metric)
+    if not callable(metric):
+        raise TypeError(f"a metric must be a name or a callable, got {type(metric).__name__}")
+    return _users(metric)
+
+
+def _named(name: str) -> Metric:
+    base, colon, column = name.partition(":")
+    cut = re.fullmatch(r"ndcg@(\d+)", base)
+    found = METRICS.get("ndcg@k" if cut else base)
+    if base == "ndcg@k":
+        raise ValueError(f"the k of ndcg@k must be a number, as in 'ndcg@10', got {name!r}")
+    if colon and not (found.needs_groups and column):
+        raise ValueError(
+            f"a metric must be a name, or 'gauc:COLUMN' or 'ndcg@K:COLUMN' to group by a column, got {name!r}"
+        )
+    if cut:
+        _checks.check_at_least("the k of ndcg@k", int(cut[1]), 1)
+        found = replace(found, function=partial(scores.ndcg, k=int(cut[1])))
+    return replace(found, name=name, group=column or None)
+
+
+class _UsersMetric:
+    """A user's function, called with what its signature takes."""
+
+    def __init__(self, function: Callable[..., Any], takes: frozenset[str]) -> None:
+        self.function = function
+        self.takes = takes
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> Any:
+        given = {"sample_weight": sample_weight, "groups": groups}
+        extra = {name: value for name, value in given.items() if value is not None and name in self.takes}
+        many = scores.as_classes(y_pred)
+        p = scores.as_column("y_pred", y_pred) if many is None else many
+        return self.function(scores.as_column("y_true", y_true, len(p)), p, **extra)
+
+
+def _users(function: Callable[..., Any]) -> Metric:
+    inner = function.func if isinstance(function, partial) else function
+    name = getattr(inner, "__name__", type(inner).__name__)
+    parameters: Mapping[str, inspect.Parameter]
+    try:
+        parameters = inspect.signature(function).parameters
+    except ValueError:  # a builtin without a signature
+        parameters = {}
+    anything = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    takes = frozenset(n for n in ("sample_weight", "groups") if n in parameters or anything)
+    return Metric(name, _UsersMetric(function, takes), takes_weights="sample_weight" in takes)
+
+
+def higher_is_better(key: str) -> bool:
+    """Whether a larger value of a key of the logs is better; a key that names no metric counts as a loss.
+
+    >>> higher_is_better("val_click_gauc:user_id"), higher_is_better("val_loss"), higher_is_better("auc")
+    (True, False, True)
+    """
+    base = re.sub(r"@\d+", "@k", key.partition(":")[0])
+    parts = base.split("_")
+    tails = ("_".join(parts[i:]) for i in range(len(parts)))
+    found = next((METRICS.get(tail) for tail in tails if tail in METRICS), None)
+    return found is not None and bool(found.higher_is_better)

@@ -1,0 +1,207 @@
+"""Metrics computed block by block: sums, which are exact, and a histogram for the measures of order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "BINS",
+    "BinnedCurve",
+    "Calibration",
+    "Mean",
+    "NormalizedEntropy",
+    "RootMean",
+    "StatefulMetric",
+    "absolutes",
+    "add_blocks",
+    "average_precision_of_bins",
+    "hits",
+    "log_losses",
+    "over_blocks",
+    "ratio",
+    "roc_area_of_bins",
+    "squares",
+    "unit_labels",
+]
+
+Floats = npt.NDArray[np.float64]
+Array = npt.NDArray[Any]
+CLIP = 1e-7  # probabilities are kept this far from 0 and 1 before a logarithm
+BLOCK = 1 << 18  # rows computed at a time, so that float64 copies stay small
+BINS = 65_536
+LARGEST_LOGIT = 16.0  # the outermost bins begin here; a float32 below 1 has a logit below 16.7
+
+
+class StatefulMetric(Protocol):
+    """A metric over rows that come in blocks: float64 labels, predictions and weights [n]."""
+
+    def add(self, y: Floats, p: Floats, w: Floats) -> None: ...
+
+    def result(self) -> float: ...
+
+
+def ratio(top: Any, bottom: Any) -> float:
+    return float(top) / float(bottom) if bottom != 0 else float("nan")
+
+
+def unit_labels(y: Array) -> Array:
+    """Labels that lie in [0, 1], else a ValueError."""
+    outside = (y < 0) | (y > 1)
+    if outside.any():
+        raise ValueError(f"labels must lie in [0, 1] for this metric, got {y[outside][0]}")
+    return y
+
+
+def log_losses(y: Floats, p: Floats) -> Floats:
+    """`-y log p - (1 - y) log(1 - p)`. [n], [n] -> [n]"""
+    p = np.clip(p, CLIP, 1.0 - CLIP)
+    losses: Floats = -(unit_labels(y) * np.log(p) + (1.0 - y) * np.log1p(-p))
+    return losses
+
+
+def hits(y: Floats, p: Floats) -> Floats:
+    """1 where label and prediction lie on one side of 0.5, else 0. [n], [n] -> [n]"""
+    return np.where(np.isnan(p) | np.isnan(y), np.nan, (p > 0.5) == (y > 0.5))
+
+
+def squares(y: Floats, p: Floats) -> Floats:
+    """`(y - p)^2`. [n], [n] -> [n]"""
+    return np.square(y - p)
+
+
+def absolutes(y: Floats, p: Floats) -> Floats:
+    """`|y - p|`. [n], [n] -> [n]"""
+    return np.abs(y - p)
+
+
+class Mean:
+    """The weighted mean of a value of each row.
+
+    >>> over_blocks(Mean(squares), np.array([0.0, 2.0]), np.array([1.0, 2.0]), None)
+    0.5
+    """
+
+    def __init__(self, value: Callable[[Floats, Floats], Floats]) -> None:
+        self.value = value
+        self.top = self.bottom = 0.0
+
+    def add(self, y: Floats, p: Floats, w: Floats) -> None:
+        self.top += float(np.dot(self.value(y, p), w))
+        self.bottom += float(w.sum())
+
+    def result(self) -> float:
+        return ratio(self.top, self.bottom)
+
+
+class RootMean(Mean):
+    """The square root of a weighted mean."""
+
+    def result(self) -> float:
+        return float(np.sqrt(super().result()))
+
+
+class Calibration:
+    """Sum of predictions over sum of labels."""
+
+    def __init__(self) -> None:
+        self.promised = self.found = 0.0
+
+    def add(self, y: Floats, p: Floats, w: Floats) -> None:
+        self.promised += float(np.dot(w, p))
+        self.found += float(np.dot(w, y))
+
+    def result(self) -> float:
+        return ratio(self.promised, self.found)
+
+
+class NormalizedEntropy:
+    """Log loss over the entropy of the base rate."""
+
+    def __init__(self) -> None:
+        self.loss, self.base = Mean(log_losses), Mean(lambda y, p: y)
+
+    def add(self, y: Floats, p: Floats, w: Floats) -> None:
+        self.loss.add(y, p, w)
+        self.base.add(y, p, w)
+
+    def result(self) -> float:
+        base = self.base.result()
+        if not 0.0 < base < 1.0:
+            return float("nan")
+        return ratio(self.loss.result(), -(base * np.log(base) + (1.0 - base) * np.log1p(-base)))
+
+
+class BinnedCurve:
+    """A measure of order over probabilities, rows of one bin taken as tied.
+
+    The bins are equal in the logit, so that they are fine where click-through rates lie: 2048 a unit, which is a
+    twentieth of a percent of a small probability.
+
+    Args:
+        measure: from the weight of positive and of negative rows in each bin, [BINS] both, by rising prediction.
+    """
+
+    def __init__(self, measure: Callable[[Floats, Floats], float]) -> None:
+        self.measure = measure
+        self.positive, self.negative = np.zeros(BINS), np.zeros(BINS)
+        self.undefined = False
+
+    def add(self, y: Floats, p: Floats, w: Floats) -> None:
+        unit_labels(y)
+        if np.isnan(p).any():
+            self.undefined = True
+            return
+        bins = _bins(p)
+        self.positive += np.bincount(bins, w * y, BINS)
+        self.negative += np.bincount(bins, w * (1.0 - y), BINS)
+
+    def result(self) -> float:
+        return float("nan") if self.undefined else self.measure(self.positive, self.negative)
+
+
+def _bins(p: Floats) -> npt.NDArray[np.intp]:
+    with np.errstate(divide="ignore"):
+        p = np.clip(p, 0.0, 1.0)
+        logit = np.log(p) - np.log1p(-p)
+    return np.clip((logit / LARGEST_LOGIT + 1.0) * (BINS / 2), 0, BINS - 1).astype(np.intp)
+
+
+def roc_area_of_bins(positive: Floats, negative: Floats) -> float:
+    """AUC, a tie counting one half.
+
+    >>> roc_area_of_bins(np.array([0.0, 1.0]), np.array([1.0, 1.0]))
+    0.75
+    """
+    below = np.cumsum(negative) - negative
+    return ratio(np.dot(positive, below + 0.5 * negative), positive.sum() * negative.sum())
+
+
+def average_precision_of_bins(positive: Floats, negative: Floats) -> float:
+    """Average precision.
+
+    >>> average_precision_of_bins(np.array([1.0, 1.0]), np.array([2.0, 0.0]))
+    0.75
+    """
+    positive, negative = positive[::-1], negative[::-1]
+    found, seen = np.cumsum(positive), np.cumsum(positive + negative)
+    precision = np.divide(found, seen, out=np.zeros_like(found), where=seen > 0)
+    return ratio(np.dot(positive, precision), found[-1])
+
+
+def add_blocks(running: StatefulMetric, y: Array, p: Array, w: Array | None) -> None:
+    """Count whole columns of any floating type, which are float64 for a block at a time."""
+    for start in range(0, len(p), BLOCK):
+        rows = slice(start, start + BLOCK)
+        part = p[rows].astype(np.float64, copy=False)
+        weight = np.ones(len(part)) if w is None else w[rows].astype(np.float64, copy=False)
+        running.add(y[rows].astype(np.float64, copy=False), part, weight)
+
+
+def over_blocks(running: StatefulMetric, y: Array, p: Array, w: Array | None) -> float:
+    """The metric over whole columns."""
+    add_blocks(running, y, p, w)
+    return running.result()

@@ -1,0 +1,269 @@
+"""What exists only for user code written against the original: `forward(X)` on one packed matrix, and its helpers."""
+
+from __future__ import annotations
+
+import importlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from ..embedding import embedding_configs
+from ..features import Batch, DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat, packed_ids, rows_packed
+from ..layers.sequence import pool
+
+if TYPE_CHECKING:
+    from .basemodel import BaseModel
+
+__all__ = [
+    "adopt_tasks",
+    "check_gpus",
+    "combined_dnn_input",
+    "compute_input_dim",
+    "create_embedding_matrix",
+    "embedding_lookup",
+    "get_dense_input",
+    "get_varlen_pooling_list",
+    "input_from_feature_columns",
+    "keep_layer",
+    "maxlen_lookup",
+    "packed_objective",
+    "star_name",
+    "varlen_embedding_lookup",
+    "with_star_names",
+]
+
+Index = Mapping[str, tuple[int, int]]
+BASEMODEL = "deepctr_torch.models.basemodel"
+
+
+# What `from deepctr_torch.models.basemodel import *` brings along, because user code counts on it: name -> where it is.
+STAR_NAMES = {
+    **dict.fromkeys(("CallbackList", "History"), "deepctr_torch.callbacks"),
+    **dict.fromkeys(("DenseFeat", "SparseFeat", "VarLenSparseFeat", "build_input_features"), "deepctr_torch.features"),
+    **dict.fromkeys(("create_embedding_matrix", "get_varlen_pooling_list", "varlen_embedding_lookup"), __name__),
+    **dict.fromkeys(("PredictionLayer", "slice_arrays"), "deepctr_torch.layers"),
+    **dict.fromkeys(("accuracy_score", "log_loss", "mean_squared_error", "roc_auc_score"), "sklearn.metrics"),
+    "DataLoader": "torch.utils.data",
+    "tqdm": "tqdm",
+}
+STAR_MODULES = {"Data": "torch.utils.data", "F": "torch.nn.functional", "nn": "torch.nn", "np": "numpy", "time": "time"}
+STAR_MODULES |= {"torch": "torch"}
+
+
+def with_star_names(*own: str) -> list[str]:
+    """`__all__` of a module that exports `own` and everything above."""
+    return sorted({*own, *STAR_NAMES, *STAR_MODULES}, key=lambda n: (not n[0].isupper(), n))
+
+
+def star_name(name: str) -> Any:
+    """`__getattr__` of such a module: what is not its own is imported when it is asked for."""
+    if name in STAR_MODULES:
+        return importlib.import_module(STAR_MODULES[name])
+    if name in STAR_NAMES:
+        return getattr(importlib.import_module(STAR_NAMES[name]), name)
+    raise AttributeError(f"module {BASEMODEL!r} has no attribute {name!r}")
+
+
+def check_gpus(gpus: Sequence[Any] | None, device: Any) -> Sequence[Any] | None:
+    """None or one GPU that is `device`."""
+    if not gpus:
+        return gpus
+    if len(gpus) > 1:
+        raise ValueError(
+            f"gpus must name one device, got {list(gpus)}: to train on several, start one process each with torchrun"
+        )
+    if str(gpus[0]) not in str(device):
+        raise ValueError(f"gpus[0] must be the device of the model, {device!r}, got {gpus[0]!r}")
+    return gpus
+
+
+def packed_objective(model: BaseModel, batch: Batch) -> tuple[Tensor, Tensor | None]:
+    """Predictions and auxiliary loss of a model that overrides `forward(X)`."""
+    model.aux_loss = torch.zeros((1,), device=batch.ids.device)
+    with rows_packed():
+        prediction = model(model.schema.pack(batch))
+    prediction = prediction[:, None] if prediction.dim() == 1 else prediction
+    auxiliary = model.aux_loss if model.aux_loss.requires_grad else None
+    model.aux_loss = model.aux_loss.detach()  # the graph belongs to this step
+    return prediction, auxiliary
+
+
+def keep_layer(model: BaseModel, name: str, layer: nn.Module | nn.Parameter) -> None:
+    """Let a layer of a subclass be found although `BaseModel` has a method of its name, such as `head`.
+
+    Raises:
+        ValueError: the loop needs what that name stands for.
+    """
+    free = {"head"} | (
+        {"fields", "logits", "outcome", "penalized", "plan", "score"} if model.overrides_forward else set()
+    )
+    if name not in free:
+        raise ValueError(f"{name!r} has a meaning in every model: give this {type(layer).__name__} another name")
+    model.__dict__[name] = layer
+
+
+def adopt_tasks(model: BaseModel) -> None:
+    """The tasks of a subclass that says what they are as the original's models do: `num_tasks`, `task_names`, `out`."""
+    count = getattr(model, "num_tasks", 1)
+    if count < 2 or len(model.tasks) == count:
+        return
+    names = getattr(model, "task_names", None) or [f"task{t}" for t in range(count)]
+    heads = list(model.out) if isinstance(model.out, nn.ModuleList) else [model.out] * count
+    model.tasks = tuple((name, getattr(head, "task", "binary")) for name, head in zip(names, heads, strict=True))
+
+
+def _sparse(columns: Iterable[FeatureColumn]) -> list[SparseFeat]:
+    return [c for c in columns if isinstance(c, SparseFeat)]
+
+
+def _varlen(columns: Iterable[FeatureColumn]) -> list[VarLenSparseFeat]:
+    return [c for c in columns if isinstance(c, VarLenSparseFeat)]
+
+
+def compute_input_dim(
+    columns: Iterable[FeatureColumn], include_sparse: bool, include_dense: bool, feature_group: bool
+) -> int:
+    total = 0
+    for column in columns:
+        if isinstance(column, DenseFeat):
+            total += column.dimension if include_dense else 0
+        elif include_sparse:
+            total += 1 if feature_group else column.embedding_dim
+    return total
+
+
+def input_from_feature_columns(
+    model: BaseModel, X: Tensor, columns: Iterable[FeatureColumn], embedding_dict: Any, support_dense: bool
+) -> tuple[list[Tensor], list[Tensor]]:
+    columns = list(columns)
+    dense = get_dense_input(X, model.feature_index, columns)
+    if dense and not support_dense:
+        raise ValueError("dense features are not supported here (support_dense=False), got DenseFeat columns")
+    vectors = [embedding_dict[c.embedding_name](_ids(X, model.feature_index, c)) for c in _sparse(columns)]
+    sequences = varlen_embedding_lookup(X, embedding_dict, model.feature_index, _varlen(columns))
+    return vectors + get_varlen_pooling_list(sequences, X, model.feature_index, _varlen(columns), model.device), dense
+
+
+def _ids(X: Tensor, index: Index, column: SparseFeat | VarLenSparseFeat) -> Tensor:
+    return packed_ids(X, index[column.name], column)
+
+
+def get_dense_input(X: Tensor, features: Index, feature_columns: Iterable[FeatureColumn]) -> list[Tensor]:
+    """The numbers of a packed matrix, float32 [B, d] each."""
+    return [X[:, slice(*features[c.name])].float() for c in feature_columns if isinstance(c, DenseFeat)]
+
+
+def create_embedding_matrix(
+    feature_columns: Iterable[FeatureColumn],
+    init_std: float = 0.0001,
+    linear: bool = False,
+    sparse: bool = False,
+    device: Any = "cpu",
+) -> nn.ModuleDict:
+    """One `nn.Embedding` an `embedding_name`; vectors of length 1 with `linear`."""
+    made: dict[str, nn.Module] = {}
+    for spec in embedding_configs(list(feature_columns), init_std, 1 if linear else None):
+        table = nn.Embedding(spec.rows, spec.width, sparse=sparse)
+        nn.init.normal_(table.weight, mean=0.0, std=init_std)
+        made[spec.name] = table
+    return nn.ModuleDict(made).to(device)
+
+
+def embedding_lookup(
+    X: Tensor,
+    sparse_embedding_dict: Any,
+    sparse_input_dict: Index,
+    sparse_feature_columns: Iterable[SparseFeat],
+    return_feat_list: Sequence[str] = (),
+    mask_feat_list: Sequence[str] = (),
+    to_list: bool = False,
+) -> Any:
+    """Vectors [B, 1, E] of single ids, by group name, or as one list.
+
+    Args:
+        return_feat_list: only these features (empty: all).
+        mask_feat_list: features whose id 0 stands for "none" and gets a zero vector.
+    """
+    groups: defaultdict[str, list[Tensor]] = defaultdict(list)
+    for column in sparse_feature_columns:
+        if return_feat_list and column.name not in return_feat_list:
+            continue
+        ids = _ids(X, sparse_input_dict, column)
+        vectors = sparse_embedding_dict[column.embedding_name](ids)
+        if column.name in mask_feat_list:  # NOTE[DIFF] W21: the original ignores this argument
+            vectors = vectors * (ids != 0).unsqueeze(-1)
+        groups[column.group_name].append(vectors)
+    return list(chain.from_iterable(groups.values())) if to_list else groups
+
+
+def varlen_embedding_lookup(
+    X: Tensor,
+    embedding_dict: Any,
+    sequence_input_dict: Index,
+    varlen_sparse_feature_columns: Iterable[VarLenSparseFeat],
+) -> dict[str, Tensor]:
+    """Vectors [B, T, E] of each sequence, by feature name."""
+    return {
+        c.name: embedding_dict[c.embedding_name](_ids(X, sequence_input_dict, c)) for c in varlen_sparse_feature_columns
+    }
+
+
+def get_varlen_pooling_list(
+    embedding_dict: Mapping[str, Tensor],
+    features: Tensor,
+    feature_index: Index,
+    varlen_sparse_feature_columns: Iterable[VarLenSparseFeat],
+    device: Any,
+) -> list[Tensor]:
+    """Pooled vectors [B, 1, E] of looked-up sequences.
+
+    Args:
+        embedding_dict: what `varlen_embedding_lookup` returned.
+        features: the packed matrix [B, W].
+        feature_index: its layout.
+        device: where the result goes.
+    """
+    pooled = []
+    for column in varlen_sparse_feature_columns:
+        vectors = embedding_dict[column.name]
+        weights = None
+        if column.length_name is None:
+            mask = _ids(features, feature_index, column) != 0
+        else:
+            length = features[:, slice(*feature_index[column.length_name])].long()
+            mask = torch.arange(column.maxlen, device=features.device) < length
+        if column.weight_name is not None:
+            weights = features[:, slice(*feature_index[column.weight_name])].float()
+        pooled.append(pool(vectors, mask, column.combiner, weights).unsqueeze(1).to(device))
+    return pooled
+
+
+def maxlen_lookup(X: Tensor, sparse_input_dict: Index, maxlen_column: Sequence[str]) -> Tensor:
+    """Lengths [B, 1] of the first of the named length columns.
+
+    Raises:
+        ValueError: no name is given.
+    """
+    if not maxlen_column:
+        raise ValueError("a VarLenSparseFeat needs a length_name for its lengths to be looked up, got none")
+    return X[:, slice(*sparse_input_dict[maxlen_column[0]])].long()
+
+
+def combined_dnn_input(sparse_embedding_list: Sequence[Tensor], dense_value_list: Sequence[Tensor]) -> Tensor:
+    """Vectors ([B, 1, E] each) and numbers ([B, d] each) -> [B, W], vectors first.
+
+    Raises:
+        NotImplementedError: both lists are empty.
+    """
+    parts = []
+    if sparse_embedding_list:
+        parts.append(torch.flatten(torch.cat(list(sparse_embedding_list), dim=-1), start_dim=1))
+    if dense_value_list:
+        parts.append(torch.flatten(torch.cat(list(dense_value_list), dim=-1), start_dim=1))
+    if not parts:
+        raise NotImplementedError("combined_dnn_input needs at least one vector or number, got two empty lists")
+    return torch.cat(parts, dim=-1)

@@ -1,0 +1,316 @@
+"""A model as plain data: class name, constructor arguments, weights, and how it was compiled and trained."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import inspect
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from .. import _rebuild_model, layers
+from ..callbacks import History
+from ..features import DenseFeat, SparseFeat, VarLenSparseFeat
+
+if TYPE_CHECKING:
+    from .basemodel import BaseModel
+from collections.abc import Sequence
+
+__all__ = ["deepcopy", "load_model", "rebuild", "reduce", "save", "widen_columns"]
+
+
+FORMAT = 1
+COLUMNS: dict[str, Any] = {"sparse": SparseFeat, "varlen": VarLenSparseFeat, "dense": DenseFeat}
+log = logging.getLogger("deepctr_torch")
+PACKAGE = __name__.split(".", maxsplit=1)[0]
+
+
+class NotPlainError(TypeError):
+    """A value that cannot be written as plain data."""
+
+
+def encode(value: Any, where: str) -> Any:
+    """An argument as JSON: columns and tuples are tagged, everything else is itself.
+
+    Raises:
+        NotPlainError: a function, module or other object.
+    """
+    for tag, column in COLUMNS.items():
+        if isinstance(value, column):
+            return {tag: [encode(v, where) for v in value]}
+    if isinstance(value, (str, bool, int, float)) or value is None:
+        return value
+    if isinstance(value, torch.device):
+        return str(value)
+    if hasattr(value, "item") and not isinstance(value, Tensor) and getattr(value, "ndim", 1) == 0:
+        return value.item()
+    if isinstance(value, tuple):
+        return {"tuple": [encode(v, where) for v in value]}
+    if isinstance(value, list):
+        return [encode(v, where) for v in value]
+    if isinstance(value, Mapping):
+        return {"dict": [[encode(k, where), encode(v, where)] for k, v in value.items()]}
+    if isinstance(value, type) and _module_class(value.__name__) is value:
+        return {"module": value.__name__}
+    raise NotPlainError(
+        f"{where}={value!r} is not plain data and cannot be saved; give it by name where that is possible"
+    )
+
+
+def _module_class(name: str) -> Any:
+    """The layer class of torch or of this package that is called `name`; None if there is none."""
+    found = getattr(nn, name, None) or getattr(layers, name, None)
+    return found if isinstance(found, type) and issubclass(found, nn.Module) else None
+
+
+def decode(value: Any) -> Any:
+    """The inverse of `encode`."""
+    if isinstance(value, list):
+        return [decode(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    ((tag, content),) = value.items()
+    if tag == "tuple":
+        return tuple(decode(v) for v in content)
+    if tag == "dict":
+        return {decode(k): decode(v) for k, v in content}
+    if tag == "module":
+        return _module_class(content)
+    return COLUMNS[tag](*[decode(v) for v in content])
+
+
+def config(model: BaseModel) -> dict[str, Any]:
+    """Class and constructor arguments of a model, as JSON.
+
+    Raises:
+        NotPlainError: an argument is an object; the message names it.
+    """
+    arguments = model._arguments
+    star = [p.name for p in inspect.signature(type(model).__init__).parameters.values() if p.kind is p.VAR_KEYWORD]
+    flat = {k: v for k, v in arguments.items() if k not in star}
+    for name in star:
+        flat.update(arguments.get(name, {}))
+    return {
+        "format": FORMAT,
+        "class": type(model).__name__,
+        "module": type(model).__module__,
+        "arguments": {name: encode(value, name) for name, value in flat.items()},
+    }
+
+
+def build(
+    description: Mapping[str, Any], custom_objects: Mapping[str, type] | None = None, device: Any = None
+) -> BaseModel:
+    """A fresh model from what `config` wrote."""
+    name, module = description["class"], description["module"]
+    cls: Any = (custom_objects or {}).get(name)
+    if cls is None:
+        if not module.startswith(PACKAGE + "."):
+            raise ValueError(f"{name} is a class of your own: pass custom_objects={{{name!r}: {name}}}")
+        cls = getattr(importlib.import_module(module), name, None)
+        if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+            raise ValueError(f"a saved model must be of a model class, got {module}.{name}")
+    arguments = {k: decode(v) for k, v in description["arguments"].items()}
+    if device is not None:
+        arguments["device"] = device
+    elif "cuda" in str(arguments.get("device")) and not torch.cuda.is_available():
+        arguments["device"] = "cpu"
+    if not any(str(gpu) in str(arguments.get("device")) for gpu in arguments.get("gpus") or ()):
+        arguments.pop("gpus", None)
+    model: BaseModel = cls(**arguments)
+    return model
+
+
+def _optimizer_state(model: BaseModel) -> dict[str, Any] | None:
+    """How the model was compiled, and the state of its optimizer; None where that is not plain data."""
+    given = model._compile_arguments
+    if given is None or model._update is None:
+        return None
+    optimizer: Any = model._update.optimizer
+    try:
+        plain = {k: encode(v, k) for k, v in given.items() if k != "optimizer"}
+        if isinstance(given["optimizer"], (str, Mapping)):
+            plain["optimizer"] = encode(given["optimizer"], "optimizer")
+        else:
+            plain["optimizer"], plain["learning_rate"] = _describe(optimizer, model), None
+    except NotPlainError as problem:
+        log.warning("the model is saved without what compile was given: %s", problem)
+        return None
+    return {"compile": plain, "mode": model._update.mode, "state": model._update.state_dict()}
+
+
+def _describe(optimizer: Any, model: BaseModel) -> dict[str, Any]:
+    """A torch optimizer: its class, and which parameters each of its groups has, by name."""
+    if getattr(torch.optim, type(optimizer).__name__, None) is not type(optimizer):
+        raise NotPlainError(f"optimizer={type(optimizer).__name__} is not one of torch.optim")
+    names = {id(p): name for name, p in model.named_parameters()}
+    groups = [[names.get(id(p), "") for p in group["params"]] for group in optimizer.param_groups]
+    if any("" in group for group in groups):
+        raise NotPlainError("the optimizer has parameters that are not the model's")
+    return {"torch": type(optimizer).__name__, "groups": groups}
+
+
+def _restore(model: BaseModel, saved: Mapping[str, Any] | None) -> None:
+    if saved is None:
+        return
+    plain = dict(saved["compile"])
+    optimizer = plain.pop("optimizer")
+    arguments = {k: decode(v) for k, v in plain.items()}
+    if _is_torch(optimizer):
+        groups = [{"params": [model.get_parameter(n) for n in names]} for names in optimizer["groups"]]
+        arguments |= {"embedding_update": "auto", "embedding_optimizer": None, "embedding_lr": None}
+        model.compile(getattr(torch.optim, optimizer["torch"])(groups, lr=0.001), **arguments)
+    else:
+        model.compile(decode(optimizer), **arguments)
+    if model._update is not None:
+        model._update.optimizer.load_state_dict(saved["state"])
+        model._update.settle(saved["mode"])
+
+
+def _is_torch(optimizer: Any) -> bool:
+    """Whether it is what `_describe` made of an optimizer, rather than a name with or without options."""
+    return isinstance(optimizer, dict) and "torch" in optimizer
+
+
+def extras(model: BaseModel) -> dict[str, Any]:
+    """What comes back beside the weights, as plain data: compilation, history, counters, frozen tables."""
+    return {
+        "training": _optimizer_state(model),
+        "history": {
+            "epoch": list(model.history.epoch),
+            "history": {k: list(v) for k, v in model.history.history.items()},
+        },
+        "epochs_trained": model.epochs_trained,
+        "negative_rate": model.negative_rate,
+        "frozen": {name: sorted(tables.frozen) for name, tables in model.named_tables()},
+        "fixed": [name for name, p in model.named_parameters() if not p.requires_grad],
+    }
+
+
+def _put_extras(model: BaseModel, saved: Mapping[str, Any]) -> None:
+    for name, frozen in saved["frozen"].items():
+        for table in frozen:
+            dict(model.named_tables())[name].view(table).requires_grad_(False)
+    for name in saved["fixed"]:
+        model.get_parameter(name).requires_grad_(False)
+    _restore(model, saved["training"])
+    history = History()
+    history.epoch, history.history = list(saved["history"]["epoch"]), dict(saved["history"]["history"])
+    model.history = history
+    model.epochs_trained = saved["epochs_trained"]
+    model.negative_rate = saved.get("negative_rate", 1.0)
+
+
+def rebuild(description: str, state: dict[str, Tensor], saved: dict[str, Any], training: bool) -> BaseModel:
+    """What `deepctr_torch._rebuild_model` does: the inverse of `reduce`."""
+    where = next((str(t.device) for t in state.values()), None)  # torch.load's map_location has been there
+    model = build(json.loads(description), device=where)
+    model.load_state_dict(state)
+    _put_extras(model, saved)
+    return model.train(training)
+
+
+def reduce(model: BaseModel) -> Any:
+    """The pickle of a model of this package: one call with plain data; None where ordinary pickle has to do."""
+    if not type(model).__module__.startswith(PACKAGE + "."):
+        return None
+    try:
+        description = json.dumps(config(model))
+    except NotPlainError:
+        return None
+    return _rebuild_model, (description, dict(model.state_dict()), extras(model), model.training)
+
+
+def deepcopy(model: BaseModel, memo: dict[int, Any]) -> Any:
+    """A copy of everything, the optimizer and its state included."""
+    new = type(model).__new__(type(model))
+    memo[id(model)] = new
+    object.__setattr__(
+        new,
+        "__dict__",
+        copy.deepcopy({k: v for k, v in model.__dict__.items() if k not in ("reg_loss", "aux_loss")}, memo),
+    )
+    device = next((p.device for p in new.parameters()), torch.device("cpu"))
+    new.reg_loss, new.aux_loss = torch.zeros((1,), device=device), torch.zeros((1,), device=device)
+    return new
+
+
+def save(model: BaseModel, directory: Any) -> None:
+    """Write `config.json`, `weights.safetensors` and `training.json` into `directory`."""
+    from safetensors.torch import save_file
+
+    target = Path(directory)
+    description = config(model)
+    target.mkdir(parents=True, exist_ok=True)
+    state = {k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
+    save_file(state, str(target / "weights.safetensors"))
+    (target / "config.json").write_text(json.dumps(description, indent=1))
+    saved = extras(model)
+    training = saved.pop("training")
+    if training is not None:
+        saved["compile"], saved["mode"] = training["compile"], training["mode"]
+    (target / "training.json").write_text(json.dumps(saved, indent=1))
+
+
+def load_model(directory: Any, device: Any = None, custom_objects: Mapping[str, type] | None = None) -> BaseModel:
+    """The model that `model.save(directory)` wrote, in evaluation mode; compiled as it was, its optimizer fresh.
+
+    Args:
+        directory: where it was saved.
+        device: None for the device it was saved on (the CPU where that is a GPU that is not there).
+        custom_objects: class name -> class, for models of your own.
+
+    Raises:
+        FileNotFoundError: `directory` holds no model.
+    """
+    from safetensors.torch import load_file
+
+    source = Path(directory)
+    missing = [n for n in ("config.json", "weights.safetensors") if not (source / n).is_file()]
+    if missing:
+        raise FileNotFoundError(f"{source} must hold a saved model, but lacks {', '.join(missing)}")
+    description = json.loads((source / "config.json").read_text())
+    if description.get("format") != FORMAT:
+        raise ValueError(
+            f"{source} must be of format {FORMAT}, got {description.get('format')!r}: it was saved by another version"
+        )
+    model = build(description, custom_objects, device)
+    model.load_state_dict(load_file(str(source / "weights.safetensors")))
+    if (source / "training.json").is_file():
+        saved = json.loads((source / "training.json").read_text())
+        plain, mode = saved.pop("compile", None), saved.pop("mode", None)
+        _put_extras(model, {**saved, "training": None})
+        if plain is not None and not _is_torch(plain["optimizer"]):
+            model.compile(**{k: decode(v) for k, v in plain.items()})
+            if model._update is not None and mode is not None:
+                model._update.settle(mode)
+    return model.eval()
+
+
+def widen_columns(state: dict[str, Any], key: str, width: int, kept: Sequence[int]) -> None:
+    """Give the weight `state[key]` [H, len(kept)] new columns of zeros, in place of the entry.
+
+    Args:
+        state: a state_dict.
+        key: its entry; anything but a weight with `len(kept)` columns is left as it is.
+        width: the new number of columns.
+        kept: where each old column goes.
+
+    >>> import torch
+    >>> state = {"weight": torch.tensor([[1.0, 2.0]])}
+    >>> widen_columns(state, "weight", 3, [0, 2])
+    >>> state["weight"]
+    tensor([[1., 0., 2.]])
+    """
+    old = state.get(key)
+    if not isinstance(old, Tensor) or old.dim() != 2 or old.shape[1] != len(kept):
+        return
+    new = old.new_zeros(old.shape[0], width)
+    new[:, list(kept)] = old.detach()
+    state[key] = new

@@ -1,0 +1,166 @@
+"""What models share that look at the deep side as a list of fields."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..features import DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
+from ..registry import suggest
+from .basemodel import BaseModel
+from .fields import Fields
+
+__all__ = [
+    "HistoryPairs",
+    "PaddedGRU",
+    "field_count",
+    "last_state",
+    "left_aligned",
+    "linear_order",
+    "linear_refined",
+    "negative_name",
+    "refuse_dense",
+]
+
+
+def field_count(model: BaseModel) -> int:
+    """Number of sparse features and sequences of the deep side."""
+    # NOTE[DIFF] C8: the original counts tables, and fails where features share one.
+    return len(model.embedding.parts["deep"].columns)
+
+
+def refuse_dense(model: BaseModel) -> None:
+    """The deep side has no dense features.
+
+    Raises:
+        ValueError: it has.
+    """
+    names = [c.name for c in model.dnn_feature_columns if isinstance(c, DenseFeat)]
+    if names:
+        raise ValueError(
+            f"dnn_feature_columns of {type(model).__name__} must be SparseFeat or VarLenSparseFeat, "
+            f"got DenseFeat {names}: give them in linear_feature_columns only, or as ids of buckets"
+        )
+
+
+def linear_order(model: BaseModel) -> list[int]:
+    """Position on the deep side of each sparse feature of the linear side; for one that is not there, their number."""
+    position = {c.name: i for i, c in enumerate(model.embedding.parts["deep"].columns)}
+    return [position.get(c.name, len(position)) for c in model.linear_model.part.columns]
+
+
+def linear_refined(fields: Fields, factors: Tensor, order: list[int]) -> Tensor:
+    """[B, 1]: the linear logit, each sparse weight times the factor of its field.
+
+    Args:
+        factors: [B, F], for the fields of the deep side.
+        order: what `linear_order` says of the model.
+    """
+    # NOTE[DIFF]: the original pairs weights and factors by position, also where the two sides list other features.
+    if order == list(range(factors.shape[1])):
+        return fields.linear_weighted(factors)
+    columns = [*factors.unbind(dim=1), torch.ones_like(factors[:, 0])]
+    return fields.linear_weighted(torch.stack([columns[i] for i in order], dim=1)) if order else fields.linear
+
+
+class PaddedGRU(nn.Module):
+    """A GRU with the parameters of `nn.GRU`, over padded sequences: `[B, T, H] -> [B, T, H]`.
+
+    Unlike torch's module it can be traced by `torch.compile`. Steps after the end of a sequence are computed too.
+    """
+
+    def __init__(self, size: int, init_std: float) -> None:
+        super().__init__()
+        self.weight_ih_l0 = nn.Parameter(torch.randn(3 * size, size) * init_std)
+        self.weight_hh_l0 = nn.Parameter(torch.randn(3 * size, size) * init_std)
+        bound = 1.0 / math.sqrt(size)
+        self.bias_ih_l0 = nn.Parameter(torch.empty(3 * size).uniform_(-bound, bound))
+        self.bias_hh_l0 = nn.Parameter(torch.empty(3 * size).uniform_(-bound, bound))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        weights: list[Tensor] = [self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0]
+        if inputs.is_cuda:  # cuDNN reads them from one piece of memory, and warns where it has to copy them itself
+            pieces = torch.split(torch.cat([w.flatten() for w in weights], dim=0), [w.numel() for w in weights], dim=0)
+            weights = [piece.view_as(w) for piece, w in zip(pieces, weights, strict=True)]
+        inputs = inputs.to(self.weight_ih_l0.dtype)
+        start = inputs.new_zeros(1, inputs.shape[0], inputs.shape[2])
+        return torch.gru(inputs, start, weights, True, 1, 0.0, self.training, False, True)[0]
+
+
+def left_aligned(mask: Tensor, sequences: Sequence[Tensor]) -> list[Tensor]:
+    """Move the valid steps of every row to its front, in their order: `[B, T], [B, T, E] -> [B, T, E]`."""
+    order = torch.argsort((~mask).byte(), dim=1, stable=True).unsqueeze(-1)
+    return [s.gather(1, order.expand_as(s)) for s in sequences]
+
+
+def last_state(states: Tensor, lengths: Tensor) -> Tensor:
+    """The state after the last valid step, zeros where there is none: `[B, T, H], [B] -> [B, H]`."""
+    at = (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, states.shape[2])
+    return states.gather(1, at).squeeze(1).masked_fill((lengths == 0).unsqueeze(1), 0.0)
+
+
+def negative_name(name: str) -> str:
+    """Name of the column with negatives drawn for the history of `name`."""
+    return f"neg_hist_{name}"
+
+
+class HistoryPairs:
+    """Which target features have a history, `name` with `hist_<name>`.
+
+    Args:
+        columns: the columns of the model.
+        names: the target features.
+        negatives: every history also has negatives, `neg_hist_<name>`.
+
+    Attributes:
+        targets: names of the target features, in column order; the histories follow them.
+        width: E, the summed embedding dimensions of the targets.
+        others: names of the sequences that are no history.
+
+    Raises:
+        ValueError: a target or its history is missing, or their dimensions differ.
+    """
+
+    def __init__(self, columns: Sequence[FeatureColumn], names: Sequence[str], negatives: bool = False) -> None:
+        single = {c.name: c for c in columns if isinstance(c, SparseFeat)}
+        sequences = {c.name: c for c in columns if isinstance(c, VarLenSparseFeat)}
+        if isinstance(names, str) or not names:
+            raise ValueError(f"history_feature_list must be a list of at least one feature name, got {names!r}")
+        for name in names:
+            if name not in single:
+                raise ValueError(f"history_feature_list names no SparseFeat {name!r}: {suggest(name, single)}")
+            for other in [f"hist_{name}"] + ([negative_name(name)] if negatives else []):
+                if other not in sequences:
+                    raise ValueError(
+                        f"the history of {name!r} must be a VarLenSparseFeat {other!r}: {suggest(other, sequences)}"
+                    )
+                dims = single[name].embedding_dim, sequences[other].embedding_dim
+                if dims[0] != dims[1]:
+                    raise ValueError(f"{name!r} and {other!r} must have one embedding_dim, got {dims[0]} and {dims[1]}")
+        # NOTE[DIFF] W4: the original pairs targets and histories by their places in the list of columns.
+        self.targets = [n for n in single if n in names]
+        used = {p + n for n in self.targets for p in ("hist_", "neg_hist_")}
+        self.others = [n for n in sequences if n not in used]
+        self.width = sum(single[n].embedding_dim for n in self.targets)
+
+    def query(self, fields: Fields) -> Tensor:
+        """[B, 1, E]: the target."""
+        return fields.pick(self.targets).unsqueeze(1)
+
+    def keys(self, fields: Fields, prefix: str = "hist_") -> tuple[Tensor, Tensor]:
+        """[B, T, E] and bool [B, T]: the histories side by side, and which steps are valid in any of them."""
+        # NOTE[DIFF] W5: the original reads the lengths of all histories from the first length column.
+        vectors = [fields.sequence(prefix + n) for n in self.targets]
+        masks = [fields.mask(prefix + n) for n in self.targets]
+        if len(vectors) == 1:
+            return vectors[0], masks[0]
+        time = max(v.shape[1] for v in vectors)
+        vectors = [
+            F.pad(v * m.unsqueeze(-1), (0, 0, 0, time - v.shape[1])) for v, m in zip(vectors, masks, strict=True)
+        ]
+        masks = [F.pad(m, (0, time - m.shape[1])) for m in masks]
+        return torch.cat(vectors, dim=-1), torch.stack(masks, dim=0).any(dim=0)

@@ -1,0 +1,299 @@
+"""The methods by which users train a model; the work is done in `deepctr_torch.training`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from .._checks import check_fraction
+from ..callbacks import History
+from ..data.files import Files
+from ..data.labels import check_class_weight
+from ..data.sources import ArraySource, DataSource, LabelSpec, is_stream, make_source
+from ..features import FeatureSchema
+from ..metrics.registry import get_metric
+from ..optim.cowclip import CowClip
+from ..optim.step import TrainStep
+from ..training.compile_config import CompileConfig, compile_losses, compile_metrics
+from ..training.evaluation import evaluate_source, predict_all
+from ..training.loop import FitPlan, Trainer
+from ..training.schedules import get_schedule
+from ._compat import adopt_tasks
+
+__all__ = ["TrainableModel"]
+
+DEFAULT_BATCH = 256
+
+
+class TrainableModel:
+    """`compile`, `fit`, `evaluate`, `predict`."""
+
+    schema: FeatureSchema
+    tasks: tuple[tuple[str, str], ...]
+    num_classes: int | None
+    history: History
+    regularization_weight: list[tuple[list[nn.Parameter], float, float]]
+    forward: Any
+    _compiled: CompileConfig | None = None
+    _update: TrainStep | None = None
+    _compile_arguments: ClassVar[dict[str, Any] | None] = None
+    task_log_variances: nn.Parameter
+    negative_rate: float = 1.0  # share of the negative rows trained on; predictions are corrected for it
+
+    def compile(  # hides nn.Module.compile: compile(torch_compile=True) is the way to that
+        self,
+        optimizer: Any,
+        loss: Any = None,
+        metrics: Any = None,
+        *,
+        learning_rate: float | None = None,
+        lr_schedule: Any = None,
+        clip_norm: float | None = None,
+        precision: str = "fp32",
+        torch_compile: bool = False,
+        embedding_update: str = "auto",
+        embedding_optimizer: str | dict[str, Any] | None = None,
+        embedding_lr: float | None = None,
+        loss_reduction: str = "sum",
+        task_weights: Sequence[float] | Mapping[str, float] | str | None = None,
+        large_batch: int | Mapping[str, Any] | None = None,
+    ) -> None:
+        """Choose how to train.
+
+        Args:
+            optimizer: "sgd" (learning rate 0.01), "adam" (0.001), "adamw" (0.001), "adagrad" (0.01), "rmsprop" (0.01),
+                "rowwise_adagrad" (0.01; Adagrad with one number a row of a table), a dict of a name and options, or a
+                torch optimizer made of `model.parameters()`.
+            loss: "binary_crossentropy", "mse", "mae", "focal", "cross_entropy" (multiclass), or a callable
+                `f(prediction, y)`, with a `reduction` argument or without; for several tasks a list of one a task, a
+                dict by task name, or one for all.
+            metrics: list of names (see "Metrics, defined") or callables `f(y_true, y_pred)`; for several tasks also a
+                dict by task name.
+            learning_rate: learning rate of an optimizer given by name.
+            lr_schedule: None, "cosine", "warmup", "step", "plateau", a dict such as {"name": "cosine",
+                "warmup_steps": 100}, or a callable from the step number to a factor of the learning rate. Callbacks
+                that set the learning rate set what the factor multiplies.
+            clip_norm: largest norm of the whole gradient.
+            precision, torch_compile: "fp32" or "bf16" (autocast), and torch.compile, for all that follows the lookup.
+            embedding_update: "dense" updates every row of every table at each step, "sparse" only those of the batch,
+                whatever the vocabulary; "auto" chooses by the size of the batch and the tables.
+            embedding_optimizer, embedding_lr: optimizer (a name, or a dict such as {"name": "adam", "decay_unseen":
+                True}) and learning rate of the tables, where they differ.
+            loss_reduction: "sum" (as in DeepCTR-Torch) or "mean" over the rows of a batch.
+            task_weights: weight of each task's loss: a list, a dict by name, or "uncertainty" to learn them.
+            large_batch: batch size that learning rates were made for; rates, penalties and gradients then follow the
+                size of the batches as CowClip says (see `CowClip`).
+
+        Raises:
+            ValueError: an unknown name; it says what is known and suggests the nearest.
+        """
+        given = {k: v for k, v in locals().items() if k != "self"}
+        adopt_tasks(self)  # type: ignore[arg-type]
+        shown, losses = compile_losses(loss, self.tasks)
+        names, functions, per_task = compile_metrics(metrics, self.tasks)
+        schedule = None if lr_schedule is None else get_schedule(lr_schedule)
+        weights = self._task_weights(task_weights)
+        how = (loss_reduction, weights, precision, clip_norm, torch_compile, schedule, embedding_update)
+        compiled = CompileConfig(self.tasks, losses, per_task, names, *how)
+        tables = (embedding_optimizer, embedding_lr, embedding_update, CowClip.of(large_batch))
+        self._compiled, self._update = compiled, TrainStep(self, optimizer, learning_rate, *tables)  # type: ignore[arg-type]
+        self.loss_func, self.metrics, self.metrics_names = shown, functions, names
+        object.__setattr__(self, "_compile_arguments", given)
+
+    def _task_weights(self, weights: Any) -> list[float] | None:
+        names = [n for n, _ in self.tasks]
+        if isinstance(weights, str):
+            if weights != "uncertainty" or len(names) < 2:
+                raise ValueError(f"task_weights must be numbers, or 'uncertainty' with several tasks, got {weights!r}")
+            if not hasattr(self, "task_log_variances"):
+                device = next(self.parameters()).device  # type: ignore[attr-defined]
+                self.task_log_variances = nn.Parameter(torch.zeros(len(names), device=device))
+            return None
+        if hasattr(self, "task_log_variances"):
+            del self.task_log_variances
+        if weights is None:
+            return [1.0] * len(names)
+        values = (
+            [float(weights.get(n, 1.0)) for n in names] if isinstance(weights, Mapping) else [float(w) for w in weights]
+        )
+        if len(values) != len(names) or (isinstance(weights, Mapping) and set(weights) - set(names)):
+            raise ValueError(f"task_weights must have one number for each task of {names}, got {weights!r}")
+        return values
+
+    @property
+    def optim(self) -> Any:
+        """The optimizer: a torch one, or several behind one face (`param_groups`, `step`, `state_dict`)."""
+        return None if self._update is None else self._update.optimizer
+
+    @optim.setter
+    def optim(self, optimizer: Any) -> None:
+        if self._update is None:  # a subclass with a `compile` of its own
+            self._update = TrainStep(self, optimizer)  # type: ignore[arg-type]
+        else:
+            self._update.replace(optimizer)
+        if self._compile_arguments is not None:
+            object.__setattr__(self, "_compile_arguments", {**self._compile_arguments, "optimizer": optimizer})
+
+    def _get_optim(self, optimizer: Any) -> Any:
+        """For a `compile` of one's own, as the original wrote it: the optimizer of a name."""
+        return TrainStep(self, optimizer).optimizer  # type: ignore[arg-type]
+
+    def _get_loss_func(self, loss: Any) -> Any:
+        adopt_tasks(self)  # type: ignore[arg-type]
+        return compile_losses(loss, self.tasks)[0]
+
+    def _get_metrics(self, metrics: Any, set_eps: bool = False) -> dict[str, Any]:
+        self.metrics_names, functions, _ = compile_metrics(metrics, self.tasks)
+        return functions
+
+    def _needed(self, method: str) -> tuple[CompileConfig, TrainStep]:
+        if self._compiled is None and self._update is not None and hasattr(self, "loss_func"):
+            named = [replace(get_metric(m), name=n) for n, m in getattr(self, "metrics", {}).items()]
+            names, _, per_task = compile_metrics(named, self.tasks)
+            self._compiled = CompileConfig(self.tasks, compile_losses(self.loss_func, self.tasks)[1], per_task, names)
+        if self._update is None or self._compiled is None:
+            raise RuntimeError(f"call compile(optimizer, loss, metrics) before {method}")
+        return self._compiled, self._update
+
+    @property
+    def overrides_forward(self) -> bool:
+        """Whether a subclass brings its own `forward(X)`, as user code for DeepCTR-Torch does."""
+        from .basemodel import BaseModel
+
+        return type(self).forward is not BaseModel.forward
+
+    @property
+    def overrides_penalty(self) -> bool:
+        """Whether a subclass computes its penalty itself."""
+        from .basemodel import BaseModel
+
+        return type(self).get_regularization_loss is not BaseModel.get_regularization_loss  # type: ignore[attr-defined]
+
+    def _labels(self, class_weight: Mapping[Any, float] | None = None) -> LabelSpec:
+        compiled = self._compiled
+        if class_weight and len(self.tasks) > 1:
+            raise ValueError(
+                "class_weight goes with one task; weigh tasks with compile(task_weights=...), rows with sample_weight"
+            )
+        if class_weight is not None:
+            check_class_weight(class_weight, self.tasks[0][1], self.num_classes)
+        return LabelSpec(self.tasks, self.num_classes, compiled.group_columns if compiled else (), class_weight)
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: int = 1,
+        initial_epoch: int = 0,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        callbacks: Any = None,
+        *,
+        sample_weight: Any = None,
+        class_weight: Mapping[Any, float] | None = None,
+        groups: Any = None,
+        steps_per_epoch: int | None = None,
+        max_steps: int | None = None,
+        eval_every: int | float | None = None,
+        profile: Any = None,
+    ) -> History:
+        """Train the model.
+
+        Args:
+            x: dict of arrays, list of arrays in `feature_index` order, one packed 2-D array, a pandas, polars or
+                pyarrow table; files (see `Files`); an iterable or `DataLoader` of `(x, y)` or `(x, y, sample_weight)`.
+            y: labels (N,), (N, 1) or (N, T): array, list, Series or table; NaN in one of several tasks: not observed.
+                Or the name of a column of `x` (a list of one a task), as always with files. None with a stream.
+            batch_size: rows a step (256 unless given); streams bring their own (to be given here for `large_batch`
+                where the stream has no such attribute).
+            epochs, initial_epoch: the number of the last epoch, and of the first.
+            verbose: 1 for a progress bar, 2 for a line an epoch, 0 for silence.
+            validation_split: share of the rows, the last ones, that is not trained on but evaluated.
+            validation_data: `(x, y)`, `(x, y, sample_weight)`, a stream of batches or `Files`; not `validation_split`.
+            shuffle: a new order in every epoch, from a generator of (seed, epochs trained so far).
+            sample_weight: one weight a row (with files: the name of a column); enters loss and metrics.
+            class_weight: label -> weight, for one task; as a sample weight, but not in the validation.
+            groups: values by which `gauc` and `ndcg@k` group, one a row; or a dict of several, by name.
+            steps_per_epoch, max_steps: steps that make an epoch, and after which to end.
+            eval_every: steps (int) or part of an epoch (float in (0, 1)) between evaluations, each an entry in history.
+            profile: path of a JSON file for a trace of some steps; a table of where their time goes is printed.
+
+        Returns:
+            The history: `history.history` maps "loss", each metric, "val_loss" and "val_<metric>" to their values.
+
+        Raises:
+            ValueError, TypeError: bad input, before the first step (streams: before the step that would use the batch).
+        """
+        compiled, update = self._needed("fit")
+        size = DEFAULT_BATCH if batch_size is None else batch_size
+        plan = FitPlan(
+            size, epochs, initial_epoch, shuffle, steps_per_epoch, max_steps, eval_every, int(verbose), profile
+        )
+        labels = self._labels(class_weight)
+        source = make_source(self.schema, x, y, labels, sample_weight, groups, training=True)
+        source, validation = self._apart(source, validation_split, validation_data, labels)
+        update.decide(self, getattr(source, "batch_size", size) or batch_size)
+        return Trainer(self, compiled, update, source, validation, plan, callbacks).run()
+
+    def _apart(
+        self, source: DataSource, split: float, data: Any, labels: LabelSpec
+    ) -> tuple[DataSource, DataSource | None]:
+        """What is trained on, and what is validated on."""
+        validation = self._validation(source, split, data, labels)
+        if isinstance(source, ArraySource) and data is None and split:
+            source = source.split(split)[0]
+        if any(getattr(each, "weighted", False) for each in (source, validation)):
+            self._needed("fit")[0].check_weighted()
+        return source, validation
+
+    def _validation(self, source: DataSource, split: float, data: Any, labels: LabelSpec) -> DataSource | None:
+        plain = labels._replace(class_weight=None)
+        if data is not None:
+            if is_stream(data) or isinstance(data, Files):
+                return make_source(self.schema, data, None, plain)
+            if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+                raise ValueError(
+                    "validation_data must be (x, y), (x, y, sample_weight) or a stream of batches, "
+                    f"got {type(data).__name__}"
+                )
+            x, y, weight = (*data, None)[:3]
+            try:
+                return make_source(self.schema, x, y, plain, weight)
+            except (ValueError, TypeError) as error:
+                kind = TypeError if isinstance(error, TypeError) else ValueError
+                raise kind(f"validation_data: {error}") from error
+        if not split:
+            return None
+        check_fraction("validation_split", split)
+        if not isinstance(source, ArraySource):
+            raise ValueError("validation_split needs the data in memory; give a stream its validation_data")
+        return source.split(split)[1]
+
+    def evaluate(
+        self, x: Any, y: Any = None, batch_size: int | None = 256, *, sample_weight: Any = None, groups: Any = None
+    ) -> dict[str, float]:
+        """Every compiled metric over all of `x`; arguments as in `fit`."""
+        compiled, _ = self._needed("evaluate")
+        source = make_source(self.schema, x, y, self._labels(), sample_weight, groups)
+        with torch.random.fork_rng(devices=[]):  # an iterator of a DataLoader draws from the global generator
+            values = evaluate_source(self, compiled, source, batch_size or DEFAULT_BATCH)
+        return {name: value for name, value in values.items() if name != "loss"}
+
+    def predict(self, x: Any, batch_size: int | None = 256) -> npt.NDArray[np.float64]:
+        """Predictions, float64 [N, 1], [N, T] or [N, C], in the order of `x`; leaves the model in evaluation mode."""
+        source = make_source(self.schema, x)
+        with torch.random.fork_rng(devices=[]):  # as in evaluate
+            return predict_all(self, source, batch_size or DEFAULT_BATCH)
+
+    def _in_multi_worker_mode(self) -> bool:
+        """Asked by callbacks written for the original."""
+        return False

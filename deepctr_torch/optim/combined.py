@@ -1,0 +1,299 @@
+"""Torch's optimizers by name, for dense gradients; the row-sparse ones of `row_optim.py` can be imported from here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn, optim, tensor
+
+from ..embedding.sparse_grad import sum_rows
+from ..registry import Registry
+from .fused import after_all, before_all, step_fused
+from .sparse import (
+    LEARNING_RATES,
+    SPARSE_OPTIMIZERS,
+    DecayedLazyAdam,
+    LazyAdam,
+    LazyAdamW,
+    RowWiseAdagrad,
+    SparseAdagrad,
+    SparseOptimizer,
+    SparseRMSprop,
+    SparseSGD,
+    default_lr,
+    make_sparse_optimizer,
+    parse_optimizer,
+)
+
+__all__ = [
+    "LEARNING_RATES",
+    "OPTIMIZERS",
+    "SPARSE_OPTIMIZERS",
+    "CombinedOptimizer",
+    "DecayedLazyAdam",
+    "DenseRowWiseAdagrad",
+    "LazyAdam",
+    "LazyAdamW",
+    "RowWiseAdagrad",
+    "SparseAdagrad",
+    "SparseOptimizer",
+    "SparseRMSprop",
+    "SparseSGD",
+    "default_lr",
+    "is_combined",
+    "make_optimizer",
+    "make_sparse_optimizer",
+    "merge_state",
+    "needs_sparse_gradients",
+    "split_state",
+    "sum_rows",
+    "takes_sparse_gradients",
+]
+
+
+OPTIMIZERS: Registry[Callable[..., optim.Optimizer]] = Registry("optimizer")
+
+OPTIMIZERS.add("rmsprop", optim.RMSprop)
+OPTIMIZERS.add("sgd", optim.SGD)
+
+
+def _fusible(params: Sequence[Any], devices: tuple[str, ...]) -> bool:
+    """Whether torch's fused kernel can update every parameter.
+
+    A step over one table of [1e6, 16] on two CPU threads: Adam 48 ms, fused 8; Adagrad 54, fused 8; SGD gains nothing.
+    """
+    groups = [p["params"] if isinstance(p, dict) else p for p in params]
+    tensors = [t for group in groups for t in ([group] if isinstance(group, torch.Tensor) else list(group))]
+    return all(t.device.type in devices and t.is_floating_point() for t in tensors)
+
+
+def _listed(params: Iterable[Any]) -> list[Any]:
+    """Parameters or groups as a list that can be read twice, generators inside groups too."""
+    return [
+        {**p, "params": list(p["params"])} if isinstance(p, dict) and not isinstance(p["params"], torch.Tensor) else p
+        for p in params
+    ]
+
+
+@OPTIMIZERS.register("adam")
+def _adam(params: Iterable[Any], lr: float, **how: Any) -> optim.Optimizer:
+    groups = _listed(params)
+    return optim.Adam(groups, lr=lr, **how, fused=_fusible(groups, ("cpu", "cuda")) or None)
+
+
+@OPTIMIZERS.register("adamw")
+def _adamw(params: Iterable[Any], lr: float, **how: Any) -> optim.Optimizer:
+    """Without AdamW's own decay: the model declares penalties, and torch's default of 0.01 would shrink every table."""
+    groups = _listed(params)
+    return optim.AdamW(groups, lr=lr, weight_decay=0.0, **how, fused=_fusible(groups, ("cpu", "cuda")) or None)
+
+
+@OPTIMIZERS.register("adagrad")
+def _adagrad(params: Iterable[Any], lr: float, **how: Any) -> optim.Optimizer:
+    groups = _listed(params)
+    return optim.Adagrad(groups, lr=lr, **how, fused=_fusible(groups, ("cpu",)) or None)
+
+
+@OPTIMIZERS.register("rowwise_adagrad")
+class DenseRowWiseAdagrad(optim.Optimizer):
+    """Adagrad with one accumulator a row, for tables [R, E], over dense gradients; see `RowWiseAdagrad`."""
+
+    def __init__(self, params: Iterable[Any], lr: float = 1e-2, eps: float = 1e-10) -> None:
+        super().__init__(params, {"lr": lr, "eps": eps, "weight_decay": 0.0})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                grad = p.grad.add(p, alpha=group["weight_decay"]) if group["weight_decay"] else p.grad
+                total = self.state[p].setdefault("sum", p.new_zeros(len(p), *[1] * (p.dim() - 1)))
+                total.add_(grad.square().flatten(1).mean(dim=1).view_as(total))
+                p.addcmul_(grad, total.sqrt().add_(group["eps"]).reciprocal_(), value=-group["lr"])
+
+
+def needs_sparse_gradients(optimizer: Any) -> bool:
+    """Whether a torch optimizer, or one of several behind one face, takes no other gradients of tables."""
+    return any(isinstance(each, optim.SparseAdam) for each in getattr(optimizer, "members", [optimizer]))
+
+
+def takes_sparse_gradients(optimizer: Any) -> bool:
+    """Whether a torch optimizer, as it is set, can be given sparse gradients of tables."""
+    if isinstance(optimizer, optim.SparseAdam):
+        return True
+    plain = ("momentum", "weight_decay", "dampening", "nesterov", "fused", "maximize", "differentiable")
+    kinds = (optim.SGD, optim.Adagrad)
+    return type(optimizer) in kinds and not any(g.get(key) for g in optimizer.param_groups for key in plain)
+
+
+def make_optimizer(
+    optimizer: str | dict[str, Any] | optim.Optimizer | Callable[..., optim.Optimizer],
+    params: Iterable[Any],
+    lr: float | None = None,
+) -> optim.Optimizer:
+    """An optimizer over `params` (parameters or param groups) from a name, or a class or function `f(params, lr=...)`.
+
+    A torch optimizer that exists already is returned as it is.
+
+    Args:
+        lr: None for the default of the name (`LEARNING_RATES`) or of the class.
+
+    >>> make_optimizer("Adam", [torch.nn.Parameter(torch.zeros(2))]).param_groups[0]["lr"]
+    0.001
+    >>> make_optimizer("adagard", [])
+    Traceback (most recent call last):
+        ...
+    ValueError: unknown optimizer 'adagard': did you mean 'adagrad'? Known: ...
+    """
+    if isinstance(optimizer, (str, dict)):
+        name, options = parse_optimizer(optimizer)
+        options.pop("decay_unseen", None)  # over dense gradients nothing else is possible
+        return OPTIMIZERS.get(name)(params, lr=default_lr(name) if lr is None else lr, **options)
+    if isinstance(optimizer, optim.Optimizer):
+        if lr is not None:
+            raise ValueError(f"learning_rate must be None beside an optimizer instance, which has its own, got {lr!r}")
+        return optimizer
+    if not callable(optimizer):
+        raise TypeError(f"optimizer must be a name, an optimizer or its class, got {type(optimizer).__name__}")
+    made = optimizer(params) if lr is None else optimizer(params, lr=lr)
+    if not isinstance(made, optim.Optimizer):
+        raise TypeError(f"optimizer must build a torch optimizer, got {type(made).__name__}")
+    return made
+
+
+class CombinedOptimizer(optim.Optimizer):
+    """Several optimizers that look like one of torch's: `param_groups` of all, one `step`, one `state_dict`.
+
+    Torch's schedulers and hooks can be put on it. `Update` steps the row optimizers itself, since it knows the rows. In
+    a loop of the user's, `step` finds them in the gradients: the rows that have one.
+    """
+
+    members: list[optim.Optimizer | SparseOptimizer]
+
+    def __init__(self, members: Sequence[optim.Optimizer | SparseOptimizer]) -> None:
+        # torch's own __init__ wants parameters, which are the members' here
+        self.__setstate__({"members": list(members), "defaults": dict(getattr(members[0], "defaults", {}))})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"members": self.members, "defaults": self.defaults}
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
+        return [group for member in self.members for group in member.param_groups]
+
+    @property
+    def state(self) -> dict[Any, Any]:  # type: ignore[override]
+        """The state of each parameter."""
+        found: dict[Any, Any] = {}
+        for member in self.members:
+            weights = member.param_groups[0]["params"]
+            for key, state in member.state.items():
+                found[weights[key] if isinstance(member, SparseOptimizer) else key] = state
+        return found
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """To the optimizer of what is no table."""
+        first = self.members[0]
+        if isinstance(first, SparseOptimizer):
+            raise ValueError("a row-sparse optimizer takes no further parameters")
+        first.add_param_group(param_group)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for member in self.members:
+            if isinstance(member, optim.Optimizer):
+                member.zero_grad(set_to_none=set_to_none)
+                continue
+            for table in member.param_groups[0]["params"]:
+                table.grad = None  # left by somebody else's loop
+
+    def step(self, closure: Any = None) -> Any:
+        for hook in (*before_all.values(), *self._optimizer_step_pre_hooks.values()):
+            hook(self, (), {})
+        with torch.enable_grad():
+            loss = None if closure is None else closure()
+        for member in self.members:
+            if isinstance(member, optim.Optimizer):
+                step_fused(member, member=True)
+            else:
+                member.move_given()
+        for hook in (*self._optimizer_step_post_hooks.values(), *after_all.values()):
+            hook(self, (), {})
+        return loss
+
+    step.hooked = True  # type: ignore[attr-defined]  # torch need not wrap it to call hooks
+
+    def state_dict(self) -> dict[str, Any]:
+        return {str(i): member.state_dict() for i, member in enumerate(self.members)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave.
+
+        Raises:
+            ValueError: the state is of an optimizer whose tables are not apart.
+        """
+        if not is_combined(state) or len(state) != len(self.members):
+            raise ValueError(
+                f"the state must be of {len(self.members)} optimizers, one of them for the tables, got one of all "
+                "parameters: compile with the embedding_update, embedding_optimizer and embedding_lr it was made with"
+            )
+        for i, member in enumerate(self.members):
+            saved = state[str(i)]
+            member.load_state_dict(saved if isinstance(member, SparseOptimizer) else split_state(saved, member))
+
+
+def is_combined(state: Mapping[str, Any]) -> bool:
+    """Whether it is the state of several optimizers behind one face, by number."""
+    return len(state) > 0 and all(str(key).isdigit() for key in state)
+
+
+def split_state(state: Mapping[str, Any], optimizer: optim.Optimizer) -> dict[str, Any]:
+    """The state of any optimizer as one of torch's takes it: with all options, and counts as tensors."""
+    own = optimizer.param_groups
+    saved = state["param_groups"]
+    if len(own) == len(saved):
+        saved = [{**_options(mine), **theirs} for mine, theirs in zip(own, saved, strict=True)]
+    return {"state": {int(i): _counted(values) for i, values in state["state"].items()}, "param_groups": saved}
+
+
+def merge_state(
+    optimizer: optim.Optimizer, state: Mapping[str, Any], tables: Sequence[nn.Parameter]
+) -> dict[str, Any] | None:
+    """Hook before a state is loaded: one of tables apart becomes one of all parameters in one group.
+
+    Raises:
+        ValueError: the state cannot be that of these parameters under one learning rate.
+    """
+    if not is_combined(state):
+        return None
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    known = set(tables)
+    orders = [[p for p in parameters if p not in known], list(tables)][-len(state) :]
+    parts = [state[key] for key in sorted(state)]
+    sizes = [[len(group["params"]) for group in part["param_groups"]] for part in parts]
+    rates = {group["lr"] for part in parts for group in part["param_groups"]}
+    if sizes != [[len(order)] for order in orders] or len(rates) > 1 or len(optimizer.param_groups) > 1:
+        raise ValueError(
+            "the state must be of an optimizer of the same parameters with one learning rate, got one whose tables are "
+            "apart: compile with the embedding_update, embedding_optimizer and embedding_lr it was made with"
+        )
+    place = {p: i for i, p in enumerate(parameters)}
+    states = {
+        place[order[int(i)]]: _counted(values)
+        for part, order in zip(parts, orders, strict=True)
+        for i, values in part["state"].items()
+    }
+    options = {**_options(optimizer.param_groups[0]), **_options(parts[0]["param_groups"][0])}
+    return {"state": states, "param_groups": [{**options, "params": list(range(len(parameters)))}]}
+
+
+def _options(group: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in group.items() if key != "params"}
+
+
+def _counted(values: Mapping[str, Any]) -> dict[str, Any]:
+    """With the number of steps as a tensor."""
+    steps = values.get("step")
+    return dict(values) if steps is None or isinstance(steps, Tensor) else {**values, "step": tensor(float(steps))}

@@ -1,0 +1,516 @@
+"""Row-sparse optimizers: they change only the rows of a batch.
+
+Where every row is in every batch they make the steps of torch's dense optimizers; a row that is not keeps weight and
+state bit for bit, so a step costs the batch, not the vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn, optim
+
+from .._checks import check_choice, check_non_negative
+from .._memory import new_filled
+from ..registry import Registry
+
+__all__ = [
+    "LEARNING_RATES",
+    "SPARSE_OPTIMIZERS",
+    "DecayedLazyAdam",
+    "LazyAdam",
+    "LazyAdamW",
+    "RowWiseAdagrad",
+    "SharedStateOptimizer",
+    "SparseAdagrad",
+    "SparseOptimizer",
+    "SparseRMSprop",
+    "SparseSGD",
+    "default_lr",
+    "make_sparse_optimizer",
+    "move_given",
+    "scatter_rows",
+    "unknown_option",
+]
+
+
+GRAIN = 32_768  # elements from which torch spreads a copy over threads
+
+
+class SparseOptimizer:
+    """Base of the optimizers that update given rows of given weights.
+
+    `param_groups` holds one group with "lr", so that whatever sets learning rates on torch's optimizers works here.
+    State tensors are created at a weight's first update and start from 0.
+
+    Args:
+        weights: the tables, each [R, E], in an order that `state_dict` relies on.
+        lr: learning rate.
+    """
+
+    state_names: ClassVar[tuple[str, ...]] = ()
+    options: ClassVar[tuple[str, ...]] = ()  # beside the rate, under the names that torch's optimizers have for them
+
+    def __init__(self, weights: Iterable[nn.Parameter], lr: float) -> None:
+        check_non_negative("lr", lr)
+        self.param_groups: list[dict[str, Any]] = [{"params": list(weights), "lr": lr}]
+        self.state: dict[int, dict[str, Any]] = {}  # place of the weight -> {"step": updates so far, name: [R, ...]}
+        self._places = {id(w): i for i, w in enumerate(self.param_groups[0]["params"])}
+
+    @torch.no_grad()
+    def update(
+        self,
+        weight: nn.Parameter,
+        rows: Tensor,
+        grad: Tensor,
+        lr: float | None = None,
+        l2: float = 0.0,
+        once: Tensor | None = None,
+    ) -> Tensor | None:
+        """One step of `weight` at the distinct `rows`. `[R, E], [U], [U, E]`
+
+        Args:
+            lr: None for the one of `param_groups`.
+            l2: strength of the penalty `l2 * w^2`: `2 * l2 * w` joins the rows' gradient, never a decoupled decay.
+
+            once: bool [U], one True for each distinct row, where `rows` may repeat.
+
+        Returns:
+            The sum of the squares of the rows before the step, if there is a penalty, else None.
+        """
+        state = self._state_of(weight)
+        state["step"] += 1
+        at_rows = [state[name].index_select(0, rows) for name in self.state_names]  # [U, E] each
+        moved = weight.index_select(0, rows)
+        flat = (moved if once is None else moved * once.unsqueeze(-1)).reshape(-1)
+        squares = torch.dot(flat, flat) if l2 else None
+        grad = grad.to(moved.dtype)
+        rate = self.param_groups[0]["lr"] if lr is None else lr
+        self._step(moved, grad, *at_rows, lr=rate, step=state["step"], l2=l2)
+        for name, value in zip(self.state_names, at_rows, strict=True):
+            scatter_rows(state[name], rows, value)
+        scatter_rows(weight.data, rows, moved)
+        return squares
+
+    def move_given(self) -> None:
+        """One step of each weight that has a gradient, at the rows where it is not 0."""
+        move_given(self.param_groups[0]["params"], self.update)
+
+    def _step(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
+        """Change the copies of weight and state rows in place."""
+        raise NotImplementedError
+
+    def state_shape(self, name: str, weight: Tensor) -> tuple[int, ...]:
+        """Shape of one state tensor of a weight."""
+        return tuple(weight.shape)
+
+    def place(self, weight: nn.Parameter) -> int:
+        """Which of the weights it is."""
+        place = self._places.get(id(weight))
+        if place is None or self.param_groups[0]["params"][place] is not weight:  # copied or unpickled since
+            weights = self.param_groups[0]["params"]
+            self._places = {id(w): i for i, w in enumerate(weights)}
+            place = self._places.get(id(weight))
+        if place is None:
+            raise ValueError(f"weight must be one the optimizer was made with, got one of shape {tuple(weight.shape)}")
+        return place
+
+    def _state_of(self, weight: nn.Parameter) -> dict[str, Any]:
+        place = self.place(weight)
+        if place not in self.state:
+            empty = {name: new_filled(weight, self.state_shape(name, weight)) for name in self.state_names}
+            self.state[place] = {"step": 0, **empty}
+        return self.state[place]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain numbers and tensors, laid out as torch's optimizers do; the tensors are not copied."""
+        count = len(self.param_groups[0]["params"])
+        return {
+            "state": {place: dict(values) for place, values in self.state.items()},
+            "param_groups": [{**self.param_groups[0], "params": list(range(count))}],
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave, copied to the weights' devices."""
+        weights = self.param_groups[0]["params"]
+        (group,) = state_dict["param_groups"]
+        if len(group["params"]) != len(weights):
+            raise ValueError(f"state must be of {len(weights)} weights, got {len(group['params'])}")
+        loaded: dict[int, dict[str, Any]] = {}
+        for place, values in state_dict["state"].items():
+            weight = weights[int(place)]
+            loaded[int(place)] = {"step": int(values["step"])}
+            for name in self.state_names:
+                shape = self.state_shape(name, weight)
+                if name not in values or tuple(values[name].shape) != shape:
+                    found = tuple(values[name].shape) if name in values else "none"
+                    raise ValueError(f"state {name!r} of a table must have shape {shape}, got {found}")
+                loaded[int(place)][name] = values[name].detach().to(weight.device, weight.dtype, copy=True)
+        self.state = loaded
+        self.param_groups = [{**self.param_groups[0], **group, "params": weights}]
+
+
+@torch.no_grad()
+def move_given(weights: Iterable[nn.Parameter], update: Callable[..., Any]) -> None:
+    """`update(weight, rows, gradient)` for each weight that has a gradient, at the rows where it is not 0."""
+    for weight in weights:
+        if weight.grad is not None:
+            rows = weight.grad.ne(0).any(dim=1).nonzero()[:, 0]
+            update(weight, rows, weight.grad[rows])
+
+
+def scatter_rows(table: Tensor, rows: Tensor, values: Tensor) -> None:
+    """`table[rows] = values` in place, rows distinct or repeated with the same values. `[R, E], [U], [U, E]`
+
+    Elements are copied one by one, so rows are seen as few wide elements: at E = 16, four of 16 bytes take two thirds
+    of the time of sixteen of 4, at E = 4 half of it. Below `GRAIN` elements `index_copy_` runs on one thread and takes
+    about twice the time of `index_put_`; above it, it is the faster one.
+    """
+    if table.device.type != "cpu":
+        table.index_copy_(0, rows, values)
+        return
+    kind = _wide(table.shape[-1] * table.element_size())
+    if kind is not None and _divides(kind, table) and _divides(kind, values):
+        table, values = table.view(kind), values.view(kind)
+    if values.numel() < GRAIN:
+        table.index_put_((rows,), values)
+    else:
+        table.index_copy_(0, rows, values)
+
+
+def _wide(row_bytes: int) -> torch.dtype | None:
+    if row_bytes >= 16 and row_bytes % 16 == 0:
+        return torch.complex128
+    return torch.float64 if row_bytes > 8 and row_bytes % 8 == 0 else None
+
+
+def _divides(kind: torch.dtype, tensor: Tensor) -> bool:
+    """Whether rows of whole `kind`s can be seen as such: they lie close together, and whole from the start."""
+    ratio = kind.itemsize // tensor.element_size()
+    whole = tensor.storage_offset() % ratio == 0 and tensor.stride(0) % ratio == 0  # a single row has any stride
+    return tensor.is_contiguous() and whole
+
+
+LEARNING_RATES: dict[str, float] = {
+    "adagrad": 1e-2,
+    "adam": 1e-3,
+    "adamw": 1e-3,
+    "rmsprop": 1e-2,
+    "rowwise_adagrad": 1e-2,
+    "sgd": 1e-2,
+}
+
+
+def default_lr(name: str) -> float:
+    """The learning rate of a named optimizer when none is given.
+
+    >>> default_lr("Adagrad")
+    0.01
+    """
+    check_choice("optimizer", name.lower(), LEARNING_RATES)
+    return LEARNING_RATES[name.lower()]
+
+
+def _fused(name: str, w: Tensor, devices: tuple[str, ...] = ("cpu",)) -> Any:
+    """Torch's fused kernel, one pass over all tensors of an update; None where there is none."""
+    if w.device.type not in devices or w.dtype not in (torch.float32, torch.float64):
+        return None
+    return getattr(torch, f"_fused_{name}_", None)
+
+
+class SparseSGD(SparseOptimizer):
+    """`w = w - lr * g`."""
+
+    def __init__(self, weights: Iterable[nn.Parameter], lr: float = 1e-2) -> None:
+        super().__init__(weights, lr)
+
+    def _step(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
+        if l2:
+            w.mul_(1 - 2 * l2 * lr)
+        w.add_(grad, alpha=-lr)
+
+
+class SparseAdagrad(SparseOptimizer):
+    """Duchi et al. 2011: `s = s + g^2`, `w = w - lr * g / (sqrt(s) + eps)`."""
+
+    state_names = ("sum",)
+    options = ("eps",)
+
+    def __init__(self, weights: Iterable[nn.Parameter], lr: float = 1e-2, eps: float = 1e-10) -> None:
+        super().__init__(weights, lr)
+        self.eps = eps
+
+    def _step(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
+        (total,) = state
+        fused = _fused("adagrad", w)
+        if fused is not None:
+            how = {"lr": lr, "lr_decay": 0.0, "weight_decay": 2 * l2, "eps": self.eps, "maximize": False}
+            fused([w], [grad], [total], [_count(step)], **how)
+            return
+        grad = grad.add(w, alpha=2 * l2) if l2 else grad
+        total.addcmul_(grad, grad)
+        w.addcdiv_(grad, total.sqrt().add_(self.eps), value=-lr)
+
+
+class RowWiseAdagrad(SparseOptimizer):
+    """Adagrad with one number a row: `s = s + mean(g^2)`, `w = w - lr * g / (sqrt(s) + eps)`.
+
+    (Gupta, Bengio, Weston: "Training Highly Multiclass Classifiers", JMLR 2014, section 4.4; the optimizer of
+    large-scale recommenders such as DLRM, since its state is 1 / E of a table.)
+    """
+
+    state_names = ("sum",)
+    options = ("eps",)
+
+    def __init__(self, weights: Iterable[nn.Parameter], lr: float = 1e-2, eps: float = 1e-10) -> None:
+        super().__init__(weights, lr)
+        self.eps = eps
+
+    def state_shape(self, name: str, weight: Tensor) -> tuple[int, ...]:
+        return (len(weight), 1)
+
+    def _step(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
+        (total,) = state
+        grad = grad.add(w, alpha=2 * l2) if l2 else grad
+        total.add_(grad.square().mean(dim=1, keepdim=True))
+        w.addcmul_(grad, total.sqrt().add_(self.eps).reciprocal_(), value=-lr)
+
+
+class SparseRMSprop(SparseOptimizer):
+    """`s = alpha * s + (1 - alpha) * g^2`, `w = w - lr * g / (sqrt(s) + eps)`; s of an absent row does not fade."""
+
+    state_names = ("square_avg",)
+    options = ("alpha", "eps")
+
+    def __init__(
+        self, weights: Iterable[nn.Parameter], lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8
+    ) -> None:
+        super().__init__(weights, lr)
+        self.alpha, self.eps = alpha, eps
+
+    def _step(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
+        (square,) = state
+        grad = grad.add(w, alpha=2 * l2) if l2 else grad
+        square.mul_(self.alpha).addcmul_(grad, grad, value=1 - self.alpha)
+        w.addcdiv_(grad, square.sqrt().add_(self.eps), value=-lr)
+
+
+class LazyAdam(SparseOptimizer):
+    """Kingma and Ba 2015, algorithm 1, lazily: averages of an absent row do not fade.
+
+    The bias correction counts every update of the weight, not the updates of a row.
+    """
+
+    state_names: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
+    options: ClassVar[tuple[str, ...]] = ("betas", "eps")
+
+    def __init__(
+        self,
+        weights: Iterable[nn.Parameter],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(weights, lr)
+        self.betas, self.eps = betas, eps
+
+    def _step(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
+        mean, square = state[:2]
+        beta1, beta2 = self.betas
+        fused = _fused("adam", w, ("cpu", "cuda"))
+        if fused is not None:
+            how = {"lr": lr, "beta1": beta1, "beta2": beta2, "weight_decay": 2 * l2, "eps": self.eps}
+            fused([w], [grad], [mean], [square], [], [_count(step, w)], **how, amsgrad=False, maximize=False)
+            return
+        grad = grad.add(w, alpha=2 * l2) if l2 else grad
+        mean.lerp_(grad, 1 - beta1)
+        square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+        scale = square.sqrt().div_(math.sqrt(1 - beta2**step)).add_(self.eps)
+        w.addcdiv_(mean, scale, value=-lr / (1 - beta1**step))
+
+
+class LazyAdamW(LazyAdam):
+    """`LazyAdam` under the name of AdamW: without decoupled decay, as the named dense `adamw`, the two agree."""
+
+
+class DecayedLazyAdam(LazyAdam):
+    """`LazyAdam` whose averages fade during the steps that did not see a row, all at once when it comes back.
+
+    The averages are then those of the dense Adam without penalty; what is still left out is its motion of absent rows.
+    """
+
+    state_names: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq", "last")
+
+    def state_shape(self, name: str, weight: Tensor) -> tuple[int, ...]:
+        return (len(weight), 1) if name == "last" else tuple(weight.shape)
+
+    def _step(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
+        mean, square, last = state
+        unseen = (step - 1 - last).clamp_(min=0)  # [U, 1]
+        mean.mul_(torch.pow(self.betas[0], unseen))
+        square.mul_(torch.pow(self.betas[1], unseen))
+        last.fill_(step)
+        super()._step(w, grad, mean, square, lr=lr, step=step, l2=l2)
+
+
+def _count(step: int, like: Tensor | None = None) -> Tensor:
+    """The number of the step as the fused kernels take it."""
+    return torch.full((), float(step), device=None if like is None else like.device)  # torch.tensor waits for CUDA
+
+
+SPARSE_OPTIMIZERS: Registry[Callable[..., SparseOptimizer]] = Registry("row-sparse optimizer")
+for _name, _family in [
+    ("adagrad", SparseAdagrad),
+    ("adam", LazyAdam),
+    ("adamw", LazyAdamW),
+    ("rmsprop", SparseRMSprop),
+    ("rowwise_adagrad", RowWiseAdagrad),
+    ("sgd", SparseSGD),
+]:
+    SPARSE_OPTIMIZERS.add(_name, _family)
+
+
+def make_sparse_optimizer(
+    spec: str | Mapping[str, Any], weights: Iterable[nn.Parameter], lr: float | None = None
+) -> SparseOptimizer:
+    """A row-sparse optimizer by name; `lr` as for `make_optimizer`.
+
+    Args:
+        spec: a name, or a dict of a name and options: {"name": "adam", "betas": (0.9, 0.99)}; "decay_unseen": True
+            gives an Adam whose averages fade while a row is absent (`DecayedLazyAdam`).
+
+    >>> table = nn.Parameter(torch.ones(3, 2))
+    >>> optimizer = make_sparse_optimizer("sgd", [table], lr=0.5)
+    >>> _ = optimizer.update(table, torch.tensor([1]), torch.ones(1, 2))
+    >>> table.detach()
+    tensor([[1.0000, 1.0000],
+            [0.5000, 0.5000],
+            [1.0000, 1.0000]])
+    """
+    name, options = parse_optimizer(spec)
+    build = SPARSE_OPTIMIZERS.get(name)
+    if options.pop("decay_unseen", False):
+        build = DecayedLazyAdam
+    return build(weights, lr=default_lr(name) if lr is None else lr, **options)
+
+
+def parse_optimizer(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """(name, options) of an optimizer given by name or as a dict.
+
+    Raises:
+        ValueError: a dict without a name, an option the optimizer does not have.
+    """
+    if isinstance(spec, str):
+        return spec.lower(), {}
+    options = dict(spec)
+    if not isinstance(options.get("name"), str):
+        raise ValueError(f"an optimizer given as a dict must have a 'name', such as {{'name': 'adam'}}, got {spec!r}")
+    name = options.pop("name").lower()
+    known = {"adam": ("betas", "decay_unseen", "eps"), "adamw": ("betas", "eps"), "adagrad": ("eps",)}
+    known |= {"rowwise_adagrad": ("eps",), "rmsprop": ("alpha", "eps")}
+    wrong = [o for o in options if o not in known.get(name, ())]
+    if name in SPARSE_OPTIMIZERS and wrong:
+        raise ValueError(f"optimizer {name!r} takes the options {sorted(known.get(name, ()))}, got {wrong[0]!r}")
+    return name, options
+
+
+DENSE_ONLY = (  # options of torch's optimizers that no row rule has
+    "amsgrad",
+    "capturable",
+    "centered",
+    "dampening",
+    "differentiable",
+    "lr_decay",
+    "maximize",
+    "momentum",
+    "nesterov",
+)
+
+
+def unknown_option(group: dict[str, Any], optimizer: optim.Optimizer) -> str | None:
+    """The name of an option of a parameter group that only dense steps follow; None where rows can follow it."""
+    decoupled = isinstance(optimizer, optim.AdamW) or group.get("decoupled_weight_decay")
+    names = [*DENSE_ONLY, "weight_decay"] if decoupled else DENSE_ONLY
+    return next((name for name in names if group.get(name)), None)
+
+
+class SharedStateOptimizer:
+    """Moves rows of a torch optimizer's tables as a row-sparse rule does, with the optimizer's rate, options and state.
+
+    The optimizer itself moves everything else: it leaves parameters without a gradient alone. So there is one
+    optimizer, whose schedulers, hooks and states are the same whether its tables are updated densely or by rows.
+
+    Args:
+        rule: made of the tables; its own rate and options are not used.
+        optimizer: it has the tables in its groups.
+    """
+
+    def __init__(self, rule: SparseOptimizer, optimizer: optim.Optimizer) -> None:
+        self.rule, self.optimizer = rule, optimizer
+        self.tables: list[nn.Parameter] = rule.param_groups[0]["params"]
+        self._groups: list[dict[str, Any]] | None = None  # those of `_group`
+        self._group: dict[nn.Parameter, dict[str, Any]] = {}
+        self._known: dict[nn.Parameter, dict[str, Any]] = {}  # states that the rule works on
+
+    def odd(self) -> str | None:
+        """An option of the tables' groups, as it is set now, that rows cannot follow."""
+        found = (unknown_option(self._group_of(table), self.optimizer) for table in self.tables)
+        return next((name for name in found if name), None)
+
+    def begin(self) -> None:
+        """Before the first step of a fit: the optimizer may have been stepped, loaded or changed since the last."""
+        odd = self.odd()
+        if odd is not None:
+            raise ValueError(f"embedding_update='sparse' needs an optimizer without {odd}, which moves every row")
+        self._known.clear()
+        for table in self.tables:
+            state = self.optimizer.state.get(table)
+            if state:
+                self._share(table, state)
+
+    def update(
+        self, weight: nn.Parameter, rows: Tensor, grad: Tensor, l2: float = 0.0, once: Tensor | None = None
+    ) -> Tensor | None:
+        """As `SparseOptimizer.update`."""
+        rule, group, state = self.rule, self._group_of(weight), self.optimizer.state[weight]
+        if self._known.get(weight) is not state:
+            self._share(weight, state)
+        for name in rule.options:
+            setattr(rule, name, group[name])
+        l2 = l2 + 0.5 * group.get("weight_decay", 0.0)
+        squares = rule.update(weight, rows, grad, lr=group["lr"], l2=l2, once=once)
+        state["step"] += 1
+        return squares
+
+    def move_given(self) -> None:
+        """As `SparseOptimizer.move_given`; takes the gradients away, so that the optimizer leaves the tables alone."""
+        move_given(self.tables, self.update)
+        for table in self.tables:
+            table.grad = None
+
+    def _group_of(self, weight: nn.Parameter) -> dict[str, Any]:
+        groups = self.optimizer.param_groups
+        if groups is not self._groups:
+            self._groups, self._group = groups, {p: group for group in groups for p in group["params"]}
+        return self._group[weight]
+
+    @torch.no_grad()
+    def _share(self, weight: nn.Parameter, state: dict[str, Any]) -> None:
+        """Let the rule work on the tensors of the optimizer's state of a table; what is missing starts from 0."""
+        rule, group = self.rule, self._group_of(weight)
+        steps = int(state["step"]) if "step" in state else 0
+        if not isinstance(state.get("step"), Tensor):
+            on = weight.device if group.get("fused") or group.get("capturable") else None
+            state["step"] = torch.full((), float(steps), device=on)
+        for name in rule.state_names:
+            shape = rule.state_shape(name, weight)
+            if name not in state:
+                state[name] = new_filled(weight, shape, steps if name == "last" else 0)  # dense averages are up to date
+            if tuple(state[name].shape) != shape:
+                raise ValueError(f"state {name!r} of a table must have shape {shape}, got {tuple(state[name].shape)}")
+        shared = {name: state[name].detach() for name in rule.state_names}
+        rule.state[rule.place(weight)] = {"step": steps, **shared}
+        self._known[weight] = state

@@ -1,0 +1,317 @@
+"""How a step moves the weights: all of them (dense), or of the tables only the rows of the batch (sparse)."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from .._checks import check_non_negative
+from .._memory import keep_freed
+from ..data.sources import LabeledBatch
+from ..embedding import EmbeddingCollection
+from ..embedding.sparse_grad import coalesce_grads, lookup_as_leaves
+from ..training.compile_config import CompileConfig
+from .combined import (
+    OPTIMIZERS,
+    CombinedOptimizer,
+    SparseOptimizer,
+    merge_state,
+    needs_sparse_gradients,
+    takes_sparse_gradients,
+)
+from .cowclip import CowClip
+from .dense_step import DenseStep, zero_grads
+from .regularizer import Regularizer
+from .sparse import SharedStateOptimizer
+from .sparse_step import SparseStep
+from .spec import OptimizerSpec
+
+__all__ = ["TrainStep", "resolve_embedding_update", "warn_of_all_rows"]
+
+
+log = logging.getLogger("deepctr_torch")
+
+USUAL_BATCH = 256
+Span = Callable[[str], Any]
+
+
+class TrainStep:
+    """Moves the weights of a model; lives as long as its compilation, so that optimizer state survives a fit.
+
+    Args:
+        model: what is trained.
+        optimizer: name, dict of a name and options, torch optimizer class or instance.
+        learning_rate: None for the optimizer's own.
+        embedding_optimizer, embedding_lr: for the tables, where they differ.
+        mode: "auto" (decided at the first fit), "dense" or "sparse".
+        large_batch: how to follow the batch size.
+
+    Attributes:
+        optimizer: has `param_groups`, `zero_grad`, `step`, `state_dict`; the same object for good.
+        mode: how the tables are updated.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Any,
+        learning_rate: float | None = None,
+        embedding_optimizer: Any = None,
+        embedding_lr: float | None = None,
+        mode: str = "auto",
+        large_batch: CowClip | None = None,
+    ) -> None:
+        self.large_batch = large_batch
+        self.recipe = OptimizerSpec(optimizer, learning_rate, embedding_optimizer, embedding_lr)
+        self.named = self.recipe.named
+        self.tables = [w for m in model.modules() if isinstance(m, EmbeddingCollection) for w in m.weights.values()]
+        if isinstance(optimizer, Optimizer) and (embedding_optimizer is not None or embedding_lr is not None):
+            raise ValueError("embedding_optimizer and embedding_lr go with an optimizer given by name, got an instance")
+        for name, rate in (("learning_rate", learning_rate), ("embedding_lr", embedding_lr)):
+            if rate is not None:
+                check_non_negative(name, rate)
+        self._batch_size: int | None = None
+        self._rates: list[tuple[float, float]] = []  # base and last set learning rate of each group
+        self._score: Callable[..., Any] | None = None
+        self._dense_step, self._sparse_step = DenseStep(), SparseStep()
+        self.span: Span = contextlib.nullcontext
+        self.optimizer: Any = self._made(model, mode)
+        self._load_other_layouts()
+        self.settle(mode)
+
+    def _made(self, model: nn.Module, mode: str) -> Any:
+        if mode == "sparse" and self.named:
+            return self.recipe.row_optimizer(model, self.tables)
+        made = self.recipe.torch_optimizer(model, self.tables, self.large_batch is not None)
+        if mode == "sparse" and not takes_sparse_gradients(made):
+            raise ValueError(
+                "embedding_update='sparse' needs an optimizer given by name, or an instance that takes sparse "
+                f"gradients (SparseAdam; SGD or Adagrad without momentum and decay), got {made!r}"
+            )
+        if mode == "dense" and needs_sparse_gradients(made):
+            raise ValueError("embedding_update='dense' needs an optimizer that takes dense gradients, got SparseAdam")
+        return made
+
+    def _load_other_layouts(self) -> None:
+        """So that a state made with "sparse" can be loaded where all parameters are in one group."""
+        if self.named and not isinstance(self.optimizer, CombinedOptimizer):
+            self.optimizer.register_load_state_dict_pre_hook(functools.partial(merge_state, tables=self.tables))
+
+    def decide(self, model: Any, batch_size: int | None) -> None:
+        """Before each fit: settle "auto" if it is not; the choice stays for as long as the model is compiled this way.
+
+        Args:
+            batch_size: rows a step; None where a stream does not tell.
+        """
+        self._batch_size = batch_size
+        if self.mode != "auto":
+            return
+        plain = not (model.overrides_forward or model.overrides_penalty)
+        wanted = resolve_embedding_update(model, batch_size or USUAL_BATCH) if plain else "dense"
+        if plain and needs_sparse_gradients(self.optimizer):
+            wanted = "sparse"
+        mode = wanted if wanted == "dense" or self._able() else "dense"
+        if wanted != mode and not self.named:
+            warn_of_all_rows(self.optimizer, sum(len(w) for w in self.tables))
+        log.info("embedding_update=%r", mode)
+        self.settle(mode)
+
+    def _able(self) -> bool:
+        """Whether the optimizer, as it is set now, can move rows alone."""
+        return self._lent().odd() is None if self.named else takes_sparse_gradients(self.optimizer)
+
+    def settle(self, mode: str) -> None:
+        """From now on the tables are updated this way; "auto": to be decided."""
+        self.mode = mode
+        self._rows: SparseOptimizer | SharedStateOptimizer | None = None
+        if mode == "sparse" and self.named:
+            last = getattr(self.optimizer, "members", [None])[-1]
+            self._rows = last if isinstance(last, SparseOptimizer) else self._lent()
+
+    def _lent(self) -> SharedStateOptimizer:
+        """The tables' rows, moved with rate, options and state of the torch optimizer that has them."""
+        last = getattr(self.optimizer, "members", [self.optimizer])[-1]
+        return SharedStateOptimizer(self.recipe.row_rule(self.tables), last)
+
+    def begin(self, compiled: CompileConfig, model: Any, batch_size: int | None = None) -> None:
+        """Before the first step of a fit with batches of `batch_size` rows (None for those of `decide`).
+
+        Raises:
+            ValueError: the model overrides `forward`, and what was asked for needs lookup and model apart.
+        """
+        if model.overrides_forward and (self.mode == "sparse" or compiled.torch_compile):
+            what = "embedding_update='sparse'" if self.mode == "sparse" else "torch_compile=True"
+            raise ValueError(f"{what} needs a model that defines logits(fields), got one that overrides forward(X)")
+        if model.overrides_penalty and self.mode == "sparse":
+            raise ValueError("embedding_update='sparse' needs the penalty of BaseModel, got an override of it")
+        if self.mode != "sparse" and needs_sparse_gradients(self.optimizer):
+            raise ValueError(
+                "SparseAdam needs an instance or class alone, and a model that defines logits(fields) and keeps the "
+                "penalty of BaseModel: tables have no sparse gradients otherwise"
+            )
+        if self.large_batch is not None and (not self.named or model.overrides_forward):
+            raise ValueError("large_batch needs an optimizer given by name, and a model that defines logits(fields)")
+        keep_freed()
+        penalty = Regularizer([] if model.overrides_penalty else model.regularization_weight)
+        if self.large_batch is not None:
+            size, sparse = self._scale_for(self.large_batch, batch_size or self._batch_size), self.mode == "sparse"
+            penalty = self.large_batch.strengthen(penalty, self.tables, size, compiled.reduction, sparse)
+        self._by_rows = not model.overrides_forward
+        self._dense_step.begin(self.named, self.optimizer, penalty)
+        self._sparse_step.begin(self._rows, penalty, self.tables)
+        if compiled.torch_compile:
+            self.compile_score(model)
+        self._rates = [(group["lr"], group["lr"]) for group in self.optimizer.param_groups]
+
+    def _scale_for(self, large: CowClip, batch_size: int | None) -> int:
+        """Learning rates for batches of this size: once, and again where a later fit has others.
+
+        The factor is kept in the group, so that it is saved and loaded along with the rate.
+        """
+        if batch_size is None:
+            raise ValueError(
+                "large_batch needs the size of the stream's batches, which it does not tell: give batch_size"
+            )
+        tables, rate = set(self.tables), large.rate(batch_size)
+        for group in self.optimizer.param_groups:
+            if not tables.intersection(group["params"]):
+                group["lr"] *= rate / group.get("large_batch_rate", 1.0)
+                group["large_batch_rate"] = rate
+        return batch_size
+
+    def compile_score(self, model: Any) -> Callable[..., Any]:
+        """All that comes after the lookup, compiled once."""
+        if self._score is None:
+            self._score = torch.compile(model.score)
+        return self._score
+
+    def scale_lr(self, multiplier: float) -> None:
+        """Learning rates = multiplier times the base ones; what a callback made of a rate goes into its base."""
+        for i, group in enumerate(self.optimizer.param_groups):
+            base = self._base(i, group["lr"])
+            group["lr"] = base * multiplier
+            self._rates[i] = (base, group["lr"])
+
+    def _base(self, i: int, now: float) -> float:
+        """The learning rate of group `i`, now `now`, without the multiplier of a schedule."""
+        base, last = self._rates[i] if i < len(self._rates) else (now, now)
+        if now == last:
+            return base
+        return now if base == last or last == 0 else base * now / last
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of the optimizer, with base learning rates, also in the middle of a schedule."""
+        groups = self.optimizer.param_groups
+        now = [group["lr"] for group in groups]
+        try:
+            for i, group in enumerate(groups):
+                group["lr"] = self._base(i, now[i])
+            state: dict[str, Any] = self.optimizer.state_dict()
+            return state  # its groups are copies
+        finally:
+            for group, rate in zip(groups, now, strict=True):
+                group["lr"] = rate
+
+    def replace(self, optimizer: Any) -> None:
+        """Go on with another torch optimizer, over dense gradients if it takes them."""
+        self.recipe, self.optimizer, self.named, self._rates = OptimizerSpec(optimizer), optimizer, False, []
+        self.settle("sparse" if needs_sparse_gradients(optimizer) else "dense")
+
+    def __getstate__(self) -> dict[str, Any]:
+        # compiled code belongs to one model, and so does a span that times its steps
+        return {**self.__dict__, "_score": None, "span": contextlib.nullcontext}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._load_other_layouts()  # copies of optimizers have no hooks
+
+    def step(self, model: Any, compiled: CompileConfig, example: LabeledBatch) -> tuple[Tensor, Tensor]:
+        """One step: (predictions before it, its loss with penalty)."""
+        zero_grads(self.optimizer)
+        if not self._by_rows:
+            return self._whole_step(model, compiled, example)
+        embedding, batch, span = model.embedding, example.batch, self.span
+        with span("lookup"):
+            indices = embedding.indices(batch)
+            rows = lookup_as_leaves(embedding, indices, batch.widths)
+        with span("forward"):
+            with self._autocast(compiled, example):
+                prediction, extra = (self._score or model.score)(batch, rows)
+            loss = self._loss(model, compiled, example, prediction, extra)
+        with span("backward"):
+            loss.backward()  # type: ignore[no-untyped-call]
+        with span("update"):
+            touched = coalesce_grads(embedding, batch, indices, rows)
+            if self.large_batch is not None:
+                self.large_batch.clip(touched, len(batch.ids), compiled.reduction)
+            move = self._sparse_step if self.mode == "sparse" else self._dense_step
+            penalty = move(model, self.optimizer, touched, compiled.clip_norm)
+            return prediction.detach(), loss.detach() + penalty
+
+    def _whole_step(self, model: Any, compiled: CompileConfig, example: LabeledBatch) -> tuple[Tensor, Tensor]:
+        """A step of a model with a `forward(X)` of its own, whose lookups nobody sees."""
+        with self.span("forward"):
+            with self._autocast(compiled, example):
+                prediction, extra = model.objective(example.batch)
+            loss = self._loss(model, compiled, example, prediction, extra)
+        with self.span("backward"):
+            loss.backward()  # type: ignore[no-untyped-call]
+        with self.span("update"):
+            penalty = self._dense_step(model, self.optimizer, [], compiled.clip_norm)
+            return prediction.detach(), loss.detach() + penalty
+
+    def _loss(
+        self, model: Any, compiled: CompileConfig, example: LabeledBatch, prediction: Tensor, extra: Tensor | None
+    ) -> Tensor:
+        if example.y is None:
+            raise ValueError("training needs labels, got none")
+        learned = getattr(model, "task_log_variances", None)
+        loss = compiled.data_loss(prediction, example.y, example.weight, learned, example.complete)
+        if extra is not None:
+            if example.weight is not None and extra.shape == example.weight.shape:
+                extra = extra * example.weight
+            loss = loss + (extra.sum() if compiled.reduction == "sum" or extra.numel() == 1 else extra.mean())
+        if model.overrides_penalty:
+            loss = loss + model.get_regularization_loss().sum()
+        return loss
+
+    def _autocast(self, compiled: CompileConfig, example: LabeledBatch) -> Any:
+        if compiled.precision != "bf16":
+            return contextlib.nullcontext()
+        return torch.autocast(example.batch.ids.device.type, dtype=torch.bfloat16)
+
+
+LARGE = 100_000  # rows of tables from which a dense update by choice of the optimizer is worth a warning
+
+
+def resolve_embedding_update(model: Any, batch_size: int) -> str:
+    """ "dense" where a batch holds at least 4 ids for every 3 rows of the tables, else "sparse".
+
+    Every table and every lookup counts once; the linear part does not count unless it is all there is.
+    """
+    parts = model.embedding.parts
+    counted = {n: p for n, p in parts.items() if n != "linear" and p.columns} or parts
+    rows = sum(p.tables.where(t)[0].rows for p in counted.values() for t in p.tables)
+    ids = batch_size * sum(getattr(c, "maxlen", 1) for p in counted.values() for c in p.columns)
+    return "dense" if 3 * ids >= 4 * rows else "sparse"
+
+
+def warn_of_all_rows(optimizer: Any, rows: int) -> None:
+    """Say that an optimizer of the user's moves all rows of large tables, and which ones would not."""
+    name = type(optimizer).__name__
+    known = f"compile({name.lower()!r}, ...), the optimizer by name, updates"
+    if name.lower() not in OPTIMIZERS:
+        known = f"the optimizers that compile knows by name ({', '.join(OPTIMIZERS)}) update"
+    if rows >= LARGE:
+        warnings.warn(
+            f"{name} updates all {rows:,} rows of the tables at every step; {known} only those of the batch",
+            stacklevel=4,
+        )

@@ -1,0 +1,300 @@
+"""The loop. It sees a model protocol, a `DataSource`, callbacks; it knows no model by name."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._checks import check_at_least
+from ..callbacks import CallbackList, History, ProgressBar
+from ..data.device import on_device
+from ..data.sources import DataSource, LabeledBatch
+from ..features import Batch
+from ..metrics.state import MetricState
+from ..optim.step import TrainStep
+from .compile_config import CompileConfig
+from .evaluation import evaluate_source, to_device
+from .profiler import StepProfile
+
+__all__ = ["FitPlan", "TrainableProtocol", "Trainer"]
+
+
+class TrainableProtocol(Protocol):
+    """What the loop asks of a model."""
+
+    training: bool
+    stop_training: bool
+    seed: int
+    epochs_trained: int
+    negative_rate: float
+    history: History
+
+    def train(self, mode: bool = True) -> Any: ...
+
+    def eval(self) -> Any: ...
+
+    def objective(self, batch: Batch) -> tuple[Tensor, Tensor | None]: ...
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """How long to train, and when to look.
+
+    Attributes:
+        batch_size: rows a step (streams bring their own).
+        epochs, initial_epoch: as Keras counts them: training goes on until epoch number `epochs`.
+        shuffle: a new order of the rows in every epoch.
+        steps_per_epoch: steps after which an epoch ends; the data go on in the next one.
+        max_steps: steps after which the training ends.
+        eval_every: steps (int), or part of an epoch (float in (0, 1)), between two evaluations.
+        verbose: 0, 1 or 2.
+        profile: path of a trace of some steps, or None.
+    """
+
+    batch_size: int = 256
+    epochs: int = 1
+    initial_epoch: int = 0
+    shuffle: bool = True
+    steps_per_epoch: int | None = None
+    max_steps: int | None = None
+    eval_every: int | float | None = None
+    verbose: int = 1
+    profile: Any = None
+
+    def __post_init__(self) -> None:
+        check_at_least("batch_size", self.batch_size, 1)
+        check_at_least("epochs", self.epochs, 0)
+        check_at_least("initial_epoch", self.initial_epoch, 0)
+        for name, value in (("steps_per_epoch", self.steps_per_epoch), ("max_steps", self.max_steps)):
+            if value is not None:
+                check_at_least(name, value, 1)
+        every = self.eval_every
+        if isinstance(every, float):
+            if not 0 < every < 1:
+                raise ValueError(
+                    f"eval_every must be a number of steps (int) or a part of an epoch in (0, 1), got {every!r}"
+                )
+        elif every is not None:
+            check_at_least("eval_every", every, 1)
+
+
+@contextlib.contextmanager
+def seeded(seed: Sequence[int], device: torch.device) -> Iterator[None]:
+    """Dropout and the like draw from a generator of `seed`; the global one is left as it was."""
+    devices = [device] if device.type == "cuda" else []
+    number = int(np.random.SeedSequence(list(seed)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    with torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(number)  # torch.manual_seed would also seed every other device
+        if devices:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(number)
+        yield
+
+
+class Trainer:
+    """Runs `fit`.
+
+    The unit of callbacks and history is a *period*: an epoch, or the part of one that `eval_every` cuts. At its end the
+    metrics of the period are computed over all its rows (each predicted before it was trained on), the validation runs,
+    and `on_epoch_end` is called. A schedule multiplies learning rates during steps only: callbacks at the begin and end
+    of a period see, change and save the base ones.
+
+    Args:
+        model: what is trained.
+        compiled: losses, metrics, options.
+        update: moves the weights.
+        source: training data.
+        validation: validation data, or None.
+        plan: how long and when.
+        callbacks: the user's.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        compiled: CompileConfig,
+        update: TrainStep,
+        source: DataSource,
+        validation: DataSource | None,
+        plan: FitPlan,
+        callbacks: Any = None,
+    ) -> None:
+        self.model, self.compiled, self.update, self.plan = model, compiled, update, plan
+        self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        self.source = on_device(source, self.device)
+        self.negative_rate = getattr(source, "negative_rate", 1.0)
+        self.validation = None if validation is None else on_device(validation, self.device)
+        self.bar = ProgressBar(plan.verbose)
+        self.callbacks = CallbackList(callbacks)
+        if not any(isinstance(c, History) for c in self.callbacks):
+            self.callbacks.append(History())
+        self.callbacks.append(self.bar)
+        self.step_number = 0
+        self.profile: StepProfile | None = None
+        self.period = plan.initial_epoch
+        own = source.steps(plan.batch_size)
+        self.epoch_steps = plan.steps_per_epoch or own
+        self.period_steps = self._period_steps()
+        self.total_steps = self._total_steps()
+        self.schedule = None if compiled.lr_schedule is None else compiled.lr_schedule()
+
+    def _period_steps(self) -> int | None:
+        every = self.plan.eval_every
+        if isinstance(every, float):
+            if self.epoch_steps is None:
+                raise ValueError(
+                    f"eval_every={every} is a part of an epoch, but the length of this stream is unknown: "
+                    "pass a number of steps"
+                )
+            return max(1, math.ceil(every * self.epoch_steps))
+        return every
+
+    def _total_steps(self) -> int | None:
+        epochs = self.plan.epochs - self.plan.initial_epoch
+        known = None if self.epoch_steps is None else self.epoch_steps * epochs
+        if self.plan.max_steps is None:
+            return known
+        return self.plan.max_steps if known is None else min(known, self.plan.max_steps)
+
+    def run(self) -> History:
+        """Train, and return the history."""
+        model, plan = self.model, self.plan
+        model.stop_training = False
+        self.callbacks.set_model(model)
+        self.callbacks.set_params(self._params())
+        self.callbacks.on_train_begin()
+        self.update.begin(self.compiled, model)
+        self.profile = None if plan.profile is None else StepProfile(plan.profile, self.device)
+        self.update.span = contextlib.nullcontext if self.profile is None else self.profile.span
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.bar.close)
+            stack.callback(self._base_rates)
+            if self.profile is not None:
+                stack.callback(self.profile.close)
+            examples: Iterator[LabeledBatch] | None = None
+            for _ in range(plan.initial_epoch, plan.epochs):
+                with seeded([model.seed, model.epochs_trained], self.device):
+                    examples = self._epoch(examples)
+                model.epochs_trained += 1
+                if self._done():
+                    break
+        self.callbacks.on_train_end()
+        history: History = model.history
+        return history
+
+    def _base_rates(self) -> None:
+        if self.schedule is not None:
+            self.update.scale_lr(1.0)
+
+    def _done(self) -> bool:
+        over = self.plan.max_steps is not None and self.step_number >= self.plan.max_steps
+        return over or bool(self.model.stop_training)
+
+    def _params(self) -> dict[str, Any]:
+        steps = self.epoch_steps if self.period_steps is None else self.period_steps
+        if steps is not None and self.plan.max_steps is not None:
+            steps = min(steps, self.plan.max_steps)
+        rows = self.source.rows if steps == self.source.steps(self.plan.batch_size) else None
+        return {
+            "epochs": self.plan.epochs if self.period_steps is None else None,
+            "steps": steps,
+            "samples": rows,
+            "batch_size": self.plan.batch_size if self.source.rows is not None else None,
+            "metrics": self.compiled.metrics_names,
+            "verbose": self.plan.verbose,
+        }
+
+    def _fresh(self, *again: int) -> Iterator[LabeledBatch]:
+        """A new pass over the data, in a new order; `again` tells passes within one epoch apart."""
+        seed = [self.model.seed, self.model.epochs_trained, *again] if self.plan.shuffle else None
+        return self.source.examples(self.plan.batch_size, seed)
+
+    def _epoch(self, examples: Iterator[LabeledBatch] | None) -> Iterator[LabeledBatch] | None:
+        """One epoch; returns the pass over the data if it goes on in the next one."""
+        limit = self.plan.steps_per_epoch
+        examples = self._fresh() if examples is None else examples
+        seen: MetricState | None = None
+        steps = 0
+        while limit is None or steps < limit:
+            with self.update.span("data"):
+                example = next(examples, None)
+            if example is None and limit is not None and not getattr(self.source, "once", False):
+                examples = self._fresh(steps)
+                example = next(examples, None)
+            if example is None:
+                self._check_not_empty(steps)
+                examples = None
+                break
+            seen = self._begin_period() if seen is None else seen
+            self._step(to_device(example, self.device), seen)
+            steps += 1
+            if self._done() or seen.steps == self.period_steps:
+                self._end_period(seen)
+                seen = None
+            if self._done():
+                break
+        if seen is not None:
+            self._end_period(seen)
+        return examples
+
+    def _check_not_empty(self, steps: int) -> None:
+        if steps == 0:
+            what = (
+                "a stream that can be read once was read in an earlier epoch"
+                if getattr(self.source, "once", False) and self.step_number
+                else "the stream is empty"
+            )
+            raise ValueError(
+                f"no batch to train on: {what}; pass something that can be iterated again, such as a DataLoader, "
+                "or epochs=1"
+            )
+
+    def _begin_period(self) -> MetricState:
+        self.callbacks.on_epoch_begin(self.period)
+        self.model.negative_rate = self.negative_rate  # now that there is a step: before, its weights were of another
+        self.model.train()
+        return MetricState(self.compiled)
+
+    def _step(self, example: LabeledBatch, seen: MetricState) -> None:
+        model, compiled = self.model, self.compiled
+        wants = self.callbacks.wants_batches
+        if example.weight is not None:
+            compiled.check_weighted()
+        if wants:
+            self.callbacks.on_train_batch_begin(seen.steps)
+        if not model.training:  # a callback predicted in between
+            model.train()  # NOTE[DIFF] W1: the original stays in evaluation mode after its first validation
+        if self.schedule is not None:
+            self.update.scale_lr(self.schedule.multiplier(self.step_number, self.total_steps, self.epoch_steps))
+        prediction, loss = self.update.step(model, compiled, example)
+        seen.add(example, prediction)
+        rows = len(example.batch.ids)
+        loss = loss * rows if compiled.reduction == "mean" else loss
+        seen.loss = seen.loss + loss
+        self.step_number += 1
+        if wants:
+            self.callbacks.on_train_batch_end(seen.steps - 1, {"loss": float(loss) / rows, "size": rows})
+        self.bar.step(rows, seen.late_loss)
+        if self.profile is not None:
+            self.profile.step(rows)
+
+    def _end_period(self, seen: MetricState) -> None:
+        self._base_rates()
+        logs = {"loss": seen.mean_loss(), **seen.metrics()}
+        if self.validation is not None:
+            self.callbacks.on_test_begin()
+            results = evaluate_source(self.model, self.compiled, self.validation, self.plan.batch_size)
+            logs.update({f"val_{name}": value for name, value in results.items()})
+            self.callbacks.on_test_end()
+            self.model.train()
+        if self.schedule is not None:
+            self.schedule.on_period_end(logs)
+        self.callbacks.on_epoch_end(self.period, logs)
+        self.period += 1

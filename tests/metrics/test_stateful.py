@@ -1,0 +1,109 @@
+"""Metrics computed block by block: sums are exact, the histogram is close, and float32 columns rank as float64 ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+
+from deepctr_torch.metrics import functional as scores
+from deepctr_torch.metrics import ranking
+from deepctr_torch.metrics import stateful as running
+from deepctr_torch.metrics.registry import METRICS
+from deepctr_torch.metrics.stateful import BinnedCurve, Calibration, Mean, NormalizedEntropy, RootMean, over_blocks
+
+SUMS: list[tuple[Callable[[], Any], Callable[..., float]]] = [
+    (lambda: Mean(running.hits), scores.accuracy),
+    (lambda: Mean(running.log_losses), scores.logloss),
+    (lambda: Mean(running.squares), scores.mse),
+    (lambda: Mean(running.absolutes), scores.mae),
+    (lambda: RootMean(running.squares), scores.rmse),
+    (Calibration, scores.calibration),
+    (NormalizedEntropy, scores.normalized_entropy),
+]
+
+
+def click_rates(rows: int, seed: int = 0) -> tuple[Any, Any, Any]:
+    """Labels, predictions as rare clicks have them, and weights."""
+    rng = np.random.default_rng(seed)
+    logit = rng.normal(-4.0, 1.5, rows)
+    p = (1.0 / (1.0 + np.exp(-logit))).astype(np.float32)
+    y = (rng.random(rows) < 1.0 / (1.0 + np.exp(-logit - rng.normal(0, 1, rows)))).astype(np.float32)
+    return y, p, rng.random(rows).astype(np.float32)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("make", "exact"), SUMS, ids=lambda f: getattr(f, "__name__", "running"))
+def test_sums_over_blocks_are_the_metric(make: Any, exact: Any, weighted: bool, monkeypatch: Any) -> None:
+    y, p, w = click_rates(1_000)
+    weight = w if weighted else None
+    whole = exact(y.astype(np.float64), p.astype(np.float64), weight)
+    monkeypatch.setattr(running, "BLOCK", 64)
+    assert over_blocks(make(), y, p, weight) == pytest.approx(whole, rel=1e-12)
+    assert exact(y, p, weight) == pytest.approx(whole, rel=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_histogram_is_close_to_the_exact_measures_of_order(weighted: bool) -> None:
+    y, p, w = click_rates(200_000)
+    weight = w if weighted else None
+    area = over_blocks(BinnedCurve(running.roc_area_of_bins), y, p, weight)
+    precision = over_blocks(BinnedCurve(running.average_precision_of_bins), y, p, weight)
+    assert area == pytest.approx(sk.roc_auc_score(y, p, sample_weight=weight), abs=1e-5)
+    assert precision == pytest.approx(sk.average_precision_score(y, p, sample_weight=weight), abs=1e-4)
+
+
+def test_the_histogram_takes_soft_labels_and_the_ends_of_the_scale() -> None:
+    histogram = BinnedCurve(running.roc_area_of_bins)
+    y, p = np.array([0.25, 1.0, 0.0]), np.array([0.0, 1.0, 0.5])
+    histogram.add(y, p, np.ones(3))
+    assert histogram.positive.sum() == 1.25
+    assert histogram.negative.sum() == 1.75
+    assert histogram.positive[0] == 0.25
+    assert histogram.positive[-1] == 1.0
+    assert histogram.negative[running.BINS // 2] == 1.0
+    assert histogram.result() == pytest.approx(scores.auc(y, p), rel=1e-12)
+
+
+def test_undefined_values_are_nan() -> None:
+    ones, half = np.ones(2), np.full(2, 0.5)
+    for name in ("auc", "pr_auc", "logloss", "acc"):
+        made = METRICS.get(name).running
+        assert made is not None
+        assert np.isnan(over_blocks(made(), ones, np.array([0.5, np.nan]), None))
+    assert np.isnan(over_blocks(BinnedCurve(running.roc_area_of_bins), ones, half, None))
+    assert np.isnan(over_blocks(Mean(running.squares), ones[:0], half[:0], None))
+
+
+def test_labels_outside_the_unit_interval_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"labels must lie in \[0, 1\] for this metric, got 2.0"):
+        over_blocks(BinnedCurve(running.roc_area_of_bins), np.array([0.0, 2.0]), np.array([0.1, 0.2]), None)
+
+
+SCORES = st.sampled_from([-2.0, -0.0, 0.0, 1e-30, 0.25, 0.5, 0.5000001, 1.0, 3e38])
+ROWS = st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0]), SCORES, st.sampled_from([0.0, 0.5, 2.0])), max_size=12)
+
+
+@given(ROWS, st.booleans())
+def test_auc_of_float32_is_that_of_float64(rows: list[tuple[float, float, float]], weighted: bool) -> None:
+    y, p, w = (np.array([row[i] for row in rows], dtype=np.float32) for i in range(3))
+    step, ranking.STEP = ranking.STEP, 3  # runs of one score go on from block to block
+    try:
+        lean = scores.auc(y, p, w if weighted else None)
+    finally:
+        ranking.STEP = step
+    whole = scores.auc(y.astype(np.float64), p.astype(np.float64), w.astype(np.float64) if weighted else None)
+    assert lean == pytest.approx(whole, rel=1e-12, nan_ok=True)
+
+
+def test_auc_of_float32_agrees_with_scikit_learn() -> None:
+    y, p, w = click_rates(5_000)
+    assert scores.auc(y, p) == pytest.approx(sk.roc_auc_score(y, p), rel=1e-12)
+    assert scores.auc(y, np.round(p, 2), w) == pytest.approx(
+        sk.roc_auc_score(y, np.round(p, 2), sample_weight=w), rel=1e-12
+    )

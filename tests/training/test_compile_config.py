@@ -1,0 +1,217 @@
+"""What `compile` makes of its arguments."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from deepctr_torch.training.compile_config import CompileConfig, compile_losses, compile_metrics
+from deepctr_torch.training.losses import get_loss
+from tests.support.training import deepfm, mmoe
+
+ONE = (("", "binary"),)
+TWO = (("click", "binary"), ("spend", "regression"))
+NAN = float("nan")
+
+
+def compiled(
+    tasks: Any = TWO, loss: Any = ("binary_crossentropy", "mse"), metrics: Any = None, **kwargs: Any
+) -> CompileConfig:
+    names, _, per_task = compile_metrics(metrics, tasks)
+    return CompileConfig(tasks, compile_losses(loss, tasks)[1], per_task, names, **kwargs)
+
+
+def test_one_loss_for_all_tasks_a_list_or_a_dict() -> None:
+    both = (("a", "binary"), ("b", "binary"))
+    shown, losses = compile_losses("binary_crossentropy", both)
+    assert losses[0] is losses[1] is shown is get_loss("binary_crossentropy")
+    shown, losses = compile_losses(["binary_crossentropy", "mse"], TWO)
+    assert shown == losses == [get_loss("binary_crossentropy"), get_loss("mse")]
+    assert compile_losses({"spend": "mae", "click": "focal"}, TWO)[1] == [get_loss("focal"), get_loss("mae")]
+
+
+@pytest.mark.parametrize(
+    ("loss", "tasks", "message"),
+    [
+        (None, ONE, "compile needs a loss"),
+        ("binary_crossentropie", ONE, "did you mean 'binary_crossentropy'"),
+        ("binary_crossentropy", TWO, "regression task 'spend' needs a loss such as 'mse'"),
+        (["mse"], TWO, "one item for each of 2"),
+        ({"click": "focal"}, TWO, r"lacks the task\(s\) \['spend'\]"),
+        ({"click": "focal", "spent": "mse"}, TWO, "unknown task 'spent'.*did you mean 'spend'"),
+        ("binary_crossentropy", (("", "multiclass"),), "a multiclass task needs the loss 'cross_entropy'"),
+        ("mse", (("", "multiclass"),), "a multiclass task needs the loss 'cross_entropy', got 'mse'"),
+        ("cross_entropy", ONE, "a binary task needs a loss such as 'binary_crossentropy' or 'focal'"),
+        ("sparse_categorical_crossentropy", (("", "regression"),), "a regression task needs a loss such as 'mse'"),
+    ],
+)
+def test_wrong_losses(loss: Any, tasks: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        compile_losses(loss, tasks)
+
+
+def test_a_list_of_metrics_goes_to_the_tasks_that_can_have_them() -> None:
+    names, shown, per_task = compile_metrics(["auc", "mse"], TWO)
+    assert names == ["loss", "auc", "mse"]
+    assert [[m.name for m in each] for each in per_task] == [["auc", "mse"], ["mse"]]
+    assert list(shown) == ["auc", "mse"]
+    assert shown["auc"](np.array([[0], [1]]), np.array([[0.1], [0.2]])) == 1.0
+
+
+def test_metrics_by_task() -> None:
+    names, _, per_task = compile_metrics({"spend": ["rmse"], "click": "auc"}, TWO)
+    assert names == ["loss", "auc", "rmse"]
+    assert [[m.name for m in each] for each in per_task] == [["auc"], ["rmse"]]
+    assert compile_metrics({"click": ["auc"]}, TWO)[2][1] == []
+    assert compile_metrics(None, TWO) == (["loss"], {}, [[], []])
+
+
+@pytest.mark.parametrize(
+    ("metrics", "tasks", "message"),
+    [
+        (["auk"], ONE, "unknown metric 'auk': did you mean 'auc'"),
+        ({"clic": ["auc"]}, TWO, "did you mean 'click'"),
+        (["auc"], (("", "regression"),), "suits none of the tasks"),
+        (["gauc:user"], (("", "multiclass"),), "a multiclass task takes acc, accuracy, auc, logloss"),
+        (["mse"], (("val", "binary"), ("b", "binary")), "the name of a task must not be 'val'"),
+    ],
+)
+def test_wrong_metrics(metrics: Any, tasks: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        compile_metrics(metrics, tasks)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"loss_reduction": "avg"}, "unknown loss_reduction 'avg'"),
+        ({"precision": "fp16"}, "unknown precision 'fp16'"),
+        ({"embedding_update": "spare"}, "did you mean 'sparse'"),
+        ({"clip_norm": -1.0}, "clip_norm must be a number >= 0, got -1.0"),
+        ({"lr_schedule": "cosin"}, "did you mean 'cosine'"),
+        ({"task_weights": "uncertainty"}, "with several tasks"),
+        ({"task_weights": [1, 2]}, "one number for each task"),
+        ({"embedding_optimizer": "adagard"}, "did you mean 'adagrad'"),
+    ],
+)
+def test_wrong_options(option: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        deepfm().compile("adam", "binary_crossentropy", **option)
+
+
+@pytest.mark.parametrize("weights", [[1], {"click": 1, "spent": 2}, "uncertain"])
+def test_wrong_task_weights(weights: Any) -> None:
+    with pytest.raises(ValueError, match="task_weights must"):
+        mmoe().compile("adam", ["binary_crossentropy", "mse"], task_weights=weights)
+
+
+def test_a_failed_compile_leaves_the_last_one() -> None:
+    model = deepfm()
+    model.compile("sgd", "binary_crossentropy", ["auc"])
+    before = model.optim
+    with pytest.raises(ValueError, match="unknown optimizer"):
+        model.compile("sdg", "mse", ["mse"])
+    assert model.optim is before
+    assert model.metrics_names == ["loss", "auc"]
+
+
+def test_loss_of_two_tasks_leaves_out_missing_labels() -> None:
+    prediction = torch.tensor([[0.5, 1.0], [0.25, 3.0], [0.5, 2.0]])
+    y = torch.tensor([[1.0, NAN], [NAN, 1.0], [0.0, 2.0]])
+    expected = 2 * math.log(2) + 4.0
+    torch.testing.assert_close(compiled().data_loss(prediction, y, None), torch.tensor(expected))
+    torch.testing.assert_close(compiled(reduction="mean").data_loss(prediction, y, None), torch.tensor(expected / 3))
+    weight = torch.tensor([3.0, 0.5, 0.0])
+    weighted = 3 * math.log(2) + 0.5 * 4.0
+    torch.testing.assert_close(compiled().data_loss(prediction, y, weight), torch.tensor(weighted))
+    tasks = compiled(task_weights=[2.0, 0.5])
+    torch.testing.assert_close(tasks.data_loss(prediction, y, None), torch.tensor(4 * math.log(2) + 2.0))
+
+
+def test_a_missing_label_has_no_gradient() -> None:
+    prediction = torch.tensor([[0.5, 1.0], [0.25, 3.0]], requires_grad=True)
+    y = torch.tensor([[1.0, NAN], [NAN, 1.0]])
+    compiled().data_loss(prediction, y, None).backward()
+    assert prediction.grad is not None
+    torch.testing.assert_close(prediction.grad, torch.tensor([[-2.0, 0.0], [0.0, 4.0]]))
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@pytest.mark.parametrize("weight", [None, torch.tensor([2.0, 1.0, 0.0])])
+def test_learned_task_weights_follow_the_formula(reduction: str, weight: torch.Tensor | None) -> None:
+    prediction = torch.tensor([[0.5, 1.0], [0.25, 3.0], [0.5, 5.0]])
+    y = torch.tensor([[1.0, NAN], [0.0, 1.0], [0.0, 2.0]])
+    s = torch.tensor([0.3, -0.7])
+    w = [1.0, 1.0, 1.0] if weight is None else weight.tolist()
+    total = 0.0
+    for row in range(3):
+        for t in range(2):
+            if not math.isnan(y[row, t]):
+                p, target = float(prediction[row, t]), float(y[row, t])
+                loss = -math.log(p if target else 1 - p) if t == 0 else (p - target) ** 2
+                total += w[row] * (math.exp(-float(s[t])) * loss + float(s[t]) / 2)
+    expected = total if reduction == "sum" else total / 3
+    value = compiled(reduction=reduction, task_weights=None).data_loss(prediction, y, weight, s)
+    torch.testing.assert_close(value, torch.tensor(expected))
+
+
+def test_metrics_of_tasks_and_their_means() -> None:
+    y = np.array([[1.0, 2.0], [0.0, NAN], [NAN, 0.0]])
+    prediction = np.array([[0.8, 1.0], [0.4, 9.0], [0.1, 1.0]])
+    values = compiled(metrics={"click": ["acc", "mse"], "spend": ["mse"]}).evaluate(y, prediction, None, {})
+    assert list(values) == ["click_acc", "click_mse", "spend_mse", "acc", "mse"]
+    np.testing.assert_allclose(list(values.values()), [1.0, (0.04 + 0.16) / 2, 1.0, 1.0, (0.1 + 1.0) / 2])
+    weighted = compiled(metrics={"spend": ["mse"]}).evaluate(y, prediction * 0, np.array([3.0, 1.0, 1.0]), {})
+    np.testing.assert_allclose(weighted["spend_mse"], 3 * 4 / 4)
+
+
+def test_a_task_without_labels_has_no_metric_and_is_left_out_of_the_mean() -> None:
+    y = np.array([[1.0, NAN], [0.0, NAN]])
+    values = compiled(metrics=["mse"]).evaluate(y, np.array([[1.0, 0.0], [0.5, 0.0]]), None, {})
+    assert math.isnan(values["spend_mse"])
+    assert values["mse"] == values["click_mse"] == 0.125
+    assert math.isnan(compiled(metrics=["mse"]).evaluate(y * NAN, y, None, {})["mse"])
+
+
+def test_group_columns() -> None:
+    both = (("a", "binary"), ("b", "binary"))
+    assert compiled(both, "focal", ["gauc:user", "ndcg@2:day", "gauc", "auc"]).group_columns == [
+        "user",
+        "day",
+        "groups",
+    ]
+
+
+def test_what_compile_shows() -> None:
+    model = deepfm()
+    assert model.optim is None
+    module = nn.BCELoss()
+    model.compile("adam", module, metrics=["auc", "acc"])
+    assert isinstance(model.optim, torch.optim.Adam)
+    assert model.metrics_names == ["loss", "auc", "acc"]
+    assert list(model.metrics) == ["auc", "acc"]
+    p, y = torch.tensor([0.3, 0.6]), torch.tensor([0.0, 1.0])
+    torch.testing.assert_close(model.loss_func(p, y, reduction="sum"), F.binary_cross_entropy(p, y, reduction="sum"))
+    assert module.reduction == "mean"
+    model.compile("adam", "mse", metrics=None)
+    assert (model.metrics, model.metrics_names) == ({}, ["loss"])
+
+
+def test_names_of_optimizers() -> None:
+    classes = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "adagrad": "Adagrad", "rmsprop": "RMSprop"}
+    rates = {"sgd": 0.01, "adam": 0.001, "adamw": 0.001, "adagrad": 0.01, "rmsprop": 0.01}
+    for name, cls in classes.items():
+        model = deepfm()
+        model.compile(name, "binary_crossentropy")
+        assert type(model.optim).__name__ == cls
+        assert model.optim.param_groups[0]["lr"] == rates[name]
+        model.compile(name, "binary_crossentropy", learning_rate=0.5)
+        assert model.optim.param_groups[0]["lr"] == 0.5
+    with pytest.raises(ValueError, match="unknown optimizer 'adma': did you mean 'adam'"):
+        deepfm().compile("adma", "binary_crossentropy")
