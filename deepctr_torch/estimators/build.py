@@ -17,7 +17,7 @@ from ..encoding.categorical import CategoricalEncoder
 from ..features import DenseFeat, FeatureColumn, VarLenSparseFeat
 from ..layers.core import DNN
 from ..layers.parallel import ParallelDNN
-from ..models import MODELS, BaseModel
+from ..models import MODELS, BaseModel, model_traits
 
 __all__ = [
     "EMBEDDING_DIM",
@@ -38,9 +38,6 @@ __all__ = [
 ]
 
 
-# Models that put vectors side by side, so that each table may have a length of its own; others compare them.
-OWN_DIMENSIONS = ("DCN", "DCNMix", "DIEN", "DIN", "ESMM", "MLR", "MMOE", "PLE", "SharedBottom", "WDL")
-NO_NUMBERS = ("AFM", "CCPM")  # on the deep side; the linear side has them
 OURS = {
     "seed": "random_state",
     "device": "device",
@@ -141,7 +138,7 @@ def columns_of(encoder: FeatureEncoder, cls: type, embedding_dim: Any) -> list[F
     """The encoder's columns; with "auto" each table has vectors by its rows, or all have one length."""
     if embedding_dim != "auto":
         return encoder.feature_columns(embedding_dim)
-    if cls.__name__ in OWN_DIMENSIONS:
+    if not model_traits(cls).one_dimension:
         return encoder.feature_columns(table_dimension)
     tables = {p.table.name: p.table.first_rows for p in encoder._parts.values() if isinstance(p, CategoricalEncoder)}
     return encoder.feature_columns(one_dimension(list(tables.values())))
@@ -180,7 +177,7 @@ def build_model(
             hint = OURS.get(name, "features")
             raise ValueError(f"model_args must not hold {name!r}: it follows from {hint}")
     columns = columns_of(encoder, cls, embedding_dim)
-    deep = [c for c in columns if not (cls.__name__ in NO_NUMBERS and isinstance(c, DenseFeat))]
+    deep = [c for c in columns if model_traits(cls).dense_deep or not isinstance(c, DenseFeat)]
     arguments: dict[str, Any] = {**model_defaults(cls), **given, **tasks}
     known = _parameters(cls)
     if "linear_feature_columns" in known:
@@ -213,7 +210,7 @@ def _spread(model: BaseModel) -> None:
 
 def _set_start(model: BaseModel, start: Sequence[float] | None) -> None:
     """Let the outputs begin at the mean of the labels, where a bias does that."""
-    if start is None or type(model).to_predictions is not BaseModel.to_predictions:
+    if start is None or not model_traits(type(model)).independent_heads:
         return
     heads = list(model.out) if isinstance(model.out, nn.ModuleList) else [model.out]
     values = [[v] for v in start] if len(heads) > 1 or len(start) == 1 else [list(start)]

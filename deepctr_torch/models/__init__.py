@@ -1,10 +1,8 @@
-"""The models, and the registry that knows them by name."""
+"""The models, and the registry that knows them by name. Each registers itself where it is defined."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from ..registry import Registry
+from ._registry import MODELS, ModelTraits, model_traits, register_model
 from .afm import AFM
 from .afn import AFN
 from .autoint import AutoInt
@@ -49,14 +47,9 @@ __all__ = [
     "DCNMix",
     "DeepFM",
     "FiBiNET",
+    "ModelTraits",
     "SharedBottom",
+    "model_traits",
+    "register_model",
     "xDeepFM",
 ]
-
-MODELS: Registry[type[BaseModel]] = Registry("model")
-_classes: tuple[Any, ...] = (
-    *(AFM, AFN, AutoInt, CCPM, DCN, DCNMix, DeepFM, DIEN, DIFM, DIN, ESMM, FiBiNET, IFM),
-    *(MLR, MMOE, NFM, ONN, PLE, PNN, SharedBottom, WDL, xDeepFM),
-)
-for _cls in _classes:
-    MODELS.add(_cls.__name__, _cls)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..embedding import embedding_configs
-from ..features import Batch, DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat, packed_ids, rows_packed
+from ..features import DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat, packed_ids
 from ..layers.sequence import pool
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ __all__ = [
     "input_from_feature_columns",
     "keep_layer",
     "maxlen_lookup",
-    "packed_objective",
     "star_name",
     "varlen_embedding_lookup",
     "with_star_names",
@@ -81,27 +80,13 @@ def check_gpus(gpus: Sequence[Any] | None, device: Any) -> Sequence[Any] | None:
     return gpus
 
 
-def packed_objective(model: BaseModel, batch: Batch) -> tuple[Tensor, Tensor | None]:
-    """Predictions and auxiliary loss of a model that overrides `forward(X)`."""
-    model.aux_loss = torch.zeros((1,), device=batch.ids.device)
-    with rows_packed():
-        prediction = model(model.schema.pack(batch))
-    prediction = prediction[:, None] if prediction.dim() == 1 else prediction
-    auxiliary = model.aux_loss if model.aux_loss.requires_grad else None
-    model.aux_loss = model.aux_loss.detach()  # the graph belongs to this step
-    return prediction, auxiliary
-
-
 def keep_layer(model: BaseModel, name: str, layer: nn.Module | nn.Parameter) -> None:
-    """Let a layer of a subclass be found although `BaseModel` has a method of its name, such as `head`.
+    """Let a layer of a subclass be found although `BaseModel` has a method of its name, such as `fields`.
 
     Raises:
         ValueError: the loop needs what that name stands for.
     """
-    free = {"head"} | (
-        {"fields", "logits", "outcome", "penalized", "plan", "score"} if model.overrides_forward else set()
-    )
-    if name not in free:
+    if not model.overrides_forward or name not in {"fields", "logits", "penalized", "predict_rows", "build_lookup"}:
         raise ValueError(f"{name!r} has a meaning in every model: give this {type(layer).__name__} another name")
     model.__dict__[name] = layer
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..features import FeatureColumn
 from ..layers.interaction import FM, AFMLayer
 from ..layers.interaction.fm import ClassFM
+from ._registry import register_model
 from ._shared import field_count, refuse_dense
 from .basemodel import BaseModel
 from .fields import Fields
@@ -18,6 +19,7 @@ from .fields import Fields
 __all__ = ["AFM"]
 
 
+@register_model(one_dimension=True, dense_deep=False)
 class AFM(BaseModel):
     """Linear part and factorization machine whose pairs are weighted by an attention network (equation 6).
 

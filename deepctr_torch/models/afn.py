@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..features import FeatureColumn
 from ..layers.core import DNN
 from ..layers.interaction import LogTransformLayer
+from ._registry import register_model
 from ._shared import field_count
 from .basemodel import BaseModel
 from .fields import Fields
@@ -18,6 +19,7 @@ from .fields import Fields
 __all__ = ["AFN"]
 
 
+@register_model(one_dimension=True)
 class AFN(BaseModel):
     """Linear part, and a DNN over products of fields raised to learned powers (the logarithmic transformation layer).
 

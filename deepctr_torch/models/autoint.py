@@ -12,6 +12,7 @@ from .._checks import check_at_least
 from ..features import FeatureColumn
 from ..layers.core import DNN
 from ..layers.interaction import InteractingLayer
+from ._registry import register_model
 from ._shared import field_count
 from .basemodel import BaseModel
 from .fields import Fields
@@ -19,6 +20,7 @@ from .fields import Fields
 __all__ = ["AutoInt"]
 
 
+@register_model(one_dimension=True)
 class AutoInt(BaseModel):
     """Linear part, and fields that attend to each other, beside a DNN (equation 9, with the DNN of AutoInt+).
 

@@ -114,7 +114,7 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
         self.add_regularization_weight(self.linear_model.parameters(), l2=l2_reg_linear)
         self.out: nn.Module = PredictionLayer(task, num_classes=num_classes)
         self.tasks: tuple[tuple[str, str], ...] = (("", task),)
-        self.plan([*self.linear_feature_columns, *self.dnn_feature_columns], {})
+        self.build_lookup([*self.linear_feature_columns, *self.dnn_feature_columns], {})
         self.reg_loss, self.aux_loss = torch.zeros((1,), device=device), torch.zeros((1,), device=device)
         self._is_graph_network, self._ckpt_saved_epoch = True, False  # read by callbacks written for the original
         self.history = History()
@@ -126,7 +126,7 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
         if isinstance(value, (nn.Module, nn.Parameter)) and (name in vars(BaseModel) or name in vars(TrainableModel)):
             _upstream.keep_layer(self, name, value)
 
-    def plan(self, columns: Sequence[FeatureColumn], parts: Mapping[str, LookupSpec]) -> None:
+    def build_lookup(self, columns: Sequence[FeatureColumn], parts: Mapping[str, LookupSpec]) -> None:
         """Lay out the inputs and the lookup: `columns` are all that is read, `parts` join the deep and linear side."""
         self.schema = FeatureSchema(columns)
         self.feature_index = self.schema.feature_index
@@ -154,31 +154,29 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
         """
         raise NotImplementedError(f"{type(self).__name__} must define logits(fields) or forward(X)")
 
-    def to_predictions(self, logits: Tensor) -> Tensor:
+    def _activate(self, logits: Tensor) -> Tensor:
         """Logits -> predictions, with the model's biases; always in float32."""
         if isinstance(self.out, nn.ModuleList):
             return torch.cat([out(logits[:, t : t + 1]) for t, out in enumerate(self.out)], dim=1)
         prediction: Tensor = self.out(logits)
         return prediction
 
-    def outcome(self, fields: Fields) -> tuple[Tensor, Tensor | None]:
-        """Predictions [B, T], and an auxiliary loss a sample [B] (or None)."""
-        return self.to_predictions(self.logits(fields)), None
+    def predict_rows(self, batch: Batch, rows: list[Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Predictions [B, T], and an auxiliary loss a sample [B] (or None): all that comes after the lookup.
 
-    def score(self, batch: Batch, rows: list[Tensor]) -> tuple[Tensor, Tensor | None]:
-        """All that comes after the lookup: the part that is compiled and exported."""
-        return self.outcome(self.fields(batch, rows))
+        This is the part that is compiled and exported. Models whose predictions are more than a head over `logits`, or
+        that have an auxiliary loss, override it.
 
-    def objective(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """Predictions [B, T] and the auxiliary loss a sample (or None) of one batch."""
-        if type(self).forward is not BaseModel.forward:
-            return _upstream.packed_objective(self, batch)
-        return self.score(batch, self.embedding.lookup(batch))
+        Args:
+            batch: ids, numbers and sequence widths.
+            rows: what `embedding.lookup(batch)` returned.
+        """
+        return self._activate(self.logits(self.fields(batch, rows))), None
 
     def forward(self, X: Tensor | Batch) -> Tensor:
         """Predictions [B, T] for a packed matrix [B, W] laid out by `feature_index`, or for a `Batch`."""
         batch = X if isinstance(X, Batch) else self.schema.unpack(X)
-        return self.score(batch, self.embedding.lookup(batch))[0]
+        return self.predict_rows(batch, self.embedding.lookup(batch))[0]
 
     @property
     def embedding_size(self) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..features import FeatureColumn
 from ..layers.core import DNN
 from ..layers.interaction import ConvLayer
+from ._registry import register_model
 from ._shared import field_count, refuse_dense
 from .basemodel import BaseModel
 from .fields import Fields
@@ -18,6 +19,7 @@ from .fields import Fields
 __all__ = ["CCPM"]
 
 
+@register_model(one_dimension=True, dense_deep=False)
 class CCPM(BaseModel):
     """Linear part, and a DNN over convolutions of neighbouring fields with flexible p-max pooling (section 3).
 

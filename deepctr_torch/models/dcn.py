@@ -16,12 +16,14 @@ from .._checks import check_at_least
 from ..features import FeatureColumn
 from ..layers.core import DNN
 from ..layers.interaction import CrossNet
+from ._registry import register_model
 from .basemodel import BaseModel
 from .fields import Fields
 
 __all__ = ["DCN"]
 
 
+@register_model()
 class DCN(BaseModel):
     """Cross network and DNN side by side over the same input, then one output layer (equation 5), plus a linear side.
 

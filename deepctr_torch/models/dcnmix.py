@@ -15,12 +15,14 @@ from .._checks import check_at_least
 from ..features import FeatureColumn
 from ..layers.core import DNN
 from ..layers.interaction import CrossNetMix
+from ._registry import register_model
 from .basemodel import BaseModel
 from .fields import Fields
 
 __all__ = ["DCNMix"]
 
 
+@register_model()
 class DCNMix(BaseModel):
     """DCN-V2 whose cross layers are mixtures of low-rank experts (section 3.5), beside a DNN, plus a linear side.
 

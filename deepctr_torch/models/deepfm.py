@@ -12,12 +12,14 @@ from ..features import FeatureColumn
 from ..layers.core import DNN
 from ..layers.interaction import FM
 from ..layers.interaction.fm import ClassFM
+from ._registry import register_model
 from .basemodel import BaseModel
 from .fields import Fields
 
 __all__ = ["DeepFM"]
 
 
+@register_model(one_dimension=True)
 class DeepFM(BaseModel):
     """Linear part, factorization machine and DNN over the same embeddings (equation 1).
 

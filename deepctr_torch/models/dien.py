@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .._checks import check_choice
-from ..features import DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
+from ..features import Batch, DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
 from ..layers.core import DNN
 from ..layers.sequence import AttentionSequencePoolingLayer, DynamicGRU
 from ..layers.utils import sequence_mask, valid_rows
 from ..training.losses import binary_crossentropy
+from ._registry import register_model
 from ._serialization import widen_columns
 from ._shared import HistoryPairs, PaddedGRU, last_state, left_aligned
 from .basemodel import BaseModel
@@ -166,6 +167,7 @@ class InterestEvolving(nn.Module):
         return last_state(self.interest_evolution(keys, scores), lengths)
 
 
+@register_model()
 class DIEN(BaseModel):
     """DNN over the features and an interest: one GRU reads the history, one follows what concerns the target (fig. 1).
 
@@ -260,10 +262,10 @@ class DIEN(BaseModel):
     def logits(self, fields: Fields) -> Tensor:  # [B, 1]
         return self._run(fields)[0]
 
-    def outcome(self, fields: Fields) -> tuple[Tensor, Tensor | None]:
+    def predict_rows(self, batch: Batch, rows: list[Tensor]) -> tuple[Tensor, Tensor | None]:
         """Predictions [B, 1], and in training with negatives the auxiliary loss [B], times alpha."""
-        logits, auxiliary = self._run(fields)
-        return self.to_predictions(logits), self.alpha * auxiliary if self.use_negsampling and self.training else None
+        logits, auxiliary = self._run(self.fields(batch, rows))
+        return self._activate(logits), self.alpha * auxiliary if self.use_negsampling and self.training else None
 
     def upgrade_state(self, state: dict[str, Any], prefix: str) -> None:
         """The sequences that older checkpoints do not read get columns of zeros in the DNN."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..features import FeatureColumn, SparseFeat, VarLenSparseFeat
 from ..layers.core import DNN
 from ..layers.sequence import AttentionSequencePoolingLayer
+from ._registry import register_model
 from ._shared import HistoryPairs
 from .basemodel import BaseModel
 from .fields import Fields
@@ -18,6 +19,7 @@ from .fields import Fields
 __all__ = ["DIN"]
 
 
+@register_model()
 class DIN(BaseModel):
     """DNN over the features and an interest: a history weighted by its relevance for the target (equation 3).
 

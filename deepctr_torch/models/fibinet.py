@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..features import DenseFeat, FeatureColumn
 from ..layers.core import DNN
 from ..layers.interaction import BilinearInteraction, SENETLayer
+from ._registry import register_model
 from ._shared import field_count
 from .basemodel import BaseModel
 from .fields import Fields
@@ -21,6 +22,7 @@ from .fields import Fields
 __all__ = ["FiBiNET"]
 
 
+@register_model(one_dimension=True)
 class FiBiNET(BaseModel):
     """DNN over bilinear products of the embeddings, plain and reweighted by importance (section 3), plus a linear side.
 

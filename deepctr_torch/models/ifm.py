@@ -12,6 +12,7 @@ from ..features import FeatureColumn
 from ..layers.core import DNN
 from ..layers.interaction import FM
 from ..layers.interaction.fm import ClassFM
+from ._registry import register_model
 from ._shared import field_count, linear_order, linear_refined
 from .basemodel import BaseModel
 from .fields import Fields
@@ -19,6 +20,7 @@ from .fields import Fields
 __all__ = ["IFM"]
 
 
+@register_model(one_dimension=True)
 class IFM(BaseModel):
     """Factorization machine whose weights and vectors are scaled by factors that a network estimates for each sample.
 

@@ -13,6 +13,7 @@ from ..embedding import EmbeddingCollection, LookupSpec, embedding_configs
 from ..features import Batch, DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
 from ..layers.core import PredictionLayer
 from ..layers.kernels.stacked import load_stack, save_stack
+from ._registry import register_model
 from .basemodel import BaseModel
 from .fields import Fields
 
@@ -98,6 +99,7 @@ class RegionLinear(EmbeddingCollection):
         return [f"{prefix}{r}.weight" for r in range(self.regions)]
 
 
+@register_model()
 class MLR(BaseModel):
     """Mixed logistic regression: a gate divides the samples softly into regions with a model each (equation 2).
 
@@ -147,14 +149,15 @@ class MLR(BaseModel):
         self.region_gate = PredictionLayer("multiclass", use_bias=False)
         self.bias_gate = PredictionLayer("binary", use_bias=False)
         self.out = self.prediction_layer = PredictionLayer(task, use_bias=False, num_classes=num_classes)
-        self.plan([*self.region_feature_columns, *self.base_feature_columns, *self.bias_feature_columns], parts)
+        self.build_lookup([*self.region_feature_columns, *self.base_feature_columns, *self.bias_feature_columns], parts)
         self.to(device)
 
     def _linear(self, part: str, columns: Sequence[FeatureColumn], regions: int, outputs: int = 1) -> RegionLinear:
         return self.penalized(RegionLinear(columns, part, regions, self.init_std, outputs), self.l2_reg_linear)
 
-    def outcome(self, fields: Fields) -> tuple[Tensor, Tensor | None]:
+    def predict_rows(self, batch: Batch, rows: list[Tensor]) -> tuple[Tensor, Tensor | None]:
         """Predictions [B, 1] (classes: [B, C]): a mixture of the regions' predictions, hence not of one logit."""
+        fields = self.fields(batch, rows)
         gate, learners = self._gate(fields, self.region_num), self._learners(fields)
         prediction = (gate.unsqueeze(-1) * learners).sum(dim=1)
         if self.bias_feature_columns:

@@ -12,12 +12,14 @@ from .._checks import check_fraction
 from ..features import FeatureColumn
 from ..layers.core import DNN
 from ..layers.interaction.fm import BiInteractionPooling
+from ._registry import register_model
 from .basemodel import BaseModel
 from .fields import Fields
 
 __all__ = ["NFM"]
 
 
+@register_model(one_dimension=True)
 class NFM(BaseModel):
     """Linear side and a DNN over the pooled pairwise products of the embeddings (equations 2 and 3).
 

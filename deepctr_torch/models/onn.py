@@ -13,6 +13,7 @@ from ..embedding import EmbeddingCollection, EmbeddingConfig, LookupSpec, embedd
 from ..features import DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
 from ..layers.core import DNN
 from ..layers.kernels.pairwise import Mates, mate_products
+from ._registry import register_model
 from ._serialization import widen_columns
 from .basemodel import BaseModel
 from .fields import Fields
@@ -114,6 +115,7 @@ class _PairTables(EmbeddingCollection):
         return iter(sorted(super()._saved(), key=lambda entry: self._order[entry[0]]))
 
 
+@register_model(one_dimension=True)
 class ONN(BaseModel):
     """Linear part, and a DNN over the products of all pairs, each from vectors of its own (section 3, figure 2).
 
@@ -193,7 +195,7 @@ class ONN(BaseModel):
             self.register_buffer(name, places, persistent=False)
         self._one_width = len(self.second_order_embedding_dict.weights) == 1  # otherwise rows of several lengths
         part = LookupSpec(pairs.columns, self.second_order_embedding_dict)
-        self.plan([*self.linear_feature_columns, *self.dnn_feature_columns], {"second": part})
+        self.build_lookup([*self.linear_feature_columns, *self.dnn_feature_columns], {"second": part})
 
     def products(self, fields: Fields) -> Tensor:
         """[B, P, E]: for each pair of features, the product of the vectors that each has for the other."""

@@ -12,6 +12,7 @@ from .._checks import check_choice
 from ..features import FeatureColumn
 from ..layers.core import DNN
 from ..layers.interaction import InnerProductLayer, OutterProductLayer
+from ._registry import register_model
 from ._shared import field_count
 from .basemodel import BaseModel
 from .fields import Fields
@@ -19,6 +20,7 @@ from .fields import Fields
 __all__ = ["PNN"]
 
 
+@register_model(one_dimension=True)
 class PNN(BaseModel):
     """DNN over the embeddings and the products of each pair of them (equations 1 to 3).
 

@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 from ..features import FeatureColumn
 from ..layers.core import DNN
+from ._registry import register_model
 from .basemodel import BaseModel
 from .fields import Fields
 
 __all__ = ["WDL"]
 
 
+@register_model()
 class WDL(BaseModel):
     """A wide linear side and a deep DNN, added before the sigmoid (equation 3).
 

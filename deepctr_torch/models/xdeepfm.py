@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..features import FeatureColumn
 from ..layers.core import DNN
 from ..layers.interaction import CIN
+from ._registry import register_model
 from ._shared import field_count
 from .basemodel import BaseModel
 from .fields import Fields
@@ -21,6 +22,7 @@ from .fields import Fields
 __all__ = ["xDeepFM"]
 
 
+@register_model(one_dimension=True)
 class xDeepFM(BaseModel):  # noqa: N801 - upstream's name
     """Linear side, compressed interaction network and DNN over the same embeddings (section 3.3).
 

@@ -19,6 +19,7 @@ from ..data.sources import LabeledBatch
 from ..embedding import EmbeddingCollection
 from ..embedding.sparse_grad import coalesce_grads, lookup_as_leaves
 from ..training.compile_config import CompileConfig
+from ..training.evaluation import predict_batch
 from .combined import (
     OPTIMIZERS,
     CombinedOptimizer,
@@ -190,7 +191,7 @@ class TrainStep:
     def compile_score(self, model: Any) -> Callable[..., Any]:
         """All that comes after the lookup, compiled once."""
         if self._score is None:
-            self._score = torch.compile(model.score)
+            self._score = torch.compile(model.predict_rows)
         return self._score
 
     def scale_lr(self, multiplier: float) -> None:
@@ -244,7 +245,7 @@ class TrainStep:
             rows = lookup_as_leaves(embedding, indices, batch.widths)
         with span("forward"):
             with self._autocast(compiled, example):
-                prediction, extra = (self._score or model.score)(batch, rows)
+                prediction, extra = (self._score or model.predict_rows)(batch, rows)
             loss = self._loss(model, compiled, example, prediction, extra)
         with span("backward"):
             loss.backward()  # type: ignore[no-untyped-call]
@@ -260,7 +261,7 @@ class TrainStep:
         """A step of a model with a `forward(X)` of its own, whose lookups nobody sees."""
         with self.span("forward"):
             with self._autocast(compiled, example):
-                prediction, extra = model.objective(example.batch)
+                prediction, extra = predict_batch(model, example.batch)
             loss = self._loss(model, compiled, example, prediction, extra)
         with self.span("backward"):
             loss.backward()  # type: ignore[no-untyped-call]

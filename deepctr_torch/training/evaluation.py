@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,11 @@ from torch import Tensor
 from ..data.device import map_tensors, on_device
 from ..data.negative_sampling import correct_probability
 from ..data.sources import DataSource, LabeledBatch
-from ..features import Batch
+from ..features import Batch, rows_packed
 from ..metrics.state import MetricState, TensorBuffer
 from .compile_config import CompileConfig
 
-__all__ = ["evaluate_source", "predict_all", "predict_source", "to_device"]
+__all__ = ["evaluate_source", "predict_all", "predict_batch", "predict_source", "to_device"]
 
 PREDICT_ROWS = 4096  # blocks of predict and evaluate are at least this large; the result does not depend on it
 
@@ -34,18 +35,36 @@ def predict_source(model: Any, source: DataSource, batch_size: int) -> Iterator[
     """Examples in the order of the source, with predictions in evaluation mode, corrected for sampled negatives."""
     device = next(model.parameters()).device if any(True for _ in model.parameters()) else torch.device("cpu")
     model.eval()
-    objective = _objective(model)
+    predict = _compiled_predict(model)
     for each in on_device(source, device, passes=1).examples(max(batch_size, PREDICT_ROWS)):
         example = to_device(each, device)
-        yield example, correct_probability(objective(example.batch)[0], getattr(model, "negative_rate", 1.0))
+        yield example, correct_probability(predict(example.batch)[0], getattr(model, "negative_rate", 1.0))
 
 
-def _objective(model: Any) -> Callable[[Batch], Any]:
-    """`model.objective`; compiled if the model was compiled with `torch_compile=True`."""
+def predict_batch(model: Any, batch: Batch) -> tuple[Tensor, Tensor | None]:
+    """Predictions [B, T] and the auxiliary loss a sample (or None) of one batch."""
+    if model.overrides_forward:
+        return _predict_packed(model, batch)
+    found: tuple[Tensor, Tensor | None] = model.predict_rows(batch, model.embedding.lookup(batch))
+    return found
+
+
+def _predict_packed(model: Any, batch: Batch) -> tuple[Tensor, Tensor | None]:
+    """The same of a model with a `forward(X)` of its own, written for the original."""
+    model.aux_loss = torch.zeros((1,), device=batch.ids.device)
+    with rows_packed():
+        prediction = model(model.schema.pack(batch))
+    prediction = prediction[:, None] if prediction.dim() == 1 else prediction
+    auxiliary = model.aux_loss if model.aux_loss.requires_grad else None
+    model.aux_loss = model.aux_loss.detach()  # the graph belongs to this step
+    return prediction, auxiliary
+
+
+def _compiled_predict(model: Any) -> Callable[[Batch], Any]:
+    """`predict_batch` of a model; compiled if the model was compiled with `torch_compile=True`."""
     compiled = getattr(model, "_compiled", None)
     if compiled is None or not compiled.torch_compile or model.overrides_forward:
-        objective: Callable[[Batch], Any] = model.objective
-        return objective
+        return partial(predict_batch, model)
     score = model._update.compile_score(model)
     return lambda batch: score(batch, model.embedding.lookup(batch))
 

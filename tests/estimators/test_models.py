@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 from deepctr_torch.encoding import Categorical, MultiValue, Numeric, Sequence
-from deepctr_torch.estimators.build import OWN_DIMENSIONS, history_targets, is_multitask, model_class
+from deepctr_torch.estimators.build import history_targets, is_multitask, model_class
 from deepctr_torch.features import DenseFeat
-from deepctr_torch.models import MODELS
+from deepctr_torch.models import MODELS, model_traits
 from tests.support.estimators import classifier, frame, regressor
 
 TABLE = frame(200).with_columns(buy=pl.col("buy").fill_null(0), title=pl.concat_str("movie", pl.lit("|x")))
@@ -23,7 +23,7 @@ def test_every_model_learns_from_raw_rows(name: str) -> None:
     assert p.shape == (7, 2)
     assert np.isfinite(p).all()
     dims = {c.embedding_dim for c in model.model_.dnn_feature_columns if not isinstance(c, DenseFeat)}
-    assert len(dims) == (2 if name in OWN_DIMENSIONS else 1)
+    assert len(dims) == (1 if model_traits(MODELS.get(name)).one_dimension else 2)
 
 
 def test_a_history_may_be_called_anything() -> None:

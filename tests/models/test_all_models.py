@@ -15,6 +15,7 @@ from deepctr_torch import load_model
 from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
 from deepctr_torch.layers import DNN, ParallelDNN
 from deepctr_torch.models import MODELS
+from deepctr_torch.training.evaluation import predict_batch
 from tests.support.cases import CASES, OTHER, PLAIN, Case, inputs, labels, packed
 
 every_model = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
@@ -53,7 +54,7 @@ def test_output_has_one_row_a_sample_and_one_column_a_task(case: Case, rows: int
 def test_every_parameter_gets_a_gradient(case: Case) -> None:
     model = case.make()
     batch = model.schema.unpack(packed(model, case.all_columns, 64))
-    prediction, extra = model.train().objective(batch)
+    prediction, extra = predict_batch(model.train(), batch)
     weights = torch.linspace(0.5, 1.5, prediction.numel()).reshape(prediction.shape)
     ((prediction * weights).sum() + (0.0 if extra is None else extra.sum())).backward()
     without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
@@ -375,8 +376,10 @@ def test_derivative_along_the_rows(case: Case) -> None:
     batch = model.schema.unpack(packed(model, case.all_columns, 6))
     rows = tuple(r.detach() for r in model.embedding.lookup(batch))
     along = tuple(torch.randn_like(r) for r in rows)
-    _, change = torch.func.jvp(lambda *r: model.score(batch, list(r))[0], rows, along)
-    ways = [model.score(batch, [r + step * a for r, a in zip(rows, along, strict=True)])[0] for step in (1e-6, -1e-6)]
+    _, change = torch.func.jvp(lambda *r: model.predict_rows(batch, list(r))[0], rows, along)
+    ways = [
+        model.predict_rows(batch, [r + step * a for r, a in zip(rows, along, strict=True)])[0] for step in (1e-6, -1e-6)
+    ]
     torch.testing.assert_close(change, (ways[0] - ways[1]) / 2e-6, rtol=1e-3, atol=1e-5)
 
 
@@ -386,11 +389,11 @@ def test_compile_takes_all_that_comes_after_the_lookup_in_one_graph(case: Case) 
     model = case.make().train()
     batch = model.schema.unpack(packed(model, case.all_columns, 6))
     rows = [r.detach().requires_grad_() for r in model.embedding.lookup(batch)]
-    score = torch.compile(model.score, fullgraph=True, backend="eager")
+    score = torch.compile(model.predict_rows, fullgraph=True, backend="eager")
     torch.manual_seed(0)
     prediction, extra = score(batch, rows)
     torch.manual_seed(0)
-    expected, expected_extra = case.make().train().score(batch, rows)
+    expected, expected_extra = case.make().train().predict_rows(batch, rows)
     torch.testing.assert_close(prediction, expected)
     if extra is not None:
         torch.testing.assert_close(extra, expected_extra)
@@ -472,7 +475,7 @@ def test_multiclass(case: Case) -> None:
     assert prediction.shape == (6, 3)
     np.testing.assert_allclose(prediction.sum(axis=1), 1.0, atol=1e-6)
     batch = model.schema.unpack(packed(model, case.all_columns, 64))
-    out = model.train().objective(batch)[0]
+    out = predict_batch(model.train(), batch)[0]
     (out * torch.linspace(0.1, 2, out.numel()).reshape(out.shape)).sum().backward()
     assert [
         n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0 if "aux" not in n

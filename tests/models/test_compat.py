@@ -289,9 +289,9 @@ def test_a_layer_may_have_the_name_of_a_method() -> None:
     class Wrong(New):
         def __init__(self, columns: Any) -> None:
             super().__init__(columns)
-            self.objective = nn.Linear(1, 1)
+            self.predict_rows = nn.Linear(1, 1)
 
-    with pytest.raises(ValueError, match="'objective' has a meaning in every model: give this Linear another name"):
+    with pytest.raises(ValueError, match="'predict_rows' has a meaning in every model: give this Linear another name"):
         Wrong(COLUMNS)
 
 

@@ -78,7 +78,7 @@ def test_the_square_of_a_gradient_has_a_gradient() -> None:
     weight = model.dnn.linears[0].weight
 
     def steepness() -> torch.Tensor:
-        grads = torch.autograd.grad(model.score(batch, rows)[0].sum(), [*rows, weight], create_graph=True)
+        grads = torch.autograd.grad(model.predict_rows(batch, rows)[0].sum(), [*rows, weight], create_graph=True)
         return torch.stack([g.square().sum() for g in grads]).sum()
 
     found = torch.autograd.grad(steepness(), [*rows, weight])

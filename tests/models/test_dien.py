@@ -14,6 +14,7 @@ from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
 from deepctr_torch.models import DIEN
 from deepctr_torch.models._shared import PaddedGRU, left_aligned
 from deepctr_torch.models.dien import InterestEvolving, InterestExtractor
+from deepctr_torch.training.evaluation import predict_batch
 
 TYPES = ("GRU", "AIGRU", "AGRU", "AUGRU")
 STEPS = 4
@@ -245,16 +246,16 @@ def test_w7_the_auxiliary_loss_is_one_number_a_sample(rows: int) -> None:
     batch = dien.schema.unpack(
         torch.from_numpy(np.concatenate([x[n].reshape(rows, -1) for n in dien.feature_index], axis=1))
     )
-    loss = dien.objective(batch)[1]
+    loss = predict_batch(dien, batch)[1]
     assert loss is not None
     assert loss.shape == (rows,)
     assert (loss[x["length"] < 2] == 0).all()
     assert (loss[x["length"] > 1] > 0).all()
     dien.alpha = 1.0
-    torch.testing.assert_close(dien.objective(batch)[1], 2 * loss)
+    torch.testing.assert_close(predict_batch(dien, batch)[1], 2 * loss)
     one = batch._replace(ids=batch.ids[:1], dense=batch.dense[:1])
-    torch.testing.assert_close(dien.objective(one)[1], 2 * loss[:1])
-    assert dien.eval().objective(batch)[1] is None
+    torch.testing.assert_close(predict_batch(dien, one)[1], 2 * loss[:1])
+    assert predict_batch(dien.eval(), batch)[1] is None
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
@@ -267,7 +268,7 @@ def test_w7_the_history_holds_the_auxiliary_loss_reduced_like_the_loss(reduction
         batch = dien.schema.unpack(
             torch.from_numpy(np.concatenate([x[n].reshape(6, -1) for n in dien.feature_index], axis=1))
         )
-        extra = dien.train().objective(batch)[1]
+        extra = predict_batch(dien.train(), batch)[1]
         losses.append((dien.fit(x, y, batch_size=6, verbose=0).history["loss"][0], extra))
     assert losses[1][1] is not None
     np.testing.assert_allclose(losses[1][0] - losses[0][0], losses[1][1].mean().item(), rtol=1e-4)

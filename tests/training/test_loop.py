@@ -41,7 +41,7 @@ class Keep(Callback):
 
     def set_model(self, model: Any) -> None:
         super().set_model(model)
-        score = model.score
+        score = model.predict_rows
         self.seen: list[torch.Tensor] = []
 
         def spy(batch: Any, rows: Any) -> Any:
@@ -50,7 +50,7 @@ class Keep(Callback):
                 self.seen.append(out[0].detach())
             return out
 
-        object.__setattr__(model, "score", spy)
+        object.__setattr__(model, "predict_rows", spy)
 
 
 # ------------------------------------------------------------------ metrics and losses of an epoch
@@ -449,7 +449,7 @@ def test_steps_per_epoch_goes_on_in_the_data() -> None:
             pass
 
     model = ready()
-    score = model.score
+    score = model.predict_rows
 
     def spy(batch: Any, rows: Any) -> Any:
         seen.append(int(batch.ids[0, 0]))
@@ -457,7 +457,7 @@ def test_steps_per_epoch_goes_on_in_the_data() -> None:
 
     x["user"] = np.repeat(np.arange(4), 10)
     model.compile("adam", "binary_crossentropy", embedding_update="dense")
-    object.__setattr__(model, "score", spy)
+    object.__setattr__(model, "predict_rows", spy)
     history = model.fit(x, y, 10, 4, 0, shuffle=False, steps_per_epoch=3, callbacks=[Rows()])
     assert history.epoch == [0, 1, 2, 3]
     assert seen == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3]
@@ -470,9 +470,11 @@ def test_passes_within_an_epoch_have_orders_of_their_own() -> None:
     x["user"], x["item"] = np.arange(40) % 7, np.arange(40) // 7 % 5
     model = ready(embedding_update="dense")
     orders: list[list[tuple[int, int]]] = []
-    score = model.score
+    score = model.predict_rows
     object.__setattr__(
-        model, "score", lambda b, rows: (orders.append([tuple(r) for r in b.ids[:, :2].tolist()]), score(b, rows))[1]
+        model,
+        "predict_rows",
+        lambda b, rows: (orders.append([tuple(r) for r in b.ids[:, :2].tolist()]), score(b, rows))[1],
     )
     model.fit(x, y, 40, 1, 0, steps_per_epoch=2)
     assert sorted(orders[0]) == sorted(orders[1])

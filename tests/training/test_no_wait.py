@@ -11,6 +11,7 @@ import torch
 from deepctr_torch.data.negative_sampling import correct_probability
 from deepctr_torch.data.sources import LabelSpec, make_source
 from deepctr_torch.metrics.state import MetricState
+from deepctr_torch.training.evaluation import predict_batch
 from deepctr_torch.training.loop import FitPlan, Trainer
 from tests.support.cases import CASES, Case, inputs, labels
 from tests.support.device import META, never_waits, on_meta, step_on_meta
@@ -124,7 +125,7 @@ def test_evaluation_of_every_model(case: Case) -> None:
     example = on_meta(example_of(model, case.all_columns, weight=np.ones(8)))
     seen = MetricState(model._compiled)
     with never_waits(), torch.inference_mode():
-        prediction, _ = model.eval().objective(example.batch)
+        prediction, _ = predict_batch(model.eval(), example.batch)
         seen.add(example, correct_probability(prediction, 0.5))
         for t in range(len(model.tasks)):
             rows = (example.y, example.weight, "sum", example.complete)

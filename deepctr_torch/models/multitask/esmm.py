@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...features import FeatureColumn
+from ...features import Batch, FeatureColumn
 from ...layers.core import DNN
+from .._registry import register_model
 from ..basemodel import BaseModel
 from ..fields import Fields
 from ._tasks import set_tasks
@@ -20,6 +21,7 @@ from ._tasks import set_tasks
 __all__ = ["ESMM"]
 
 
+@register_model(independent_heads=False)
 class ESMM(BaseModel):
     """Two towers over the same embeddings; P(click and conversion) = P(click) P(conversion | click) (equation 1).
 
@@ -85,10 +87,10 @@ class ESMM(BaseModel):
         conversion = self.cvr_dnn_final_layer(self.cvr_dnn(inputs))
         return torch.cat([click, conversion], dim=1)
 
-    def to_predictions(self, logits: Tensor) -> Tensor:
-        """Logits -> P(click), P(click and conversion)."""
-        click, conversion = super().to_predictions(logits).chunk(2, dim=1)
-        return torch.cat([click, click * conversion], dim=1)
+    def predict_rows(self, batch: Batch, rows: list[Tensor]) -> tuple[Tensor, None]:
+        """Predictions [B, 2]: P(click), and P(click and conversion)."""
+        click, conversion = super().predict_rows(batch, rows)[0].chunk(2, dim=1)
+        return torch.cat([click, click * conversion], dim=1), None
 
     def upgrade_state(self, state: dict[str, Any], prefix: str) -> None:
         """The one bias of older checkpoints fills both."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..._checks import check_at_least
 from ...features import FeatureColumn
 from ...layers.parallel import ParallelDNN, ParallelLinear
+from .._registry import register_model
 from ..basemodel import BaseModel
 from ..fields import Fields
 from ._tasks import set_tasks
@@ -18,6 +19,7 @@ from ._tasks import set_tasks
 __all__ = ["MMOE"]
 
 
+@register_model()
 class MMOE(BaseModel):
     """Experts shared by all tasks; a gate for each task mixes them for its tower (equations 5 to 7).
 

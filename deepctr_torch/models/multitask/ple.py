@@ -12,6 +12,7 @@ from ..._checks import check_at_least
 from ...features import FeatureColumn
 from ...layers.core import DNN
 from ...layers.parallel import ParallelDNN, ParallelLinear
+from .._registry import register_model
 from ..basemodel import BaseModel
 from ..fields import Fields
 from ._tasks import mixture, set_tasks
@@ -21,6 +22,7 @@ __all__ = ["PLE"]
 Levels: TypeAlias = Callable[[Sequence[nn.Module]], nn.ModuleList]
 
 
+@register_model()
 class PLE(BaseModel):
     """Levels of experts, some of one task, some shared; gates mix them for the next level and the towers (section 4.2).
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from ...features import FeatureColumn
 from ...layers.core import DNN
 from ...layers.parallel import ParallelDNN, ParallelLinear
+from .._registry import register_model
 from ..basemodel import BaseModel
 from ..fields import Fields
 from ._tasks import set_tasks
@@ -18,6 +19,7 @@ from ._tasks import set_tasks
 __all__ = ["SharedBottom"]
 
 
+@register_model()
 class SharedBottom(BaseModel):
     """One DNN for all tasks, and a tower for each on top of it: hard parameter sharing (section 2.1).
 

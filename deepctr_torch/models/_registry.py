@@ -1,0 +1,57 @@
+"""The registry of the models, and the traits that each states beside its class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from ..registry import Registry
+
+if TYPE_CHECKING:
+    from .basemodel import BaseModel
+
+__all__ = ["MODELS", "ModelTraits", "model_traits", "register_model"]
+
+
+@dataclass(frozen=True)
+class ModelTraits:
+    """What others have to know of a model and cannot read from its signature.
+
+    Attributes:
+        one_dimension: fields meet each other, so that all columns of the deep side need one `embedding_dim`.
+        dense_deep: the deep side takes numbers (`DenseFeat`).
+        independent_heads: each prediction comes from a head of its own, whose bias moves it alone.
+    """
+
+    one_dimension: bool = False
+    dense_deep: bool = True
+    independent_heads: bool = True
+
+
+MODELS: Registry[type[BaseModel]] = Registry("model")
+_TRAITS: dict[type, ModelTraits] = {}
+C = TypeVar("C", bound="type[BaseModel]")
+
+
+def register_model(
+    *, one_dimension: bool = False, dense_deep: bool = True, independent_heads: bool = True
+) -> Callable[[C], C]:
+    """Decorate a model class: register it under its name, with its traits (see `ModelTraits`).
+
+    The estimators, the command line, the lists of the documentation, the benchmarks and the tests over all models
+    find it there.
+    """
+    traits = ModelTraits(one_dimension, dense_deep, independent_heads)
+
+    def decorate(cls: C) -> C:
+        _TRAITS[cls] = traits
+        MODELS.add(cls.__name__, cls)
+        return cls
+
+    return decorate
+
+
+def model_traits(cls: type) -> ModelTraits:
+    """Return the traits of a class or of the nearest registered class that it inherits from."""
+    return next((_TRAITS[base] for base in cls.__mro__ if base in _TRAITS), ModelTraits())
