@@ -32,10 +32,10 @@ sys.path.insert(0, str(ROOT))
 import deepctr_torch  # noqa: E402
 from deepctr_torch.callbacks import Callback  # noqa: E402
 from deepctr_torch.data import device as placing  # noqa: E402
+from deepctr_torch.data.device import to_device  # noqa: E402
 from deepctr_torch.data.sources import LabelSpec, make_source  # noqa: E402
 from deepctr_torch.features import DenseFeat, SparseFeat  # noqa: E402
 from deepctr_torch.models import DeepFM  # noqa: E402
-from deepctr_torch.training.evaluation import to_device  # noqa: E402
 from tests.support.cases import CASES, Case, inputs, labels  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "gpu.json"

@@ -41,13 +41,11 @@ class Seen:
 
     def metrics(self, names: Sequence[str], rows: Any = slice(None)) -> dict[str, float]:
         """The metrics of all rows, or of some."""
-        from ..training.compile_config import CompileConfig, compile_losses, compile_metrics
+        from ..metrics.task_metrics import TaskMetrics
 
-        losses = ["cross_entropy" if kind == "multiclass" else "mse" for _, kind in self.tasks]
-        keys, _, per_task = compile_metrics(list(names), self.tasks)
-        compiled = CompileConfig(self.tasks, compile_losses(losses, self.tasks)[1], per_task, keys)
         weight = None if self.weight is None else self.weight[rows]
-        return compiled.evaluate(self.y[rows], self.p[rows], weight, {n: c[rows] for n, c in self.columns.items()})
+        groups = {name: column[rows] for name, column in self.columns.items()}
+        return TaskMetrics(self.tasks, list(names)).evaluate(self.y[rows], self.p[rows], weight, groups)
 
 
 def evaluate(

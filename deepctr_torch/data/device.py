@@ -18,6 +18,7 @@ __all__ = [
     "map_tensors",
     "on_device",
     "placement_of",
+    "to_device",
 ]
 
 SHARE = 4  # data in memory move to the device if they take at most one part in so many of its free memory
@@ -80,6 +81,13 @@ def map_tensors(example: LabeledBatch, move: Callable[[Tensor], Tensor]) -> Labe
     batch = example.batch
     y, weight = (None if t is None else move(t) for t in (example.y, example.weight))
     return example._replace(batch=batch._replace(ids=move(batch.ids), dense=move(batch.dense)), y=y, weight=weight)
+
+
+def to_device(example: LabeledBatch, device: torch.device) -> LabeledBatch:
+    """The example with its tensors on `device`."""
+    if device.type == "cpu":
+        return example
+    return map_tensors(example, lambda values: values.to(device, non_blocking=True))
 
 
 class DeviceArraySource:

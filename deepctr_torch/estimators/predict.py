@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..training.compile_config import CompileConfig, compile_losses, compile_metrics
+from ..metrics.task_metrics import TaskMetrics
 from .batches import Encoded, blocks, read_encoded
-from .fit import LOSSES
 from .inputs import Data
 from .labels import NumberTargets, Targets
 
@@ -34,10 +33,9 @@ def predictions(
 
 def evaluate(est: Any, data: Data, metrics: list[Any]) -> dict[str, float]:
     """Every metric, name -> value."""
-    tasks, targets = est.model_.tasks, est.targets_
-    names, _, per_task = compile_metrics(metrics, tasks)
-    compiled = CompileConfig(tasks, compile_losses(LOSSES[targets.kind], tasks)[1], per_task, names)
-    return compiled.evaluate(*seen(est, data, compiled.group_columns))
+    task_metrics = TaskMetrics(est.model_.tasks, metrics)
+    y, predicted, weight, groups = seen(est, data, task_metrics.group_columns)
+    return task_metrics.evaluate(y, predicted, weight, groups)
 
 
 def seen(est: Any, data: Data, keep: Sequence[str] = ()) -> tuple[Array, Array, Array | None, dict[str, Array]]:

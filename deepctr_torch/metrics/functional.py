@@ -115,8 +115,8 @@ def _lean_rows(y_true: Any, y_pred: Any, sample_weight: Any) -> Columns:
     return _lean("y_true", y_true, len(p)), p, w
 
 
-def _run(running: StatefulMetric, y_true: Any, y_pred: Any, sample_weight: Any) -> float:
-    return over_blocks(running, *_lean_rows(y_true, y_pred, sample_weight))
+def _run(metric: StatefulMetric, y_true: Any, y_pred: Any, sample_weight: Any) -> float:
+    return over_blocks(metric, *_lean_rows(y_true, y_pred, sample_weight))
 
 
 def logloss(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:

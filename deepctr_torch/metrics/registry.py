@@ -1,4 +1,4 @@
-"""Metrics by name. `scores.py` computes them, `docs/metrics.md` defines them."""
+"""Metrics by name. `functional.py` computes them, `docs/metrics.md` defines them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any
 
 from .. import _checks
 from ..registry import Registry
-from . import functional as scores
-from . import stateful as running
+from . import functional, stateful
 from .functional import gauc_skipped
 from .stateful import StatefulMetric
 
@@ -30,7 +29,7 @@ class Metric:
         needs_groups: the metric cannot be computed without groups.
         higher_is_better: None when neither direction is (calibration, a user's function).
         takes_weights: False for a user's function without a `sample_weight` parameter.
-        running: makes what computes the metric block by block, for more rows than are kept; None where nothing can.
+        stateful: makes what computes the metric block by block, for more rows than are kept; None where nothing can.
     """
 
     name: str
@@ -39,7 +38,7 @@ class Metric:
     needs_groups: bool = False
     higher_is_better: bool | None = None
     takes_weights: bool = True
-    running: Callable[[], StatefulMetric] | None = None
+    stateful: Callable[[], StatefulMetric] | None = None
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
         if self.needs_groups and groups is None:
@@ -58,25 +57,25 @@ class Metric:
 
 METRICS: Registry[Metric] = Registry("metric")
 
-_roc = partial(running.BinnedCurve, running.roc_area_of_bins)
-_precision = partial(running.BinnedCurve, running.average_precision_of_bins)
+_roc = partial(stateful.BinnedCurve, stateful.roc_area_of_bins)
+_precision = partial(stateful.BinnedCurve, stateful.average_precision_of_bins)
 _table: list[tuple[tuple[str, ...], Callable[..., float], bool | None, Callable[[], StatefulMetric]]] = [
-    (("acc", "accuracy"), scores.accuracy, True, partial(running.Mean, running.hits)),
-    (("auc",), scores.auc, True, _roc),
-    (("calibration",), scores.calibration, None, running.Calibration),
-    (("logloss", "binary_crossentropy"), scores.logloss, False, partial(running.Mean, running.log_losses)),
-    (("mae",), scores.mae, False, partial(running.Mean, running.absolutes)),
-    (("mse",), scores.mse, False, partial(running.Mean, running.squares)),
-    (("ne",), scores.normalized_entropy, False, running.NormalizedEntropy),
-    (("pr_auc",), scores.pr_auc, True, _precision),
-    (("rmse",), scores.rmse, False, partial(running.RootMean, running.squares)),
+    (("acc", "accuracy"), functional.accuracy, True, partial(stateful.Mean, stateful.hits)),
+    (("auc",), functional.auc, True, _roc),
+    (("calibration",), functional.calibration, None, stateful.Calibration),
+    (("logloss", "binary_crossentropy"), functional.logloss, False, partial(stateful.Mean, stateful.log_losses)),
+    (("mae",), functional.mae, False, partial(stateful.Mean, stateful.absolutes)),
+    (("mse",), functional.mse, False, partial(stateful.Mean, stateful.squares)),
+    (("ne",), functional.normalized_entropy, False, stateful.NormalizedEntropy),
+    (("pr_auc",), functional.pr_auc, True, _precision),
+    (("rmse",), functional.rmse, False, partial(stateful.RootMean, stateful.squares)),
 ]
-for _names, _function, _higher, _running in _table:
+for _names, _function, _higher, _stateful in _table:
     for _name in _names:
-        METRICS.add(_name, Metric(_name, _function, higher_is_better=_higher, running=_running))
-METRICS.add("gauc", Metric("gauc", scores.gauc, needs_groups=True, higher_is_better=True))
-METRICS.add("gauc_skipped", Metric("gauc_skipped", scores.gauc_skipped, needs_groups=True))
-METRICS.add("ndcg@k", Metric("ndcg@k", scores.ndcg, needs_groups=True, higher_is_better=True))
+        METRICS.add(_name, Metric(_name, _function, higher_is_better=_higher, stateful=_stateful))
+METRICS.add("gauc", Metric("gauc", functional.gauc, needs_groups=True, higher_is_better=True))
+METRICS.add("gauc_skipped", Metric("gauc_skipped", functional.gauc_skipped, needs_groups=True))
+METRICS.add("ndcg@k", Metric("ndcg@k", functional.ndcg, needs_groups=True, higher_is_better=True))
 
 
 def get_metric(metric: str | Metric | Callable[..., Any]) -> Metric:
@@ -110,7 +109,7 @@ def _named(name: str) -> Metric:
         )
     if cut:
         _checks.check_at_least("the k of ndcg@k", int(cut[1]), 1)
-        found = replace(found, function=partial(scores.ndcg, k=int(cut[1])))
+        found = replace(found, function=partial(functional.ndcg, k=int(cut[1])))
     return replace(found, name=name, group=column or None)
 
 
@@ -124,9 +123,9 @@ class _UsersMetric:
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> Any:
         given = {"sample_weight": sample_weight, "groups": groups}
         extra = {name: value for name, value in given.items() if value is not None and name in self.takes}
-        many = scores.as_classes(y_pred)
-        p = scores.as_column("y_pred", y_pred) if many is None else many
-        return self.function(scores.as_column("y_true", y_true, len(p)), p, **extra)
+        many = functional.as_classes(y_pred)
+        p = functional.as_column("y_pred", y_pred) if many is None else many
+        return self.function(functional.as_column("y_true", y_true, len(p)), p, **extra)
 
 
 def _users(function: Callable[..., Any]) -> Metric:

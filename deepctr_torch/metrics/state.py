@@ -1,9 +1,9 @@
-"""What an epoch or an evaluation saw, kept for its metrics."""
+"""Accumulates predictions and labels of an epoch or an evaluation, and computes their metrics."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -12,10 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..data.device import AsyncScalar
-from ..data.sources import LabeledBatch
-from ..training.compile_config import CompileConfig
-from .stateful import BINS, BinnedCurve, StatefulMetric, add_blocks
+from .stateful import BINS, BinnedCurve, StatefulMetric, update_blocks
+from .task_metrics import TaskMetrics
 
 __all__ = ["MetricState", "TensorBuffer"]
 
@@ -62,7 +60,7 @@ class TensorBuffer:
         self.add(torch.full((1,), value, device=device).expand(rows))
 
     def within(self, low: float, high: float, at: int) -> bool:
-        """Whether no number of column `at` of [N, W] lies outside."""
+        """Return True if no number of column `at` of [N, W] lies outside."""
         return not any(bool(((b[:, at] < low) | (b[:, at] > high)).any()) for b in self._filled())
 
     def _filled(self) -> list[Tensor]:
@@ -93,10 +91,10 @@ class _Groups:
     """Columns of group values, joined some at a time."""
 
     def __init__(self) -> None:
-        self._joined: list[dict[str, Array]] = []
-        self._parts: list[dict[str, Array]] = []
+        self._joined: list[Mapping[str, Array]] = []
+        self._parts: list[Mapping[str, Array]] = []
 
-    def add(self, groups: dict[str, Array]) -> None:
+    def add(self, groups: Mapping[str, Array] | None) -> None:
         if groups:
             self._parts.append(groups)
         if len(self._parts) == PARTS:
@@ -107,101 +105,105 @@ class _Groups:
         return _side_by_side([*self._joined, *self._parts])
 
 
-def _side_by_side(parts: Sequence[dict[str, Array]]) -> dict[str, Array]:
+def _side_by_side(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
 
 
 class MetricState:
-    """Predictions (of training: before each update), labels and weights for the metrics, and the loss.
+    """Accumulates the rows of an epoch or an evaluation for its metrics.
 
-    All stay on the device to the end. Beyond `EXACT_ROWS` rows, metrics that can be had of sums and of a histogram go
-    on without the predictions; if one of them cannot, all predictions are kept. The log says so.
+    Predictions, labels and weights stay on their device until the metrics are computed. Beyond `EXACT_ROWS` rows,
+    metrics that can be had of sums and of a histogram go on without the predictions; if one of them cannot, all
+    predictions are kept. The log says so.
 
     Args:
-        compiled: whose metrics are computed; without any, nothing is kept.
+        metrics: computed at the end; without any, nothing is kept.
+
+    >>> state = MetricState(TaskMetrics([("", "binary")], ["auc"]))
+    >>> state.update(torch.tensor([[0.0], [1.0]]), torch.tensor([[0.2], [0.7]]))
+    >>> state.compute()
+    {'auc': 1.0}
     """
 
-    def __init__(self, compiled: CompileConfig) -> None:
-        self.compiled = compiled
-        self.loss: Tensor | float = 0.0
-        self.rows = self.steps = 0
-        self._wanted = any(compiled.metrics)
+    def __init__(self, metrics: TaskMetrics) -> None:
+        self.metrics = metrics
+        self.rows = 0
         self._predictions, self._labels, self._weights = TensorBuffer(), TensorBuffer(), TensorBuffer()
         self._weighted = False
         self._groups = _Groups()
-        self._late = AsyncScalar()
         self._decided = False
-        self._running: list[list[StatefulMetric]] | None = None
+        self._streamed: list[list[StatefulMetric]] | None = None  # for each task, once predictions are not kept
 
-    def add(self, example: LabeledBatch, prediction: Tensor) -> None:
-        """Take the rows of one batch; does not wait for the device below `EXACT_ROWS`."""
-        rows = len(example.batch.ids)
-        if self._wanted and example.y is not None:
-            self._keep(example, example.y, prediction.detach())
-        self.rows += rows
-        self.steps += 1
-        if self._wanted and self.rows > EXACT_ROWS:
+    def update(
+        self, y: Tensor, prediction: Tensor, weight: Tensor | None = None, groups: Mapping[str, Array] | None = None
+    ) -> None:
+        """Take the rows of one batch; does not wait for the device below `EXACT_ROWS`.
+
+        Args:
+            y: labels [B, T]; NaN: not observed.
+            prediction: [B, T], or [B, C] of one task with several classes.
+            weight: [B]; None weighs 1, also where other batches have weights.
+            groups: a column [B] for each of the metrics' group columns.
+        """
+        self.rows += len(y)
+        if not self.metrics:
+            return
+        self._keep(y, prediction.detach(), weight)
+        self._groups.add(groups)
+        if self.rows > EXACT_ROWS:
             if not self._decided:
-                self._decide()
-            if self._running is not None:
-                self._fold(self._running, last=False)
+                self._decided = True
+                self._streamed = self._stream()
+            if self._streamed is not None:
+                self._fold(self._streamed, last=False)
 
-    def _keep(self, example: LabeledBatch, y: Tensor, prediction: Tensor) -> None:
+    def _keep(self, y: Tensor, prediction: Tensor, weight: Tensor | None) -> None:
         self._predictions.add(prediction)
         self._labels.add(y)
-        self._groups.add(example.groups)
-        if example.weight is not None and not self._weighted:  # a batch of a stream without weights weighs 1
+        if weight is not None and not self._weighted:
             self._weighted = True
             self._weights.fill(1.0, self._labels.rows - len(y), y.device)
-        if example.weight is not None:
-            self._weights.add(example.weight)
+        if weight is not None:
+            self._weights.add(weight)
         elif self._weighted:
             self._weights.fill(1.0, len(y), y.device)
 
-    def mean_loss(self) -> float:
-        return float(self.loss) / max(self.rows, 1)
-
-    def late_loss(self) -> float:
-        """The mean loss of a moment ago, to be shown; does not wait for the device."""
-        return self._late.read(self.loss, max(self.rows, 1))
-
-    def metrics(self) -> dict[str, float]:
-        """Every metric, once: the rows are forgotten."""
-        if not self._wanted or not self.rows:
+    def compute(self) -> dict[str, float]:
+        """Compute every metric, once: the rows are forgotten."""
+        if not self.metrics or not self.rows:
             return {}
-        if self._running is not None:
-            self._fold(self._running, last=True)
-            return self.compiled.by_name([[each.result() for each in task] for task in self._running])
+        if self._streamed is not None:
+            self._fold(self._streamed, last=True)
+            return self.metrics.by_name([[metric.compute() for metric in of_task] for of_task in self._streamed])
         weight = self._weights.joined() if self._weighted else None
         y, prediction = self._labels.joined(), self._predictions.joined()
-        return self.compiled.evaluate(y, prediction, weight, self._groups.joined())
+        return self.metrics.evaluate(y, prediction, weight, self._groups.joined())
 
-    def _decide(self) -> None:
-        """Whether the metrics can go on without the predictions."""
-        self._decided = True
-        made = [[m.running and m.running() for m in task] for task in self.compiled.metrics]
-        needs = [m.name for task in self.compiled.metrics for m in task if m.running is None]
-        for t, (_, kind) in enumerate(self.compiled.tasks):
+    def _stream(self) -> list[list[StatefulMetric]] | None:
+        """Metrics of each task that go on without the predictions; None where one needs them all."""
+        made = [[metric.stateful and metric.stateful() for metric in of_task] for of_task in self.metrics.of_task]
+        needs = [metric.name for metric in self.metrics if metric.stateful is None]
+        for t, (_, kind) in enumerate(self.metrics.tasks):
             by_order = any(isinstance(each, BinnedCurve) for each in made[t])
             if kind == "multiclass" or (by_order and not self._predictions.within(0.0, 1.0, t)):
-                needs += [m.name for m in self.compiled.metrics[t]]
+                needs += [metric.name for metric in self.metrics.of_task[t]]
         if needs:
             log.info("more than %s rows: all predictions are kept for %s", f"{EXACT_ROWS:,}", _listed(needs))
-            return
-        pairs = [pair for task in zip(made, self.compiled.metrics, strict=True) for pair in zip(*task, strict=True)]
-        binned = [metric.name for each, metric in pairs if isinstance(each, BinnedCurve)]
+            return None
+        flat = [each for of_task in made for each in of_task]
+        binned = [metric.name for each, metric in zip(flat, self.metrics, strict=True) if isinstance(each, BinnedCurve)]
         how = f"{_listed(binned)} from a histogram of {BINS:,} bins" if binned else "the metrics are sums"
         log.info("more than %s rows: predictions are not kept; %s", f"{EXACT_ROWS:,}", how)
-        self._running = [[each for each in task if each is not None] for task in made]
+        return [[each for each in of_task if each is not None] for of_task in made]
 
-    def _fold(self, running: list[list[StatefulMetric]], last: bool) -> None:
+    def _fold(self, streamed: list[list[StatefulMetric]], last: bool) -> None:
         """Count full blocks, or the `last` one too, into the metrics."""
         for y, prediction, weight in self._blocks(last):
-            for t, each_of_task in enumerate(running):
+            for t, metrics in enumerate(streamed):
                 rows = ~np.isnan(y[:, t])
                 w = None if weight is None else weight[rows]
-                for each in each_of_task:
-                    add_blocks(each, y[rows, t], prediction[rows, t], w)
+                for metric in metrics:
+                    update_blocks(metric, y[rows, t], prediction[rows, t], w)
 
     def _blocks(self, last: bool) -> Iterator[tuple[Array, Array, Array | None]]:
         weights = self._weights.full_blocks() if self._weighted else repeat(None)

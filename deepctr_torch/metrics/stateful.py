@@ -17,7 +17,6 @@ __all__ = [
     "RootMean",
     "StatefulMetric",
     "absolutes",
-    "add_blocks",
     "average_precision_of_bins",
     "hits",
     "log_losses",
@@ -26,6 +25,7 @@ __all__ = [
     "roc_area_of_bins",
     "squares",
     "unit_labels",
+    "update_blocks",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -37,14 +37,17 @@ LARGEST_LOGIT = 16.0  # the outermost bins begin here; a float32 below 1 has a l
 
 
 class StatefulMetric(Protocol):
-    """A metric over rows that come in blocks: float64 labels, predictions and weights [n]."""
+    """A metric over rows that come in blocks."""
 
-    def add(self, y: Floats, p: Floats, w: Floats) -> None: ...
+    def update(self, y: Floats, p: Floats, w: Floats) -> None:
+        """Count labels, predictions and weights, float64 [n] each."""
 
-    def result(self) -> float: ...
+    def compute(self) -> float:
+        """Return the metric of all rows so far."""
 
 
-def ratio(top: Any, bottom: Any) -> float:
+def ratio(top: float | np.floating[Any], bottom: float | np.floating[Any]) -> float:
+    """Return `top / bottom`, nan where `bottom` is 0."""
     return float(top) / float(bottom) if bottom != 0 else float("nan")
 
 
@@ -89,19 +92,19 @@ class Mean:
         self.value = value
         self.top = self.bottom = 0.0
 
-    def add(self, y: Floats, p: Floats, w: Floats) -> None:
+    def update(self, y: Floats, p: Floats, w: Floats) -> None:
         self.top += float(np.dot(self.value(y, p), w))
         self.bottom += float(w.sum())
 
-    def result(self) -> float:
+    def compute(self) -> float:
         return ratio(self.top, self.bottom)
 
 
 class RootMean(Mean):
     """The square root of a weighted mean."""
 
-    def result(self) -> float:
-        return float(np.sqrt(super().result()))
+    def compute(self) -> float:
+        return float(np.sqrt(super().compute()))
 
 
 class Calibration:
@@ -110,11 +113,11 @@ class Calibration:
     def __init__(self) -> None:
         self.promised = self.found = 0.0
 
-    def add(self, y: Floats, p: Floats, w: Floats) -> None:
+    def update(self, y: Floats, p: Floats, w: Floats) -> None:
         self.promised += float(np.dot(w, p))
         self.found += float(np.dot(w, y))
 
-    def result(self) -> float:
+    def compute(self) -> float:
         return ratio(self.promised, self.found)
 
 
@@ -124,15 +127,15 @@ class NormalizedEntropy:
     def __init__(self) -> None:
         self.loss, self.base = Mean(log_losses), Mean(lambda y, p: y)
 
-    def add(self, y: Floats, p: Floats, w: Floats) -> None:
-        self.loss.add(y, p, w)
-        self.base.add(y, p, w)
+    def update(self, y: Floats, p: Floats, w: Floats) -> None:
+        self.loss.update(y, p, w)
+        self.base.update(y, p, w)
 
-    def result(self) -> float:
-        base = self.base.result()
+    def compute(self) -> float:
+        base = self.base.compute()
         if not 0.0 < base < 1.0:
             return float("nan")
-        return ratio(self.loss.result(), -(base * np.log(base) + (1.0 - base) * np.log1p(-base)))
+        return ratio(self.loss.compute(), -(base * np.log(base) + (1.0 - base) * np.log1p(-base)))
 
 
 class BinnedCurve:
@@ -150,7 +153,7 @@ class BinnedCurve:
         self.positive, self.negative = np.zeros(BINS), np.zeros(BINS)
         self.undefined = False
 
-    def add(self, y: Floats, p: Floats, w: Floats) -> None:
+    def update(self, y: Floats, p: Floats, w: Floats) -> None:
         unit_labels(y)
         if np.isnan(p).any():
             self.undefined = True
@@ -159,7 +162,7 @@ class BinnedCurve:
         self.positive += np.bincount(bins, w * y, BINS)
         self.negative += np.bincount(bins, w * (1.0 - y), BINS)
 
-    def result(self) -> float:
+    def compute(self) -> float:
         return float("nan") if self.undefined else self.measure(self.positive, self.negative)
 
 
@@ -192,16 +195,16 @@ def average_precision_of_bins(positive: Floats, negative: Floats) -> float:
     return ratio(np.dot(positive, precision), found[-1])
 
 
-def add_blocks(running: StatefulMetric, y: Array, p: Array, w: Array | None) -> None:
-    """Count whole columns of any floating type, which are float64 for a block at a time."""
+def update_blocks(metric: StatefulMetric, y: Array, p: Array, w: Array | None) -> None:
+    """Update a metric with whole columns of any floating type, made float64 a block at a time."""
     for start in range(0, len(p), BLOCK):
         rows = slice(start, start + BLOCK)
         part = p[rows].astype(np.float64, copy=False)
         weight = np.ones(len(part)) if w is None else w[rows].astype(np.float64, copy=False)
-        running.add(y[rows].astype(np.float64, copy=False), part, weight)
+        metric.update(y[rows].astype(np.float64, copy=False), part, weight)
 
 
-def over_blocks(running: StatefulMetric, y: Array, p: Array, w: Array | None) -> float:
-    """The metric over whole columns."""
-    add_blocks(running, y, p, w)
-    return running.result()
+def over_blocks(metric: StatefulMetric, y: Array, p: Array, w: Array | None) -> float:
+    """Compute a fresh metric over whole columns."""
+    update_blocks(metric, y, p, w)
+    return metric.compute()

@@ -17,10 +17,11 @@ from ..data.files import Files
 from ..data.labels import check_class_weight
 from ..data.sources import ArraySource, DataSource, LabelSpec, is_stream, make_source
 from ..features import FeatureSchema
-from ..metrics.registry import get_metric
+from ..metrics.registry import Metric, get_metric
+from ..metrics.task_metrics import MetricsSpec, TaskMetrics
 from ..optim.cowclip import CowClip
 from ..optim.step import TrainStep
-from ..training.compile_config import CompileConfig, compile_losses, compile_metrics
+from ..training.compile_config import CompileConfig, compile_losses
 from ..training.evaluation import evaluate_source, predict_all
 from ..training.loop import FitPlan, Trainer
 from ..training.schedules import get_schedule
@@ -96,14 +97,30 @@ class TrainableModel:
         given = {k: v for k, v in locals().items() if k != "self"}
         adopt_tasks(self)  # type: ignore[arg-type]
         shown, losses = compile_losses(loss, self.tasks)
-        names, functions, per_task = compile_metrics(metrics, self.tasks)
-        schedule = None if lr_schedule is None else get_schedule(lr_schedule)
-        weights = self._task_weights(task_weights)
-        how = (loss_reduction, weights, precision, clip_norm, torch_compile, schedule, embedding_update)
-        compiled = CompileConfig(self.tasks, losses, per_task, names, *how)
-        tables = (embedding_optimizer, embedding_lr, embedding_update, CowClip.of(large_batch))
-        self._compiled, self._update = compiled, TrainStep(self, optimizer, learning_rate, *tables)  # type: ignore[arg-type]
-        self.loss_func, self.metrics, self.metrics_names = shown, functions, names
+        config = CompileConfig(
+            tasks=self.tasks,
+            losses=losses,
+            metrics=TaskMetrics(self.tasks, metrics),
+            reduction=loss_reduction,
+            task_weights=self._task_weights(task_weights),
+            precision=precision,
+            clip_norm=clip_norm,
+            torch_compile=torch_compile,
+            lr_schedule=None if lr_schedule is None else get_schedule(lr_schedule),
+            embedding_update=embedding_update,
+        )
+        step = TrainStep(
+            self,  # type: ignore[arg-type]
+            optimizer,
+            learning_rate=learning_rate,
+            embedding_optimizer=embedding_optimizer,
+            embedding_lr=embedding_lr,
+            mode=embedding_update,
+            large_batch=CowClip.of(large_batch),
+        )
+        self._compiled, self._update = config, step
+        self.loss_func, self.metrics = shown, config.metrics.functions
+        self.metrics_names = ["loss", *self.metrics]
         object.__setattr__(self, "_compile_arguments", given)
 
     def _task_weights(self, weights: Any) -> list[float] | None:
@@ -148,15 +165,16 @@ class TrainableModel:
         adopt_tasks(self)  # type: ignore[arg-type]
         return compile_losses(loss, self.tasks)[0]
 
-    def _get_metrics(self, metrics: Any, set_eps: bool = False) -> dict[str, Any]:
-        self.metrics_names, functions, _ = compile_metrics(metrics, self.tasks)
+    def _get_metrics(self, metrics: MetricsSpec, set_eps: bool = False) -> dict[str, Metric]:
+        functions = TaskMetrics(self.tasks, metrics).functions
+        self.metrics_names = ["loss", *functions]
         return functions
 
     def _needed(self, method: str) -> tuple[CompileConfig, TrainStep]:
         if self._compiled is None and self._update is not None and hasattr(self, "loss_func"):
             named = [replace(get_metric(m), name=n) for n, m in getattr(self, "metrics", {}).items()]
-            names, _, per_task = compile_metrics(named, self.tasks)
-            self._compiled = CompileConfig(self.tasks, compile_losses(self.loss_func, self.tasks)[1], per_task, names)
+            losses = compile_losses(self.loss_func, self.tasks)[1]
+            self._compiled = CompileConfig(self.tasks, losses, TaskMetrics(self.tasks, named))
         if self._update is None or self._compiled is None:
             raise RuntimeError(f"call compile(optimizer, loss, metrics) before {method}")
         return self._compiled, self._update
@@ -183,7 +201,7 @@ class TrainableModel:
             )
         if class_weight is not None:
             check_class_weight(class_weight, self.tasks[0][1], self.num_classes)
-        return LabelSpec(self.tasks, self.num_classes, compiled.group_columns if compiled else (), class_weight)
+        return LabelSpec(self.tasks, self.num_classes, compiled.metrics.group_columns if compiled else (), class_weight)
 
     def fit(
         self,
@@ -252,7 +270,7 @@ class TrainableModel:
         if isinstance(source, ArraySource) and data is None and split:
             source = source.split(split)[0]
         if any(getattr(each, "weighted", False) for each in (source, validation)):
-            self._needed("fit")[0].check_weighted()
+            self._needed("fit")[0].metrics.check_weighted()
         return source, validation
 
     def _validation(self, source: DataSource, split: float, data: Any, labels: LabelSpec) -> DataSource | None:

@@ -11,23 +11,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..data.device import map_tensors, on_device
+from ..data.device import on_device, to_device
 from ..data.negative_sampling import correct_probability
 from ..data.sources import DataSource, LabeledBatch
 from ..features import Batch, rows_packed
 from ..metrics.state import MetricState, TensorBuffer
 from .compile_config import CompileConfig
 
-__all__ = ["evaluate_source", "predict_all", "predict_batch", "predict_source", "to_device"]
+__all__ = ["evaluate_source", "predict_all", "predict_batch", "predict_source"]
 
 PREDICT_ROWS = 4096  # blocks of predict and evaluate are at least this large; the result does not depend on it
-
-
-def to_device(example: LabeledBatch, device: torch.device) -> LabeledBatch:
-    """The example with its tensors on `device`."""
-    if device.type == "cpu":
-        return example
-    return map_tensors(example, lambda values: values.to(device, non_blocking=True))
 
 
 @torch.inference_mode()
@@ -81,18 +74,22 @@ def predict_all(model: Any, source: DataSource, batch_size: int) -> npt.NDArray[
 
 def evaluate_source(model: Any, compiled: CompileConfig, source: DataSource, batch_size: int) -> dict[str, float]:
     """`loss` (of the data alone, a row) and every metric over a whole source."""
-    seen = MetricState(compiled)
+    state = MetricState(compiled.metrics)
     total: Tensor | float = 0.0
+    rows = 0
     with torch.inference_mode():
         for example, prediction in predict_source(model, source, batch_size):
+            rows += len(prediction)
             if example.weight is not None:
-                compiled.check_weighted()
-            seen.add(example, prediction)
+                compiled.metrics.check_weighted()
+            if example.y is None:
+                continue
+            state.update(example.y, prediction, example.weight, example.groups)
             for t in range(len(compiled.tasks)):
                 weight = compiled.task_weights[t] if compiled.task_weights else 1.0
-                if example.y is not None:
-                    rows = (example.y, example.weight, "sum", example.complete)
-                    total = total + weight * compiled.task_loss(t, prediction, *rows)
-    if not seen.rows:
+                total = total + weight * compiled.task_loss(
+                    t, prediction, example.y, example.weight, reduction="sum", complete=example.complete
+                )
+    if not rows:
         raise ValueError("no batch to evaluate: the stream is empty")
-    return {"loss": float(total) / seen.rows, **seen.metrics()}
+    return {"loss": float(total) / rows, **state.compute()}

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from .._checks import check_at_least
 from ..callbacks import CallbackList, History, ProgressBar
-from ..data.device import on_device
+from ..data.device import AsyncScalar, on_device, to_device
 from ..data.sources import DataSource, LabeledBatch
 from ..features import Batch
 from ..metrics.state import MetricState
+from ..metrics.task_metrics import TaskMetrics
 from ..optim.step import TrainStep
 from .compile_config import CompileConfig
-from .evaluation import evaluate_source, to_device
+from .evaluation import evaluate_source
 from .profiler import StepProfile
 
 __all__ = ["FitPlan", "TrainableProtocol", "Trainer"]
@@ -96,6 +97,40 @@ def seeded(seed: Sequence[int], device: torch.device) -> Iterator[None]:
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(number)
         yield
+
+
+class PeriodState:
+    """Accumulates loss and metrics over the steps of a period, each row as it was predicted before its update.
+
+    Args:
+        metrics: computed at the end.
+
+    Attributes:
+        loss: sum over all rows, on the device.
+        rows, steps: how many so far.
+    """
+
+    def __init__(self, metrics: TaskMetrics) -> None:
+        self.metrics = MetricState(metrics)
+        self.loss: Tensor | float = 0.0
+        self.rows = self.steps = 0
+        self._shown = AsyncScalar()
+
+    def update(self, example: LabeledBatch, prediction: Tensor, loss: Tensor) -> None:
+        """Take one step with its `loss`, a sum over rows; does not wait for the device."""
+        if example.y is not None:
+            self.metrics.update(example.y, prediction, example.weight, example.groups)
+        self.loss = self.loss + loss
+        self.rows += len(prediction)
+        self.steps += 1
+
+    def late_loss(self) -> float:
+        """The mean loss of a moment ago, to be shown; does not wait for the device."""
+        return self._shown.read(self.loss, max(self.rows, 1))
+
+    def compute(self) -> dict[str, float]:
+        """Return the mean loss of a row and every metric, once."""
+        return {"loss": float(self.loss) / max(self.rows, 1), **self.metrics.compute()}
 
 
 class Trainer:
@@ -207,7 +242,7 @@ class Trainer:
             "steps": steps,
             "samples": rows,
             "batch_size": self.plan.batch_size if self.source.rows is not None else None,
-            "metrics": self.compiled.metrics_names,
+            "metrics": ["loss", *self.compiled.metrics.functions],
             "verbose": self.plan.verbose,
         }
 
@@ -220,7 +255,7 @@ class Trainer:
         """One epoch; returns the pass over the data if it goes on in the next one."""
         limit = self.plan.steps_per_epoch
         examples = self._fresh() if examples is None else examples
-        seen: MetricState | None = None
+        seen: PeriodState | None = None
         steps = 0
         while limit is None or steps < limit:
             with self.update.span("data"):
@@ -256,17 +291,17 @@ class Trainer:
                 "or epochs=1"
             )
 
-    def _begin_period(self) -> MetricState:
+    def _begin_period(self) -> PeriodState:
         self.callbacks.on_epoch_begin(self.period)
         self.model.negative_rate = self.negative_rate  # now that there is a step: before, its weights were of another
         self.model.train()
-        return MetricState(self.compiled)
+        return PeriodState(self.compiled.metrics)
 
-    def _step(self, example: LabeledBatch, seen: MetricState) -> None:
+    def _step(self, example: LabeledBatch, seen: PeriodState) -> None:
         model, compiled = self.model, self.compiled
         wants = self.callbacks.wants_batches
         if example.weight is not None:
-            compiled.check_weighted()
+            compiled.metrics.check_weighted()
         if wants:
             self.callbacks.on_train_batch_begin(seen.steps)
         if not model.training:  # a callback predicted in between
@@ -274,10 +309,9 @@ class Trainer:
         if self.schedule is not None:
             self.update.scale_lr(self.schedule.multiplier(self.step_number, self.total_steps, self.epoch_steps))
         prediction, loss = self.update.step(model, compiled, example)
-        seen.add(example, prediction)
-        rows = len(example.batch.ids)
+        rows = len(prediction)
         loss = loss * rows if compiled.reduction == "mean" else loss
-        seen.loss = seen.loss + loss
+        seen.update(example, prediction, loss)
         self.step_number += 1
         if wants:
             self.callbacks.on_train_batch_end(seen.steps - 1, {"loss": float(loss) / rows, "size": rows})
@@ -285,9 +319,9 @@ class Trainer:
         if self.profile is not None:
             self.profile.step(rows)
 
-    def _end_period(self, seen: MetricState) -> None:
+    def _end_period(self, seen: PeriodState) -> None:
         self._base_rates()
-        logs = {"loss": seen.mean_loss(), **seen.metrics()}
+        logs = seen.compute()
         if self.validation is not None:
             self.callbacks.on_test_begin()
             results = evaluate_source(self.model, self.compiled, self.validation, self.plan.batch_size)

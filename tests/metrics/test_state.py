@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from deepctr_torch.data.sources import LabeledBatch
-from deepctr_torch.features import Batch
-from deepctr_torch.metrics import state as seen_module
+from deepctr_torch.metrics import state as state_module
 from deepctr_torch.metrics.state import MetricState, TensorBuffer
-from deepctr_torch.training.compile_config import CompileConfig, compile_metrics
+from deepctr_torch.metrics.task_metrics import TaskMetrics
 from tests.support.training import deepfm, inputs, labels, mmoe
 
 ONE = (("", "binary"),)
@@ -21,36 +19,31 @@ TWO = (("click", "binary"), ("spend", "regression"))
 ALL = ["acc", "auc", "calibration", "logloss", "mae", "mse", "ne", "pr_auc", "rmse"]
 
 
-def compiled(metrics: Any, tasks: Any = ONE) -> CompileConfig:
-    names, _, per_task = compile_metrics(metrics, tasks)
-    return CompileConfig(tasks, [], per_task, names)
+Rows = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, dict[str, Any]]  # what `update` takes
 
 
-def examples(
-    y: Any, p: Any, weight: Any = None, groups: Any = None, size: int = 7
-) -> list[tuple[LabeledBatch, torch.Tensor]]:
-    out = []
+def batches(y: Any, p: Any, weight: Any = None, groups: Any = None, size: int = 7) -> list[Rows]:
+    out: list[Rows] = []
     for start in range(0, len(y), size):
         rows = slice(start, start + size)
-        batch = Batch(torch.zeros((len(y[rows]), 1), dtype=torch.int32), torch.zeros((len(y[rows]), 0)), ())
         w = None if weight is None else torch.from_numpy(weight[rows])
         named = {} if groups is None else {"groups": groups[rows]}
-        out.append((LabeledBatch(batch, torch.from_numpy(y[rows]), w, named), torch.from_numpy(p[rows])))
+        out.append((torch.from_numpy(y[rows]), torch.from_numpy(p[rows]), w, named))
     return out
 
 
-def result(how: CompileConfig, rows: list[tuple[LabeledBatch, torch.Tensor]]) -> dict[str, float]:
-    seen = MetricState(how)
-    for example, prediction in rows:
-        seen.add(example, prediction)
-    assert seen.rows == sum(len(p) for _, p in rows)
-    return seen.metrics()
+def result(metrics: TaskMetrics, given: list[Rows]) -> dict[str, float]:
+    state = MetricState(metrics)
+    for rows in given:
+        state.update(*rows)
+    assert state.rows == sum(len(y) for y, *_ in given)
+    return state.compute()
 
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    monkeypatch.setattr(seen_module, "BLOCK_ROWS", 16)
-    monkeypatch.setattr(seen_module, "PARTS", 3)
+    monkeypatch.setattr(state_module, "BLOCK_ROWS", 16)
+    monkeypatch.setattr(state_module, "PARTS", 3)
     return monkeypatch
 
 
@@ -97,30 +90,30 @@ def test_blocks_do_not_change_the_metrics(data: Any, small_blocks: Any) -> None:
     y, p, w = data
     y = np.nan_to_num(y[:, :1])
     groups = np.arange(300) % 7
-    how = compiled([*ALL, "gauc"])
+    how = TaskMetrics(ONE, [*ALL, "gauc"])
     exact = how.evaluate(y, p[:, :1], w, {"groups": groups})
-    assert result(how, examples(y, p[:, :1], w, groups)) == exact
+    assert result(how, batches(y, p[:, :1], w, groups)) == exact
 
 
 def test_without_metrics_nothing_is_kept(data: Any) -> None:
     y, p, _ = data
-    seen = MetricState(compiled(None))
-    for example, prediction in examples(y, p):
-        seen.add(example, prediction)
-    assert seen.metrics() == {}
-    assert seen._predictions.rows == seen._labels.rows == 0
-    assert (seen.rows, seen.steps) == (300, 43)
+    state = MetricState(TaskMetrics(ONE))
+    for rows in batches(y, p):
+        state.update(*rows)
+    assert state.compute() == {}
+    assert state._predictions.rows == state._labels.rows == 0
+    assert state.rows == 300
 
 
 def test_batches_without_weights_weigh_one(data: Any, small_blocks: Any) -> None:
     y, p, w = data
     y, p = np.nan_to_num(y[:, :1]), p[:, :1]
-    rows = examples(y[:100], p[:100]) + examples(y[100:200], p[100:200], w[100:200]) + examples(y[200:], p[200:])
+    rows = batches(y[:100], p[:100]) + batches(y[100:200], p[100:200], w[100:200]) + batches(y[200:], p[200:])
     weight = np.r_[np.ones(100), w[100:200], np.ones(100)].astype(np.float32)
-    how = compiled(ALL)
+    how = TaskMetrics(ONE, ALL)
     exact = how.evaluate(y, p, weight, {})
     assert result(how, rows) == exact
-    small_blocks.setattr(seen_module, "EXACT_ROWS", 60)  # weights begin after some rows are counted and forgotten
+    small_blocks.setattr(state_module, "EXACT_ROWS", 60)  # weights begin after some rows are counted and forgotten
     assert result(how, rows) == pytest.approx(exact, abs=1e-3)
     sums = [name for name in ALL if "auc" not in name]
     assert {n: result(how, rows)[n] for n in sums} == pytest.approx({n: exact[n] for n in sums}, rel=1e-12)
@@ -132,11 +125,11 @@ def test_beyond_the_limit_sums_are_exact_and_order_is_close(
     data: Any, small_blocks: Any, caplog: Any, weighted: bool, limit: int
 ) -> None:
     y, p, w = data
-    how = compiled({"click": ALL, "spend": ["mse", "mae", "calibration"]}, TWO)
-    rows = examples(y, p, w if weighted else None)
+    how = TaskMetrics(TWO, {"click": ALL, "spend": ["mse", "mae", "calibration"]})
+    rows = batches(y, p, w if weighted else None)
     exact = result(how, rows)
     assert exact["click_auc"] != exact["auc"] or exact["auc"] > 0
-    small_blocks.setattr(seen_module, "EXACT_ROWS", limit)
+    small_blocks.setattr(state_module, "EXACT_ROWS", limit)
     with caplog.at_level(logging.INFO, logger="deepctr_torch"):
         found = result(how, rows)
     assert list(found) == list(exact)
@@ -150,18 +143,18 @@ def test_beyond_the_limit_sums_are_exact_and_order_is_close(
 
 def test_beyond_the_limit_only_the_last_block_stays(data: Any, small_blocks: Any) -> None:
     y, p, w = data
-    small_blocks.setattr(seen_module, "EXACT_ROWS", 50)
-    seen = MetricState(compiled(["auc"]))
-    for example, prediction in examples(np.nan_to_num(y[:, :1]), p[:, :1], w):
-        seen.add(example, prediction)
-        assert seen._predictions.rows <= (50 if seen.rows <= 50 else 16)
+    small_blocks.setattr(state_module, "EXACT_ROWS", 50)
+    state = MetricState(TaskMetrics(ONE, ["auc"]))
+    for rows in batches(np.nan_to_num(y[:, :1]), p[:, :1], w):
+        state.update(*rows)
+        assert state._predictions.rows <= (50 if state.rows <= 50 else 16)
 
 
 def test_sums_alone_say_so(data: Any, small_blocks: Any, caplog: Any) -> None:
     y, p, _ = data
-    small_blocks.setattr(seen_module, "EXACT_ROWS", 50)
+    small_blocks.setattr(state_module, "EXACT_ROWS", 50)
     with caplog.at_level(logging.INFO, logger="deepctr_torch"):
-        result(compiled(["mse"]), examples(np.nan_to_num(y[:, :1]), p[:, :1]))
+        result(TaskMetrics(ONE, ["mse"]), batches(np.nan_to_num(y[:, :1]), p[:, :1]))
     assert caplog.messages == ["more than 50 rows: predictions are not kept; the metrics are sums"]
 
 
@@ -173,10 +166,10 @@ def mean_prediction(y_true: Any, y_pred: Any) -> float:
 def test_metrics_that_need_every_row_keep_them(data: Any, small_blocks: Any, caplog: Any, other: Any) -> None:
     y, p, _ = data
     y, p, groups = np.nan_to_num(y[:, :1]), p[:, :1], np.arange(300) % 7
-    how = compiled(["auc", other])
-    rows = examples(y, p, None, groups)
+    how = TaskMetrics(ONE, ["auc", other])
+    rows = batches(y, p, None, groups)
     exact = result(how, rows)
-    small_blocks.setattr(seen_module, "EXACT_ROWS", 50)
+    small_blocks.setattr(state_module, "EXACT_ROWS", 50)
     with caplog.at_level(logging.INFO, logger="deepctr_torch"):
         assert result(how, rows) == exact
     name = other if isinstance(other, str) else "mean_prediction"
@@ -185,15 +178,15 @@ def test_metrics_that_need_every_row_keep_them(data: Any, small_blocks: Any, cap
 
 def test_scores_that_are_no_probabilities_and_classes_are_kept(data: Any, small_blocks: Any, caplog: Any) -> None:
     y, p, _ = data
-    small_blocks.setattr(seen_module, "EXACT_ROWS", 50)
+    small_blocks.setattr(state_module, "EXACT_ROWS", 50)
     logits = np.log(p[:, :1]) + 3.0
-    how = compiled(["auc"])
+    how = TaskMetrics(ONE, ["auc"])
     y = np.nan_to_num(y[:, :1])
     many = np.stack([p[:, 0] / 2, p[:, 0] / 2, 1 - p[:, 0]], axis=1)
-    classes = compiled(["acc", "logloss"], (("", "multiclass"),))
+    classes = TaskMetrics((("", "multiclass"),), ["acc", "logloss"])
     with caplog.at_level(logging.INFO, logger="deepctr_torch"):
-        assert result(how, examples(y, logits)) == how.evaluate(y, logits, None, {})
-        assert result(classes, examples(y, many)) == classes.evaluate(y, many, None, {})
+        assert result(how, batches(y, logits)) == how.evaluate(y, logits, None, {})
+        assert result(classes, batches(y, many)) == classes.evaluate(y, many, None, {})
     assert caplog.messages == [
         "more than 50 rows: all predictions are kept for auc",
         "more than 50 rows: all predictions are kept for acc, logloss",
@@ -206,7 +199,7 @@ def test_fit_and_evaluate_beyond_the_limit(small_blocks: Any, caplog: Any) -> No
     for make, target in ((deepfm, y), (mmoe, both)):
         exact, found = [], []
         for limit, out in ((10**9, exact), (60, found)):
-            small_blocks.setattr(seen_module, "EXACT_ROWS", limit)
+            small_blocks.setattr(state_module, "EXACT_ROWS", limit)
             model = make()
             model.compile(
                 "adagrad", "binary_crossentropy" if make is deepfm else ["binary_crossentropy", "mse"], ["mse"]

@@ -12,17 +12,16 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from deepctr_torch.metrics import functional as scores
-from deepctr_torch.metrics import ranking
-from deepctr_torch.metrics import stateful as running
+from deepctr_torch.metrics import ranking, stateful
 from deepctr_torch.metrics.registry import METRICS
 from deepctr_torch.metrics.stateful import BinnedCurve, Calibration, Mean, NormalizedEntropy, RootMean, over_blocks
 
 SUMS: list[tuple[Callable[[], Any], Callable[..., float]]] = [
-    (lambda: Mean(running.hits), scores.accuracy),
-    (lambda: Mean(running.log_losses), scores.logloss),
-    (lambda: Mean(running.squares), scores.mse),
-    (lambda: Mean(running.absolutes), scores.mae),
-    (lambda: RootMean(running.squares), scores.rmse),
+    (lambda: Mean(stateful.hits), scores.accuracy),
+    (lambda: Mean(stateful.log_losses), scores.logloss),
+    (lambda: Mean(stateful.squares), scores.mse),
+    (lambda: Mean(stateful.absolutes), scores.mae),
+    (lambda: RootMean(stateful.squares), scores.rmse),
     (Calibration, scores.calibration),
     (NormalizedEntropy, scores.normalized_entropy),
 ]
@@ -43,7 +42,7 @@ def test_sums_over_blocks_are_the_metric(make: Any, exact: Any, weighted: bool, 
     y, p, w = click_rates(1_000)
     weight = w if weighted else None
     whole = exact(y.astype(np.float64), p.astype(np.float64), weight)
-    monkeypatch.setattr(running, "BLOCK", 64)
+    monkeypatch.setattr(stateful, "BLOCK", 64)
     assert over_blocks(make(), y, p, weight) == pytest.approx(whole, rel=1e-12)
     assert exact(y, p, weight) == pytest.approx(whole, rel=1e-12)
 
@@ -52,37 +51,37 @@ def test_sums_over_blocks_are_the_metric(make: Any, exact: Any, weighted: bool, 
 def test_the_histogram_is_close_to_the_exact_measures_of_order(weighted: bool) -> None:
     y, p, w = click_rates(200_000)
     weight = w if weighted else None
-    area = over_blocks(BinnedCurve(running.roc_area_of_bins), y, p, weight)
-    precision = over_blocks(BinnedCurve(running.average_precision_of_bins), y, p, weight)
+    area = over_blocks(BinnedCurve(stateful.roc_area_of_bins), y, p, weight)
+    precision = over_blocks(BinnedCurve(stateful.average_precision_of_bins), y, p, weight)
     assert area == pytest.approx(sk.roc_auc_score(y, p, sample_weight=weight), abs=1e-5)
     assert precision == pytest.approx(sk.average_precision_score(y, p, sample_weight=weight), abs=1e-4)
 
 
 def test_the_histogram_takes_soft_labels_and_the_ends_of_the_scale() -> None:
-    histogram = BinnedCurve(running.roc_area_of_bins)
+    histogram = BinnedCurve(stateful.roc_area_of_bins)
     y, p = np.array([0.25, 1.0, 0.0]), np.array([0.0, 1.0, 0.5])
-    histogram.add(y, p, np.ones(3))
+    histogram.update(y, p, np.ones(3))
     assert histogram.positive.sum() == 1.25
     assert histogram.negative.sum() == 1.75
     assert histogram.positive[0] == 0.25
     assert histogram.positive[-1] == 1.0
-    assert histogram.negative[running.BINS // 2] == 1.0
-    assert histogram.result() == pytest.approx(scores.auc(y, p), rel=1e-12)
+    assert histogram.negative[stateful.BINS // 2] == 1.0
+    assert histogram.compute() == pytest.approx(scores.auc(y, p), rel=1e-12)
 
 
 def test_undefined_values_are_nan() -> None:
     ones, half = np.ones(2), np.full(2, 0.5)
     for name in ("auc", "pr_auc", "logloss", "acc"):
-        made = METRICS.get(name).running
+        made = METRICS.get(name).stateful
         assert made is not None
         assert np.isnan(over_blocks(made(), ones, np.array([0.5, np.nan]), None))
-    assert np.isnan(over_blocks(BinnedCurve(running.roc_area_of_bins), ones, half, None))
-    assert np.isnan(over_blocks(Mean(running.squares), ones[:0], half[:0], None))
+    assert np.isnan(over_blocks(BinnedCurve(stateful.roc_area_of_bins), ones, half, None))
+    assert np.isnan(over_blocks(Mean(stateful.squares), ones[:0], half[:0], None))
 
 
 def test_labels_outside_the_unit_interval_are_refused() -> None:
     with pytest.raises(ValueError, match=r"labels must lie in \[0, 1\] for this metric, got 2.0"):
-        over_blocks(BinnedCurve(running.roc_area_of_bins), np.array([0.0, 2.0]), np.array([0.1, 0.2]), None)
+        over_blocks(BinnedCurve(stateful.roc_area_of_bins), np.array([0.0, 2.0]), np.array([0.1, 0.2]), None)
 
 
 SCORES = st.sampled_from([-2.0, -0.0, 0.0, 1e-30, 0.25, 0.5, 0.5000001, 1.0, 3e38])

@@ -1,17 +1,17 @@
-"""What `compile` makes of its arguments."""
+"""`compile` resolves its arguments, or names the wrong one."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from deepctr_torch.training.compile_config import CompileConfig, compile_losses, compile_metrics
+from deepctr_torch.metrics.task_metrics import TaskMetrics
+from deepctr_torch.training.compile_config import CompileConfig, compile_losses
 from deepctr_torch.training.losses import get_loss
 from tests.support.training import deepfm, mmoe
 
@@ -20,11 +20,9 @@ TWO = (("click", "binary"), ("spend", "regression"))
 NAN = float("nan")
 
 
-def compiled(
-    tasks: Any = TWO, loss: Any = ("binary_crossentropy", "mse"), metrics: Any = None, **kwargs: Any
-) -> CompileConfig:
-    names, _, per_task = compile_metrics(metrics, tasks)
-    return CompileConfig(tasks, compile_losses(loss, tasks)[1], per_task, names, **kwargs)
+def compiled(**kwargs: Any) -> CompileConfig:
+    losses = compile_losses(("binary_crossentropy", "mse"), TWO)[1]
+    return CompileConfig(TWO, losses, TaskMetrics(TWO), **kwargs)
 
 
 def test_one_loss_for_all_tasks_a_list_or_a_dict() -> None:
@@ -54,37 +52,6 @@ def test_one_loss_for_all_tasks_a_list_or_a_dict() -> None:
 def test_wrong_losses(loss: Any, tasks: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         compile_losses(loss, tasks)
-
-
-def test_a_list_of_metrics_goes_to_the_tasks_that_can_have_them() -> None:
-    names, shown, per_task = compile_metrics(["auc", "mse"], TWO)
-    assert names == ["loss", "auc", "mse"]
-    assert [[m.name for m in each] for each in per_task] == [["auc", "mse"], ["mse"]]
-    assert list(shown) == ["auc", "mse"]
-    assert shown["auc"](np.array([[0], [1]]), np.array([[0.1], [0.2]])) == 1.0
-
-
-def test_metrics_by_task() -> None:
-    names, _, per_task = compile_metrics({"spend": ["rmse"], "click": "auc"}, TWO)
-    assert names == ["loss", "auc", "rmse"]
-    assert [[m.name for m in each] for each in per_task] == [["auc"], ["rmse"]]
-    assert compile_metrics({"click": ["auc"]}, TWO)[2][1] == []
-    assert compile_metrics(None, TWO) == (["loss"], {}, [[], []])
-
-
-@pytest.mark.parametrize(
-    ("metrics", "tasks", "message"),
-    [
-        (["auk"], ONE, "unknown metric 'auk': did you mean 'auc'"),
-        ({"clic": ["auc"]}, TWO, "did you mean 'click'"),
-        (["auc"], (("", "regression"),), "suits none of the tasks"),
-        (["gauc:user"], (("", "multiclass"),), "a multiclass task takes acc, accuracy, auc, logloss"),
-        (["mse"], (("val", "binary"), ("b", "binary")), "the name of a task must not be 'val'"),
-    ],
-)
-def test_wrong_metrics(metrics: Any, tasks: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        compile_metrics(metrics, tasks)
 
 
 @pytest.mark.parametrize(
@@ -159,33 +126,6 @@ def test_learned_task_weights_follow_the_formula(reduction: str, weight: torch.T
     expected = total if reduction == "sum" else total / 3
     value = compiled(reduction=reduction, task_weights=None).data_loss(prediction, y, weight, s)
     torch.testing.assert_close(value, torch.tensor(expected))
-
-
-def test_metrics_of_tasks_and_their_means() -> None:
-    y = np.array([[1.0, 2.0], [0.0, NAN], [NAN, 0.0]])
-    prediction = np.array([[0.8, 1.0], [0.4, 9.0], [0.1, 1.0]])
-    values = compiled(metrics={"click": ["acc", "mse"], "spend": ["mse"]}).evaluate(y, prediction, None, {})
-    assert list(values) == ["click_acc", "click_mse", "spend_mse", "acc", "mse"]
-    np.testing.assert_allclose(list(values.values()), [1.0, (0.04 + 0.16) / 2, 1.0, 1.0, (0.1 + 1.0) / 2])
-    weighted = compiled(metrics={"spend": ["mse"]}).evaluate(y, prediction * 0, np.array([3.0, 1.0, 1.0]), {})
-    np.testing.assert_allclose(weighted["spend_mse"], 3 * 4 / 4)
-
-
-def test_a_task_without_labels_has_no_metric_and_is_left_out_of_the_mean() -> None:
-    y = np.array([[1.0, NAN], [0.0, NAN]])
-    values = compiled(metrics=["mse"]).evaluate(y, np.array([[1.0, 0.0], [0.5, 0.0]]), None, {})
-    assert math.isnan(values["spend_mse"])
-    assert values["mse"] == values["click_mse"] == 0.125
-    assert math.isnan(compiled(metrics=["mse"]).evaluate(y * NAN, y, None, {})["mse"])
-
-
-def test_group_columns() -> None:
-    both = (("a", "binary"), ("b", "binary"))
-    assert compiled(both, "focal", ["gauc:user", "ndcg@2:day", "gauc", "auc"]).group_columns == [
-        "user",
-        "day",
-        "groups",
-    ]
 
 
 def test_what_compile_shows() -> None:

@@ -123,10 +123,10 @@ def test_the_loop_around_a_step() -> None:
 def test_evaluation_of_every_model(case: Case) -> None:
     model = compiled(case.make(device="meta"))
     example = on_meta(example_of(model, case.all_columns, weight=np.ones(8)))
-    seen = MetricState(model._compiled)
+    seen = MetricState(model._compiled.metrics)
     with never_waits(), torch.inference_mode():
         prediction, _ = predict_batch(model.eval(), example.batch)
-        seen.add(example, correct_probability(prediction, 0.5))
+        seen.update(example.y, correct_probability(prediction, 0.5), example.weight, example.groups)
         for t in range(len(model.tasks)):
             rows = (example.y, example.weight, "sum", example.complete)
             assert model._compiled.task_loss(t, prediction, *rows).shape == ()
