@@ -24,6 +24,7 @@ from ..optim.step import TrainStep
 from ..training.compile_config import CompileConfig, compile_losses
 from ..training.evaluation import evaluate_source, predict_all
 from ..training.loop import FitPlan, Trainer
+from ..training.losses import Loss
 from ..training.schedules import get_schedule
 from ._compat import adopt_tasks
 
@@ -97,31 +98,37 @@ class TrainableModel:
         given = {k: v for k, v in locals().items() if k != "self"}
         adopt_tasks(self)  # type: ignore[arg-type]
         shown, losses = compile_losses(loss, self.tasks)
-        config = CompileConfig(
-            tasks=self.tasks,
-            losses=losses,
-            metrics=TaskMetrics(self.tasks, metrics),
-            reduction=loss_reduction,
-            task_weights=self._task_weights(task_weights),
-            precision=precision,
-            clip_norm=clip_norm,
-            torch_compile=torch_compile,
-            lr_schedule=None if lr_schedule is None else get_schedule(lr_schedule),
-            embedding_update=embedding_update,
-        )
-        step = TrainStep(
-            self,  # type: ignore[arg-type]
-            optimizer,
-            learning_rate=learning_rate,
-            embedding_optimizer=embedding_optimizer,
-            embedding_lr=embedding_lr,
-            mode=embedding_update,
-            large_batch=CowClip.of(large_batch),
-        )
-        self._compiled, self._update = config, step
-        self.loss_func, self.metrics = shown, config.metrics.functions
+        self._compiled, self._update = self._config(losses, given), self._train_step(given)
+        self.loss_func, self.metrics = shown, self._compiled.metrics.functions
         self.metrics_names = ["loss", *self.metrics]
         object.__setattr__(self, "_compile_arguments", given)
+
+    def _config(self, losses: list[Loss], given: Mapping[str, Any]) -> CompileConfig:
+        """Resolve what `compile` was `given`, all but the optimizer."""
+        schedule = given["lr_schedule"]
+        return CompileConfig(
+            tasks=self.tasks,
+            losses=losses,
+            metrics=TaskMetrics(self.tasks, given["metrics"]),
+            lr_schedule=None if schedule is None else get_schedule(schedule),
+            task_weights=self._task_weights(given["task_weights"]),
+            reduction=given["loss_reduction"],
+            precision=given["precision"],
+            clip_norm=given["clip_norm"],
+            torch_compile=given["torch_compile"],
+            embedding_update=given["embedding_update"],
+        )
+
+    def _train_step(self, given: Mapping[str, Any]) -> TrainStep:
+        return TrainStep(
+            self,  # type: ignore[arg-type]
+            given["optimizer"],
+            learning_rate=given["learning_rate"],
+            embedding_optimizer=given["embedding_optimizer"],
+            embedding_lr=given["embedding_lr"],
+            mode=given["embedding_update"],
+            large_batch=CowClip.of(given["large_batch"]),
+        )
 
     def _task_weights(self, weights: Any) -> list[float] | None:
         names = [n for n, _ in self.tasks]
