@@ -125,7 +125,7 @@ def farewell(out: Path, seconds: float, console: Console) -> None:
         {
             "curves": f"{out / 'learning_curves.png'}",
             "models": f"{out / 'DeepFM'}, {out / 'DIN'}; deepctr_torch.load_model(folder) reads one",
-            "next": "README.md, 'In code': a model in ten lines; examples/: complete scripts; docs/: every model and "
+            "next": "README.md, 'Quick start': ten lines; examples/: complete scripts; docs/: every model and "
             "metric; `deepctr-torch models`: the list",
         },
         console,
