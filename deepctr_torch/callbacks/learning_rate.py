@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from .._checks import check_at_least, check_fraction, check_non_negative
+from .._checks import check_fraction, check_non_negative
 from ._console import as_number, write
 from .base import Callback, Logs
-from .monitor import MonitorCallback
+from .monitor import PlateauMonitor
 
 __all__ = ["LearningRateScheduler", "ReduceLROnPlateau", "get_lr", "set_lr"]
 
@@ -53,7 +53,7 @@ def _groups(model: Any) -> list[dict[str, Any]]:
     return groups
 
 
-class ReduceLROnPlateau(MonitorCallback):
+class ReduceLROnPlateau(PlateauMonitor):
     """Multiplies the learning rate by `factor` when the monitored number has not improved for `patience` epochs.
 
     Adds `learning_rate`, that of the epoch, to the logs.
@@ -79,42 +79,19 @@ class ReduceLROnPlateau(MonitorCallback):
         cooldown: int = 0,
         min_lr: float = 0,
     ) -> None:
-        super().__init__(monitor, mode, min_delta)
+        super().__init__(monitor, mode, min_delta, patience=patience, cooldown=cooldown)
         check_fraction("factor", factor)
-        check_at_least("patience", patience, 0)
-        check_at_least("cooldown", cooldown, 0)
         check_non_negative("min_lr", min_lr)
         self.factor = factor
-        self.patience = patience
         self.verbose = verbose
-        self.cooldown = cooldown
         self.min_lr = min_lr
-        self._reset()
-
-    def _reset(self) -> None:
-        self.wait = 0
-        self.cooldown_counter = 0
-        self.best = self.worst
-
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        super().on_train_begin(logs)
-        self._reset()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        value = self.monitored(logs)
+        stalled = self.stalled(logs)
         if logs is not None:
             logs["learning_rate"] = get_lr(self.model)  # for those after it in the list: the dict is shared
-        if value is None:
-            return
-        if self.cooldown_counter:
-            self.cooldown_counter -= 1
-            self.wait = 0
-        if self.improves(value, on=self.best):
-            self.best, self.wait = value, 0
-        elif not self.cooldown_counter:
-            self.wait += 1
-            if self.wait >= self.patience:
-                self._reduce(epoch)
+        if stalled:
+            self._reduce(epoch)
 
     def _reduce(self, epoch: int) -> None:
         before = get_lr(self.model)
@@ -122,7 +99,7 @@ class ReduceLROnPlateau(MonitorCallback):
             return
         after = max(before * self.factor, self.min_lr)
         set_lr(self.model, after)
-        self.cooldown_counter, self.wait = self.cooldown, 0
+        self.restart()
         if self.verbose:
             write(f"Epoch {epoch + 1:05d}: {type(self).__name__} reducing learning rate to {after:.6g}")
 

@@ -1,22 +1,18 @@
-"""What all callbacks that watch one number of the logs have in common."""
+"""The base of callbacks that watch one number of the logs."""
 
 from __future__ import annotations
 
 import math
-import re
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
-from .._checks import check_choice
+from .._checks import check_at_least, check_choice
+from ..metrics.registry import higher_is_better
 from ._console import as_number
 from .base import Callback, Logs
 
-__all__ = ["MonitorCallback"]
-
-# A task's name may stand in front, with an underscore. Scikit-learn calls what should grow `..._score`.
-_MAXIMISED = re.compile(
-    r"fmeasure.*|.*(auc|acc|accuracy)|(.*_)?(ndcg|fmeasure|f1|precision|recall|r2|mrr|map|hit_rate)|(?!.*brier).*_score"
-)
+__all__ = ["MonitorCallback", "PlateauMonitor"]
 
 
 class MonitorCallback(Callback):
@@ -51,10 +47,10 @@ class MonitorCallback(Callback):
         self._warned = False
 
     def improves(self, value: float, on: float) -> bool:
-        """Whether `value` is better than `on` by more than `min_delta`; NaN never is."""
+        """Return True if `value` is better than `on` by more than `min_delta`; NaN never is."""
         return value - self.min_delta > on if self.mode == "max" else value + self.min_delta < on
 
-    def monitored(self, logs: Logs | None) -> float | None:
+    def monitored(self, logs: Mapping[str, Any] | None) -> float | None:
         """The watched number, or None where the logs lack it: with a warning, once a fit, that lists what there is."""
         value = as_number((logs or {}).get(self.monitor))
         if isinstance(value, float):
@@ -68,15 +64,73 @@ class MonitorCallback(Callback):
         return None
 
 
-def _direction(monitor: Any) -> str:
-    """The direction in which the metric gets better: by its name without `val_` and without its argument."""
+class PlateauMonitor(MonitorCallback):
+    """Counts the epochs since the monitored number last improved.
+
+    Args:
+        monitor, mode, min_delta: as of `MonitorCallback`.
+        patience: epochs without improvement after which the number has `stalled`.
+        cooldown: epochs after a `restart` in which none are counted.
+
+    Attributes:
+        best: the best number so far, `worst` before the first.
+        wait: epochs since then, or since the last `restart`.
+
+    >>> plateau = PlateauMonitor("val_auc", patience=1)
+    >>> [plateau.stalled({"val_auc": auc}) for auc in (0.7, 0.8, 0.75)]
+    [False, False, True]
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        mode: str = "auto",
+        min_delta: float = 0,
+        patience: int = 0,
+        cooldown: int = 0,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta)
+        check_at_least("patience", patience, 0)
+        check_at_least("cooldown", cooldown, 0)
+        self.patience = patience
+        self.cooldown = cooldown
+        self.wait = self.cooldown_counter = 0
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        super().on_train_begin(logs)
+        self.wait = self.cooldown_counter = 0
+        self.best = self.worst
+
+    def stalled(self, logs: Mapping[str, Any] | None) -> bool:
+        """Take the number of an epoch; return True if it has not improved for `patience` epochs."""
+        value = self.monitored(logs)
+        if value is None:
+            return False
+        if self.cooldown_counter:
+            self.cooldown_counter -= 1
+            self.wait = 0
+        if self.improves(value, on=self.best):
+            self.best, self.wait = value, 0
+            return False
+        if self.cooldown_counter:
+            return False
+        self.wait += 1
+        return self.wait >= self.patience
+
+    def restart(self) -> None:
+        """Count anew, after the `cooldown`."""
+        self.cooldown_counter, self.wait = self.cooldown, 0
+
+
+def _direction(monitor: str) -> str:
+    """The direction in which the metric of a key of the logs gets better."""
     if not isinstance(monitor, str):
         raise TypeError(f"monitor must be a name in the logs, got {type(monitor).__name__}")
-    metric = re.split("[:@]", monitor.removeprefix("val_"))[0]
-    if metric == "calibration" or metric.endswith("_calibration"):
+    higher = higher_is_better(monitor)
+    if higher is None:
         raise ValueError(
             f"monitor {monitor!r} is best at 1, neither high nor low: mode must be 'min' or 'max' for it, got 'auto' "
             "(or monitor 'val_loss')"
         )
     # NOTE[DIFF] W20: upstream 0.2.9 minimises an AUC.
-    return "max" if _MAXIMISED.fullmatch(metric) else "min"
+    return "max" if higher else "min"

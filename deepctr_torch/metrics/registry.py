@@ -56,6 +56,7 @@ class Metric:
 
 
 METRICS: Registry[Metric] = Registry("metric")
+SCORES = {"ndcg", "f1", "precision", "recall", "r2", "mrr", "map", "hit_rate"}  # elsewhere; the larger the better
 
 _roc = partial(stateful.BinnedCurve, stateful.roc_area_of_bins)
 _precision = partial(stateful.BinnedCurve, stateful.average_precision_of_bins)
@@ -74,7 +75,7 @@ for _names, _function, _higher, _stateful in _table:
     for _name in _names:
         METRICS.add(_name, Metric(_name, _function, higher_is_better=_higher, stateful=_stateful))
 METRICS.add("gauc", Metric("gauc", functional.gauc, needs_groups=True, higher_is_better=True))
-METRICS.add("gauc_skipped", Metric("gauc_skipped", functional.gauc_skipped, needs_groups=True))
+METRICS.add("gauc_skipped", Metric("gauc_skipped", functional.gauc_skipped, needs_groups=True, higher_is_better=False))
 METRICS.add("ndcg@k", Metric("ndcg@k", functional.ndcg, needs_groups=True, higher_is_better=True))
 
 
@@ -141,14 +142,21 @@ def _users(function: Callable[..., Any]) -> Metric:
     return Metric(name, _UsersMetric(function, takes), takes_weights="sample_weight" in takes)
 
 
-def higher_is_better(key: str) -> bool:
-    """Whether a larger value of a key of the logs is better; a key that names no metric counts as a loss.
+def higher_is_better(key: str) -> bool | None:
+    """Return the direction in which a key of the logs gets better; None for a metric that is best at 1 (calibration).
 
-    >>> higher_is_better("val_click_gauc:user_id"), higher_is_better("val_loss"), higher_is_better("auc")
-    (True, False, True)
+    The metric is what the key ends with, after `val_` and a task's name; one that is not known here counts as a loss,
+    unless its name is that of a score elsewhere.
+
+    >>> [higher_is_better(key) for key in ("val_click_gauc:user_id", "val_loss", "f1_score", "val_calibration")]
+    [True, False, True, None]
     """
-    base = re.sub(r"@\d+", "@k", key.partition(":")[0])
-    parts = base.split("_")
-    tails = ("_".join(parts[i:]) for i in range(len(parts)))
-    found = next((METRICS.get(tail) for tail in tails if tail in METRICS), None)
-    return found is not None and bool(found.higher_is_better)
+    name = re.split("[:@]", key.removeprefix("val_"))[0]
+    words = name.split("_")
+    tails = ["_".join(words[i:]) for i in range(len(words))]
+    for tail in tails:
+        if tail in METRICS:
+            return METRICS.get(tail).higher_is_better
+    if words[-1] == "score" and len(words) > 1:  # scikit-learn's word for what should grow, with one exception
+        return "brier" not in name
+    return name.endswith(("auc", "acc", "accuracy")) or "fmeasure" in words or not SCORES.isdisjoint(tails)

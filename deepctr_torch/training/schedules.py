@@ -10,13 +10,12 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from .._checks import check_at_least, check_choice, check_fraction, check_non_negative
-from ..metrics.registry import higher_is_better
+from ..callbacks.monitor import PlateauMonitor
 from ..registry import Registry, suggest
 
 __all__ = ["SCHEDULES", "Constant", "Cosine", "FromFunction", "Plateau", "Schedule", "Step", "get_schedule"]
@@ -55,7 +54,12 @@ class Schedule:
         self.warmup_steps = warmup_steps
 
     def multiplier(self, step: int, total_steps: int | None = None, steps_per_epoch: int | None = None) -> float:
-        """What the learning rates are multiplied with in this step; None where a number is not known."""
+        """Return what the learning rates are multiplied with in this step.
+
+        Args:
+            step: counted from 0 over the whole training.
+            total_steps, steps_per_epoch: None where they are not known; some schedules need them.
+        """
         warmup = _steps("warmup_steps", self.warmup_steps, total_steps)
         ramp = min(1.0, (step + 1) / warmup) if warmup else 1.0
         return ramp * self.after_warmup(max(0, step - warmup), warmup, total_steps, steps_per_epoch)
@@ -68,7 +72,7 @@ class Schedule:
         """Called with the logs of each epoch, or of each part of it with `eval_every`."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What has to be kept to resume: plain numbers."""
+        """Return what has to be kept to resume: plain numbers."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -181,44 +185,26 @@ class Plateau(Schedule):
         super().__init__(warmup_steps)
         check_fraction("factor", factor)
         check_at_least("patience", patience, 1)
-        check_non_negative("min_delta", min_delta)
         check_fraction("minimum", minimum)
-        check_choice("mode", mode, ("auto", "max", "min"))
-        self.monitor, self.factor, self.patience = monitor, factor, patience
-        self.min_delta, self.minimum = min_delta, minimum
-        self.sign = 1.0 if mode == "max" or (mode == "auto" and higher_is_better(monitor)) else -1.0
-        self.scale, self.wait = 1.0, 0
-        self.best: float | None = None
-        self._warned = False
+        self.factor, self.minimum = factor, minimum
+        self.plateau = PlateauMonitor(monitor, mode, min_delta, patience=patience)
+        self.scale = 1.0
 
     def after_warmup(self, step: int, warmup: int, total_steps: int | None, steps_per_epoch: int | None) -> float:
         return self.scale
 
     def on_period_end(self, logs: Mapping[str, float]) -> None:
-        if self.monitor not in logs:
-            if not self._warned:
-                known = ", ".join(logs)
-                warnings.warn(f"schedule 'plateau': no {self.monitor!r} in the logs, which have: {known}", stacklevel=2)
-            self._warned = True
-            return
-        value = float(logs[self.monitor])
-        if self._better(value):
-            self.best, self.wait = value, 0
-            return
-        self.wait += 1
-        if self.wait >= self.patience:
-            self.scale, self.wait = max(self.scale * self.factor, self.minimum), 0
-
-    def _better(self, value: float) -> bool:
-        if math.isnan(value):
-            return False
-        return self.best is None or self.sign * (value - self.best) > self.min_delta
+        if self.plateau.stalled(logs):
+            self.scale = max(self.scale * self.factor, self.minimum)
+            self.plateau.restart()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"scale": self.scale, "wait": self.wait, "best": self.best}
+        best = self.plateau.best
+        return {"scale": self.scale, "wait": self.plateau.wait, "best": None if best == self.plateau.worst else best}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.scale, self.wait, self.best = float(state["scale"]), int(state["wait"]), state["best"]
+        self.scale, self.plateau.wait = float(state["scale"]), int(state["wait"])
+        self.plateau.best = self.plateau.worst if state["best"] is None else float(state["best"])
 
 
 class FromFunction(Schedule):
@@ -252,7 +238,7 @@ def _warmup(warmup_steps: int | float = 0.1) -> Schedule:
 def get_schedule(
     spec: str | Mapping[str, Any] | Schedule | Callable[[int], float] | None,
 ) -> Callable[[], Schedule]:
-    """What makes a fresh schedule from the argument `lr_schedule` of `compile`; a wrong argument shows at once.
+    """Return what makes a fresh schedule from the argument `lr_schedule` of `compile`; a wrong argument shows at once.
 
     >>> get_schedule({"name": "warmup", "warmup_steps": 10})().multiplier(0)
     0.1

@@ -422,12 +422,13 @@ def test_other_callables() -> None:
         ("val_ndcg@10:user", True),
         ("buy_gauc:val_loss", True),
         ("val_logloss", False),
-        ("val_calibration", False),
+        ("val_calibration", None),
+        ("val_ctr_gauc_skipped", False),
         ("accuracy", True),
         ("val_something", False),
     ],
 )
-def test_direction_of_a_key(key: str, higher: bool) -> None:
+def test_direction_of_a_key(key: str, higher: bool | None) -> None:
     assert higher_is_better(key) is higher
 
 

@@ -91,7 +91,7 @@ def test_direction_and_size_of_an_improvement(options: dict[str, Any], falls: li
         schedule.on_period_end({options["monitor"]: value})
     assert schedule.multiplier(5) == 0.5
     again = get_schedule({"name": "plateau", "patience": 1, **options})()
-    rise = [0.5, 0.6] if again.sign > 0 else [0.6, 0.5]  # type: ignore[attr-defined]
+    rise = [0.5, 0.6] if again.plateau.mode == "max" else [0.6, 0.5]  # type: ignore[attr-defined]
     for value in rise:
         again.on_period_end({options["monitor"]: value})
     assert again.multiplier(5) == 1.0
@@ -106,7 +106,7 @@ def test_plateau_with_warmup() -> None:
 
 def test_missing_monitor_warns_once_and_lists_what_there_is() -> None:
     schedule = Plateau("val_auc")
-    with pytest.warns(UserWarning, match="no 'val_auc' in the logs, which have: loss, auc"):
+    with pytest.warns(UserWarning, match="'val_auc' is not in the logs; the logs have loss, auc"):
         schedule.on_period_end({"loss": 1.0, "auc": 0.5})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
