@@ -36,7 +36,8 @@ from deepctr_torch.data.device import to_device  # noqa: E402
 from deepctr_torch.data.sources import LabelSpec, make_source  # noqa: E402
 from deepctr_torch.features import DenseFeat, SparseFeat  # noqa: E402
 from deepctr_torch.models import DeepFM  # noqa: E402
-from tests.support.cases import CASES, Case, inputs, labels  # noqa: E402
+from tests.support.all_models import CASES  # noqa: E402
+from tests.support.cases import Case, inputs, labels  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "gpu.json"
 ROWS = 64  # of a correctness check

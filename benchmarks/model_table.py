@@ -28,12 +28,13 @@ from deepctr_torch.datasets import load_movielens, movielens_features, sample_ne
 from deepctr_torch.demo.baselines import INVERSE_L2, boosting_inputs, linear_inputs
 from deepctr_torch.demo.deep import BATCH, COMPILE, DIMENSION, EPOCHS, MODEL
 from deepctr_torch.demo.parts import Parts, prepare
+from deepctr_torch.estimators.build import is_multitask
 from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
 from deepctr_torch.metrics.registry import get_metric
-from deepctr_torch.models import MODELS
+from deepctr_torch.models import MODELS, model_traits
 
 ROOT = Path(__file__).resolve().parents[1]
-MULTITASK = ("ESMM", "MMOE", "PLE", "SharedBottom")
+MULTITASK = [name for name in MODELS if is_multitask(MODELS.get(name))]
 SMALLER = {  # layer sizes near those of the DNN, where a model has others
     "afn_dnn_hidden_units": (64, 32),
     "ltl_hidden_size": 64,
@@ -71,8 +72,8 @@ def build(name: str, parts: Parts, seed: int) -> Any:
     linear, dnn = parts.data.columns(DIMENSION)
     known = inspect.signature(cls.__init__).parameters
     options = {k: v for k, v in {**MODEL, **SMALLER}.items() if k in known} | OWN.get(name, {}) | {"seed": seed}
-    if name in ("AFM", "CCPM"):
-        dnn = [c for c in dnn if not isinstance(c, DenseFeat)]  # their deep side has no place for numbers
+    if not model_traits(cls).dense_deep:
+        dnn = [c for c in dnn if not isinstance(c, DenseFeat)]
     if name == "MLR":
         return cls(linear, **options)
     if name in ("DIN", "DIEN"):

@@ -5,8 +5,8 @@
 The peers live in environments of their own, which are made (under --environments) unless a Python is given. In each
 group all sides are processes that stay alive: all start, then one after the other warms up and chooses the work of a
 round (some seconds of it, by what a step takes), then the rounds go round the sides, so that what disturbs the machine
-disturbs all of them. Medians count; the spread is in the results. Groups: train/*, models/* (the 22), predict, latency,
-memory, import. `--only` takes the beginnings of their names; what it leaves out stays as it is in the results.
+disturbs all of them. Medians count; the spread is in the results. Groups: train/*, models/*, predict, latency, memory,
+import. `--only` takes the beginnings of their names; what it leaves out stays as it is in the results.
 Writes `speed.json`, `speed.md` and `speed.png` to `benchmarks/results`.
 """
 
@@ -30,12 +30,10 @@ import memory
 from speed_processes import PEERS, Worker, busy, environment, machine, make_environment
 from speed_report import write_report
 
+from deepctr_torch.models import MODELS
+
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
-MODELS = (
-    *("AFM", "AFN", "AutoInt", "CCPM", "DCN", "DCNMix", "DIEN", "DIFM", "DIN", "DeepFM", "ESMM", "FiBiNET"),
-    *("IFM", "MLR", "MMOE", "NFM", "ONN", "PLE", "PNN", "SharedBottom", "WDL", "xDeepFM"),
-)
 COMPILED = {"torch_compile": True}
 BF16 = {"torch_compile": True, "precision": "bf16"}
 SPARSE = {"embedding_update": "sparse"}

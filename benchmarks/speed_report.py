@@ -101,7 +101,7 @@ def model_bars(results: Results) -> list[Bar]:
     ratios = {name: r for name, r in results.models().items() if r}
     mean = math.exp(sum(math.log(r.value) for r in ratios.values()) / len(ratios)) if ratios else None
     least = min(ratios, key=lambda n: ratios[n].value, default="")
-    count = f"{len(ratios)} of 22 models"
+    count = f"{len(ratios)} of {len(results.models())} models"
     bars = [
         Bar("all models, 1e5 / 1,024 / dim 8: geometric mean", mean, 2.5, note=count),
         Bar("all models: the smallest", ratios.get(least), EVERY_MODEL, note=least),

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from .. import _rebuild_model, layers
 from ..callbacks import History
 from ..features import DenseFeat, SparseFeat, VarLenSparseFeat
+from ._registry import MODELS
 
 if TYPE_CHECKING:
     from .basemodel import BaseModel
@@ -104,12 +105,18 @@ def config(model: BaseModel) -> dict[str, Any]:
     }
 
 
+def _registered(name: str, module: str) -> type | None:
+    """The model that `register_model` knows by this name, if it is of this module."""
+    cls = MODELS.get(name) if name in MODELS else None
+    return cls if cls is not None and cls.__module__ == module else None
+
+
 def build(
     description: Mapping[str, Any], custom_objects: Mapping[str, type] | None = None, device: Any = None
 ) -> BaseModel:
     """A fresh model from what `config` wrote."""
     name, module = description["class"], description["module"]
-    cls: Any = (custom_objects or {}).get(name)
+    cls: Any = (custom_objects or {}).get(name) or _registered(name, module)
     if cls is None:
         if not module.startswith(PACKAGE + "."):
             raise ValueError(f"{name} is a class of your own: pass custom_objects={{{name!r}: {name}}}")
@@ -217,8 +224,9 @@ def rebuild(description: str, state: dict[str, Tensor], saved: dict[str, Any], t
 
 
 def reduce(model: BaseModel) -> Any:
-    """The pickle of a model of this package: one call with plain data; None where ordinary pickle has to do."""
-    if not type(model).__module__.startswith(PACKAGE + "."):
+    """The pickle of a model that has a known name: one call with plain data; None where ordinary pickle has to do."""
+    cls = type(model)
+    if not cls.__module__.startswith(PACKAGE + ".") and _registered(cls.__name__, cls.__module__) is not cls:
         return None
     try:
         description = json.dumps(config(model))

@@ -6,17 +6,15 @@ import ast
 import re
 from pathlib import Path
 
-import pytest
-
-from tests.support.cases import CASES, Case
+from deepctr_torch.models import model_traits
+from tests.support.all_models import CASES, every_model
+from tests.support.cases import Case
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "models"
 SECTIONS = ["API", "Example", "Formula", "Paper", "Parameters", "When to choose it"]
 SHARED = """
 linear_feature_columns dnn_feature_columns l2_reg_linear l2_reg_embedding init_std seed task device gpus num_classes
 """
-
-every_model = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 
 
 def table(case: Case) -> dict[str, str]:
@@ -31,6 +29,30 @@ def table(case: Case) -> dict[str, str]:
         names, defaults = (re.findall(r"`([^`]*)`", cell) for cell in row.split(" | ")[:2])
         found |= dict(zip(names, defaults if len(defaults) == len(names) else [""] * len(names), strict=True))
     return found
+
+
+def rows() -> dict[str, tuple[str, str]]:
+    """Name -> section and row of the list of models."""
+    found: dict[str, tuple[str, str]] = {}
+    for section in (FOLDER / "index.md").read_text(encoding="utf-8").split("\n## ")[1:]:
+        for name, rest in re.findall(r"^\| \[(\w+)\]\(\w+\.md\)(.*)$", section, re.MULTILINE):
+            found[name] = (section.partition("\n")[0], rest)
+    return found
+
+
+def test_the_list_of_models_has_all_of_the_registry() -> None:
+    assert sorted(rows()) == sorted(CASES)
+    navigation = re.findall(r"- models/(\w+)\.md", (FOLDER.parents[1] / "mkdocs.yml").read_text(encoding="utf-8"))
+    assert set(navigation) - {"index", "basemodel"} == {name.lower() for name in CASES}
+
+
+@every_model
+def test_the_list_of_models_says_what_a_model_needs(case: Case) -> None:
+    section, row = rows()[case.name]
+    assert section == ("Several tasks" if "task_names" in case.parameters else "One task")
+    assert ("one `embedding_dim`" in row) == case.stacks
+    assert ("no numbers on the deep side" in row) == (not model_traits(case.cls).dense_deep)
+    assert ("`hist_<target>`" in row) == case.sequential
 
 
 @every_model

@@ -12,7 +12,9 @@ import torch
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models.afm import AFM
 from tests.support import by_sample
-from tests.support.cases import CITY, FIELDS, GENRES, ITEM, PRICE, STATS, TAGS, USER, inputs
+from tests.support.cases import CITY, FIELDS, GENRES, ITEM, PRICE, STATS, TAGS, USER, Case, inputs
+
+CASE = Case("AFM", kwargs={"attention_factor": 4}, free=("fm.projection",), start=("fm.",))
 
 DEEP = [USER, ITEM, CITY, GENRES, TAGS]
 

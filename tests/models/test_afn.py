@@ -9,7 +9,9 @@ import torch
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models.afn import AFN
 from tests.support import by_sample
-from tests.support.cases import FIELDS, PRICE, USER, inputs
+from tests.support.cases import FIELDS, PRICE, USER, Case, inputs
+
+CASE = Case("AFN", free=("ltl.",), start=("ltl.",))
 
 
 def products(state: by_sample.State, fields: by_sample.Array) -> by_sample.Array:

@@ -1,4 +1,4 @@
-"""What every model must do. `cases.py` lists the models, one line each."""
+"""Every model of the registry, under the promises that all of them make."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ import torch
 from deepctr_torch import load_model
 from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
 from deepctr_torch.layers import DNN, ParallelDNN
-from deepctr_torch.models import MODELS
 from deepctr_torch.training.evaluation import predict_batch
-from tests.support.cases import CASES, OTHER, PLAIN, Case, inputs, labels, packed
+from tests.support.all_models import CASES, every_model
+from tests.support.cases import PLAIN, Case, inputs, labels, packed
 
-every_model = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 LOSS = {"binary": "binary_crossentropy", "regression": "mse", "multiclass": "cross_entropy"}
 
 
@@ -32,10 +31,6 @@ def trained(model: Any, columns: list[Any], rows: int = 12, epochs: int = 1, **o
     model = compiled(model, **options)
     model.fit(inputs(columns, rows), labels(model, rows), batch_size=6, epochs=epochs, verbose=0)
     return model
-
-
-def test_every_registered_model_has_a_case() -> None:
-    assert sorted(CASES) == sorted(MODELS)
 
 
 @every_model
@@ -104,10 +99,7 @@ def arguments() -> list[Any]:
 
 @pytest.mark.parametrize(("case", "name"), arguments())
 def test_every_argument_has_an_effect(case: Case, name: str) -> None:
-    assert name in OTHER, f"give cases.OTHER another value for {name!r}"
-    value = OTHER[name]
-    if value is None:
-        value = not case.kwargs.get(name, case.parameters[name].default)
+    value = case.other_value(name)
     if name in case.refused:
         with pytest.raises(ValueError, match=case.name):
             case.make(**{name: value})

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.support.cases import CASES, HISTORIES, NEGATIVES, SEQUENTIAL, TAGS, Case, inputs
+from tests.support.all_models import CASES, every_model
+from tests.support.cases import HISTORIES, NEGATIVES, SEQUENTIAL, TAGS, Case, inputs
 
 COMMON = """
 _ckpt_saved_epoch _in_multi_worker_mode _is_graph_network aux_loss device dnn_feature_columns feature_index gpus history
@@ -48,7 +49,7 @@ OWN = {
 }
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+@every_model
 def test_the_attributes_are_here(case: Case) -> None:
     model = case.make()
     assert [name for name in (COMMON + OWN[case.name]).split() if not hasattr(model, name)] == []

@@ -9,7 +9,9 @@ import torch
 from deepctr_torch.features import DenseFeat, SparseFeat
 from deepctr_torch.models.autoint import AutoInt
 from tests.support import by_sample
-from tests.support.cases import CITY, FIELDS, ITEM, PRICE, STATS, USER, inputs
+from tests.support.cases import CITY, FIELDS, ITEM, PRICE, STATS, USER, Case, inputs
+
+CASE = Case("AutoInt", free=("int_layers.", "dnn_linear."), start=("int_layers.",))
 
 
 def deep_input(state: by_sample.State, x: dict[str, np.ndarray], row: int) -> by_sample.Array:

@@ -8,7 +8,9 @@ import pytest
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models.ccpm import CCPM
 from tests.support import by_sample
-from tests.support.cases import CITY, FIELDS, GENRES, ITEM, PRICE, TAGS, USER, inputs
+from tests.support.cases import CITY, FIELDS, GENRES, ITEM, PRICE, TAGS, USER, Case, inputs
+
+CASE = Case("CCPM", free=("conv_layer.",), start=("conv_layer.",))
 
 DEEP = [USER, ITEM, CITY, GENRES, TAGS]
 

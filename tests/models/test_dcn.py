@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from deepctr_torch.models import DCN
-from tests.support.cases import FIELDS, inputs
+from tests.support.cases import FIELDS, Case, inputs
 from tests.support.naive import Row, assert_follows, penalty_of, randomized
+
+CASE = Case("DCN", start=("crossnet.",))
 
 
 def crossed(row: Row) -> np.ndarray:

@@ -15,6 +15,16 @@ from deepctr_torch.models import DIEN
 from deepctr_torch.models._shared import PaddedGRU, left_aligned
 from deepctr_torch.models.dien import InterestEvolving, InterestExtractor
 from deepctr_torch.training.evaluation import predict_batch
+from tests.support import cases
+
+CASE = cases.Case(
+    "DIEN",
+    columns=(cases.SEQUENTIAL + cases.NEGATIVES,),
+    # not with softmax: it cancels the bias of the attention's scores, which then has no gradient
+    kwargs={"att_hidden_units": (4, 3), "att_weight_normalization": False},
+    together={"alpha": {"use_negsampling": True}},
+    free=("interest_",),
+)
 
 TYPES = ("GRU", "AIGRU", "AGRU", "AUGRU")
 STEPS = 4

@@ -10,7 +10,9 @@ import torch
 
 from deepctr_torch.models.difm import DIFM
 from tests.support import by_sample
-from tests.support.cases import FIELDS, PRICE, USER, inputs
+from tests.support.cases import FIELDS, PRICE, USER, Case, inputs
+
+CASE = Case("DIFM", start=("vector_wise_net.",))
 
 NAMES = ["user", "item", "city", "genres", "tags"]
 

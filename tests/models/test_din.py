@@ -11,6 +11,9 @@ from torch import Tensor
 
 from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
 from deepctr_torch.models import DIN
+from tests.support.cases import Case
+
+CASE = Case("DIN", kwargs={"att_hidden_size": (4, 3)}, free=("attention.",))
 
 STEPS = 4
 USER, ITEM, CATE, PRICE = (

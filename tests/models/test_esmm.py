@@ -10,6 +10,9 @@ import torch
 
 from deepctr_torch.features import DenseFeat, SparseFeat
 from deepctr_torch.models import ESMM
+from tests.support.cases import Case
+
+CASE = Case("ESMM", refused={"task_types": "only binary tasks have a product of probabilities"})
 
 COLUMNS = [SparseFeat("a", 5, 3), DenseFeat("d", 2)]
 

@@ -10,8 +10,10 @@ import torch
 
 from deepctr_torch.features import DenseFeat, SparseFeat
 from deepctr_torch.models import FiBiNET
-from tests.support.cases import FIELDS, PRICE, STATS, USER, inputs
+from tests.support.cases import FIELDS, PRICE, STATS, USER, Case, inputs
 from tests.support.naive import Row, assert_follows, penalty_of, randomized, relu
+
+CASE = Case("FiBiNET", free=("SE.", "Bilinear."), start=("SE.", "Bilinear."))
 
 TYPES = pytest.mark.parametrize("kind", ["all", "each", "interaction"])
 

@@ -7,8 +7,10 @@ import pytest
 
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models import PNN
-from tests.support.cases import FIELDS, PRICE, STATS, TAGS, USER, inputs
+from tests.support.cases import FIELDS, PRICE, STATS, TAGS, USER, Case, inputs
 from tests.support.naive import Row, assert_follows, penalty_of, randomized
+
+CASE = Case("PNN", together={"kernel_type": {"use_outter": True}}, free=("outterproduct.",), start=("outterproduct.",))
 
 
 def outer(row: Row, kind: str) -> list[float]:

@@ -1,4 +1,7 @@
-"""Every model once, with what the suite over all models needs to know of it. Adding a model is one line in `CASES`."""
+"""`Case`: what the suites over all models need to know of one; and the columns, inputs and labels they run on.
+
+A model's case is the `CASE` of its test file, or what follows from its traits and signature: see `all_models.py`.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-import deepctr_torch.models as models
 from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
+from deepctr_torch.models import MODELS, model_traits
 
 USER, ITEM, CITY = SparseFeat("user", 13, 4), SparseFeat("item", 11, 4), SparseFeat("city", 5, 4)
 GENRES = VarLenSparseFeat(SparseFeat("genres", 7, 4), 4, "mean")
@@ -45,16 +48,16 @@ SMALL = {
 }
 # another value for every argument, to see that it changes something
 OTHER: dict[str, Any] = {
-    "use_fm": False, "dnn_hidden_units": (3,), "l2_reg_linear": 0.3, "l2_reg_embedding": 0.3, "l2_reg_dnn": 0.3,
+    "dnn_hidden_units": (3,), "l2_reg_linear": 0.3, "l2_reg_embedding": 0.3, "l2_reg_dnn": 0.3,
     "l2_reg_cross": 0.3, "l2_reg_cin": 0.3, "l2_reg_att": 0.3, "init_std": 0.05, "seed": 7, "dnn_dropout": 0.5,
-    "bi_dropout": 0.5, "afm_dropout": 0.5, "dnn_activation": "tanh", "dnn_use_bn": True, "use_bn": True,
+    "bi_dropout": 0.5, "afm_dropout": 0.5, "dnn_activation": "tanh",
     "task": "regression", "device": "meta", "num_classes": 3, "cross_num": 1, "cross_parameterization": "matrix",
-    "low_rank": 2, "num_experts": 2, "use_inner": False, "use_outter": True, "kernel_type": "vec",
-    "bilinear_type": "all", "reduction_ratio": 2, "cin_layer_size": (4, 2), "cin_split_half": False,
-    "cin_activation": "sigmoid", "use_attention": False, "attention_factor": 3, "att_layer_num": 1, "att_head_num": 1,
-    "att_res": False, "ltl_hidden_size": 3, "afn_dnn_hidden_units": (4,), "conv_kernel_width": (3, 3),
+    "low_rank": 2, "num_experts": 2, "kernel_type": "vec",
+    "bilinear_type": "all", "reduction_ratio": 2, "cin_layer_size": (4, 2),
+    "cin_activation": "sigmoid", "attention_factor": 3, "att_layer_num": 1, "att_head_num": 1,
+    "ltl_hidden_size": 3, "afn_dnn_hidden_units": (4,), "conv_kernel_width": (3, 3),
     "conv_filters": (2, 3), "region_num": 2, "att_hidden_size": (5, 3), "att_hidden_units": (5, 3),
-    "att_activation": "sigmoid", "att_weight_normalization": None, "gru_type": "AUGRU", "use_negsampling": True,
+    "att_activation": "sigmoid", "gru_type": "AUGRU",
     "alpha": 0.25, "expert_dnn_hidden_units": (4,), "gate_dnn_hidden_units": (3,), "tower_dnn_hidden_units": (3,),
     "bottom_dnn_hidden_units": (4,), "shared_expert_num": 2, "specific_expert_num": 2, "num_levels": 1,
     "task_types": ("binary", "regression"), "task_names": ("click", "buy"), "base_feature_columns": [USER, PRICE],
@@ -62,37 +65,49 @@ OTHER: dict[str, Any] = {
 }  # fmt: skip
 
 
+NO_LINEAR = {"l2_reg_linear": "upstream's signature has it, but there is no linear side"}
+
+
 @dataclass(frozen=True)
 class Case:
-    """One model in the suite.
+    """One model in the suites over all models. What is not said follows from its traits and its signature.
 
     Attributes:
         columns: the columns of each column argument.
         kwargs: arguments that make it small.
+        other: for arguments of its own: another value, to see that it changes something (see `other_value`).
         unused: arguments that upstream's signature forces and that have no effect, with the reason.
         refused: arguments that upstream's signature forces and that have one legal value, with the reason.
         together: for an argument that works only beside others: those others.
         free: beginnings of the names of weights that no `l2_reg_*` names, as in the original.
         start: beginnings of the names of weights that start from a scale of their own, whatever `init_std` says, as in
             the original; output layers, which start as `nn.Linear` does, are left out (`PLAIN`).
-        sequential: pairs targets with histories.
-        stacks: needs one embedding dimension.
     """
 
     name: str
-    columns: tuple[list[Any], ...]
+    columns: tuple[list[Any], ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    other: Mapping[str, Any] = field(default_factory=dict)
     unused: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     together: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     free: tuple[str, ...] = ()
     start: tuple[str, ...] = ()
-    sequential: bool = False
-    stacks: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.columns:
+            object.__setattr__(self, "columns", tuple(self._columns_of(name) for name in self.column_arguments))
+        if not self.unused and "l2_reg_linear" in self.parameters and self.column_arguments == ["dnn_feature_columns"]:
+            object.__setattr__(self, "unused", NO_LINEAR)
+
+    def _columns_of(self, argument: str) -> list[Any]:
+        columns = SEQUENTIAL if self.sequential else FIELDS
+        linear = argument == "linear_feature_columns" or model_traits(self.cls).dense_deep
+        return columns if linear else [c for c in columns if not isinstance(c, DenseFeat)]
 
     @property
     def cls(self) -> Any:
-        return getattr(models, self.name)
+        return MODELS.get(self.name)
 
     @property
     def parameters(self) -> dict[str, inspect.Parameter]:
@@ -100,11 +115,37 @@ class Case:
 
     @property
     def column_arguments(self) -> list[str]:
-        return [p for p in self.parameters if p.endswith("_feature_columns") and p not in OTHER]
+        return [
+            n
+            for n, p in self.parameters.items()
+            if n.endswith("_feature_columns") and p.default is inspect.Parameter.empty
+        ]
+
+    @property
+    def sequential(self) -> bool:
+        """Pairs targets with histories."""
+        return "history_feature_list" in self.parameters
+
+    @property
+    def stacks(self) -> bool:
+        """Needs one embedding dimension."""
+        return model_traits(self.cls).one_dimension
 
     @property
     def all_columns(self) -> list[Any]:
         return [c for group in self.columns for c in group]
+
+    def other_value(self, name: str) -> Any:
+        """Another value for an argument: the case's, the one in `OTHER`, or one made of the default."""
+        given = {**OTHER, **self.other}
+        if name in given:
+            return given[name]
+        default = self.kwargs.get(name, self.parameters[name].default)
+        if isinstance(default, bool):
+            return not default
+        if isinstance(default, (int, float)):
+            return default + (1 if isinstance(default, int) else 0.25)
+        raise ValueError(f"give the CASE of {self.name} another value for {name!r}: other={{{name!r}: ...}}")
 
     def make(self, columns: tuple[list[Any], ...] | None = None, **changes: Any) -> Any:
         known = self.parameters
@@ -149,38 +190,3 @@ def packed(model: Any, columns: list[Any], rows: int) -> torch.Tensor:
 
 # output layers, which start as `nn.Linear` does; but for that of DIEN, `linear`, and the numbers of a linear side
 PLAIN = re.compile(r".*(dnn_linear|cin_linear|final_layer(\.\d)?|transform_\w+|local_att\.dense)\.weight")
-NO_LINEAR = {"l2_reg_linear": "upstream's signature has it, but there is no linear side"}
-BOTH, ONE = (FIELDS, FIELDS), (FIELDS,)
-NO_DENSE = (FIELDS, [c for c in FIELDS if not isinstance(c, DenseFeat)])  # their deep side refuses numbers
-
-CASES = {
-    c.name: c
-    for c in [
-        Case("AFM", NO_DENSE, {"attention_factor": 4}, free=("fm.projection",), start=("fm.",)),
-        Case("AFN", BOTH, free=("ltl.",), start=("ltl.",)),
-        Case("AutoInt", BOTH, free=("int_layers.", "dnn_linear."), start=("int_layers.",)),
-        Case("CCPM", NO_DENSE, free=("conv_layer.",), start=("conv_layer.",)),
-        Case("DCN", BOTH, stacks=False, start=("crossnet.",)),
-        Case("DCNMix", BOTH, stacks=False, free=("crossnet.gating.",), start=("crossnet.",)),
-        Case("DeepFM", BOTH),
-        # not with softmax: it cancels the bias of the attention's scores, which then has no gradient
-        Case("DIEN", (SEQUENTIAL + NEGATIVES,), {"att_hidden_units": (4, 3), "att_weight_normalization": False},
-             sequential=True, stacks=False, together={"alpha": {"use_negsampling": True}}, free=("interest_",)),
-        Case("DIFM", BOTH, start=("vector_wise_net.",)),
-        Case("DIN", (SEQUENTIAL,), {"att_hidden_size": (4, 3)}, sequential=True, stacks=False, free=("attention.",)),
-        Case("ESMM", ONE, unused=NO_LINEAR, stacks=False,
-             refused={"task_types": "only binary tasks have a product of probabilities"}),
-        Case("FiBiNET", BOTH, free=("SE.", "Bilinear."), start=("SE.", "Bilinear.")),
-        Case("IFM", BOTH),
-        Case("MLR", (FIELDS,), unused={}, stacks=False),
-        Case("MMOE", ONE, unused=NO_LINEAR, stacks=False),
-        Case("NFM", BOTH),
-        Case("ONN", BOTH),
-        Case("PLE", ONE, unused=NO_LINEAR, stacks=False),
-        Case("PNN", ONE, together={"kernel_type": {"use_outter": True}}, free=("outterproduct.",),
-             start=("outterproduct.",)),
-        Case("SharedBottom", ONE, unused=NO_LINEAR, stacks=False),
-        Case("WDL", BOTH, stacks=False),
-        Case("xDeepFM", BOTH, free=("cin_linear.",), start=("cin.",)),
-    ]
-}  # fmt: skip

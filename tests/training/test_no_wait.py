@@ -13,10 +13,10 @@ from deepctr_torch.data.sources import LabelSpec, make_source
 from deepctr_torch.metrics.state import MetricState
 from deepctr_torch.training.evaluation import predict_batch
 from deepctr_torch.training.loop import FitPlan, Trainer
-from tests.support.cases import CASES, Case, inputs, labels
+from tests.support.all_models import CASES, every_model
+from tests.support.cases import Case, inputs, labels
 from tests.support.device import META, never_waits, on_meta, step_on_meta
 
-every_model = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 NAMED = ["adagrad", "adam", "adamw", "rmsprop", "rowwise_adagrad", "sgd", {"name": "adam", "decay_unseen": True}]
 
 
