@@ -32,8 +32,9 @@ sys.path.insert(0, str(ROOT))
 import deepctr_torch  # noqa: E402
 from deepctr_torch.callbacks import Callback  # noqa: E402
 from deepctr_torch.data import device as placing  # noqa: E402
+from deepctr_torch.data.batch import LabelSpec  # noqa: E402
 from deepctr_torch.data.device import to_device  # noqa: E402
-from deepctr_torch.data.sources import LabelSpec, make_source  # noqa: E402
+from deepctr_torch.data.loader import make_source  # noqa: E402
 from deepctr_torch.features import DenseFeat, SparseFeat  # noqa: E402
 from deepctr_torch.models import DeepFM  # noqa: E402
 from tests.support.all_models import CASES  # noqa: E402
@@ -111,7 +112,7 @@ def check_no_wait(case: Case, device: str, update: str, optimizer: str = "adam")
         mover.decide(model, ROWS // 8)
         mover.begin(moves, model, ROWS // 8)
         model.train()
-        batches = placing.on_device(source, torch.device(device), passes).examples(ROWS // 8, [1])
+        batches = placing.on_device(source, torch.device(device), passes).batches(ROWS // 8, [1])
         for _ in range(2):
             mover.step(model, moves, to_device(next(batches), torch.device(device)))
         with no_waiting():

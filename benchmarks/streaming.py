@@ -25,8 +25,8 @@ from typing import Any
 
 import torch
 
+from deepctr_torch.data.loader import make_source
 from deepctr_torch.data.parquet_cache import write_encoded
-from deepctr_torch.data.sources import make_source
 from deepctr_torch.datasets import make_criteo_like
 from deepctr_torch.features import DenseFeat, SparseFeat
 from deepctr_torch.models.deepfm import DeepFM

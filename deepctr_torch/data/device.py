@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from .sources import ArraySource, DataSource, LabeledBatch, take_rows
+from .arrays import ArraySource
+from .batch import DataSource, LabeledBatch, map_tensors, take_rows
 
-__all__ = [
-    "AsyncScalar",
-    "DeviceArraySource",
-    "Placement",
-    "PrefetchSource",
-    "map_tensors",
-    "on_device",
-    "placement_of",
-    "to_device",
-]
+__all__ = ["AsyncScalar", "CudaCopier", "DeviceArraySource", "PrefetchSource", "copier_for", "on_device", "to_device"]
 
 SHARE = 4  # data in memory move to the device if they take at most one part in so many of its free memory
 
-Moved = tuple[LabeledBatch, Any]
+Copying: TypeAlias = tuple[LabeledBatch, torch.cuda.Event]  # a batch on its way, and when it is there
 
 
-class Placement:
-    """A CUDA device, as far as data need one; all else is independent of CUDA and tested with a stand-in.
+class CudaCopier:
+    """Copies of data on a CUDA device; all else here is independent of CUDA and tested with a stand-in.
 
     Args:
         device: where batches are used.
@@ -35,13 +27,13 @@ class Placement:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self._side: Any = None
+        self._side: torch.cuda.Stream | None = None
 
     def free_bytes(self) -> int:
         """Memory that nobody uses."""
         return int(torch.cuda.mem_get_info(self.device)[0])
 
-    def hold(self, values: Tensor) -> Tensor:
+    def store(self, values: Tensor) -> Tensor:
         """A copy on the device, to stay there."""
         return values.to(self.device)
 
@@ -50,37 +42,29 @@ class Placement:
         pinned = values.pin_memory() if values.numel() and values.device.type == "cpu" else values
         return pinned.to(self.device, non_blocking=True)
 
-    def begin(self, example: LabeledBatch) -> Moved:
+    def begin(self, labeled: LabeledBatch) -> Copying:
         """Start copying a batch beside the work of the device."""
         if self._side is None:
             self._side = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         with torch.cuda.stream(self._side):
-            return map_tensors(example, self.send), self._side.record_event()
+            return map_tensors(labeled, self.send), self._side.record_event()
 
-    def finish(self, begun: Moved) -> LabeledBatch:
+    def finish(self, copying: Copying) -> LabeledBatch:
         """The batch, for whatever the device is given from now on."""
-        example, copied = begun
+        labeled, there = copying
         now = torch.cuda.current_stream(self.device)
-        now.wait_event(copied)
-        return map_tensors(example, lambda values: _used_by(values, now))
+        now.wait_event(there)
+
+        def used_here(values: Tensor) -> Tensor:
+            values.record_stream(now)  # memory of the side stream is not given away before this stream has read it
+            return values
+
+        return map_tensors(labeled, used_here)
 
 
-def _used_by(values: Tensor, stream: Any) -> Tensor:
-    """Memory of a side stream that another stream reads must not be given away before it has."""
-    values.record_stream(stream)
-    return values
-
-
-def placement_of(device: torch.device) -> Placement | None:
-    """None where batches are used as they come."""
-    return Placement(device) if device.type == "cuda" else None
-
-
-def map_tensors(example: LabeledBatch, move: Callable[[Tensor], Tensor]) -> LabeledBatch:
-    """The example with every tensor moved."""
-    batch = example.batch
-    y, weight = (None if t is None else move(t) for t in (example.y, example.weight))
-    return example._replace(batch=batch._replace(ids=move(batch.ids), dense=move(batch.dense)), y=y, weight=weight)
+def copier_for(device: torch.device) -> CudaCopier | None:
+    """The copier of a CUDA device; None where batches are used as they come."""
+    return CudaCopier(device) if device.type == "cuda" else None
 
 
 def to_device(example: LabeledBatch, device: torch.device) -> LabeledBatch:
@@ -97,19 +81,23 @@ class DeviceArraySource:
     lengths of sequences, group columns) stays there.
     """
 
-    def __init__(self, source: ArraySource, placement: Placement) -> None:
-        self.source, self.placement = source, placement
-        self.rows = source.rows
-        self.ids, self.dense = placement.hold(source.ids), placement.hold(source.dense)
+    batch_size: int | None = None
+    once = False
+    negative_rate = 1.0
+
+    def __init__(self, source: ArraySource, copier: CudaCopier) -> None:
+        self.source, self.copier = source, copier
+        self.rows, self.weighted = source.rows, source.weighted
+        self.ids, self.dense = copier.store(source.ids), copier.store(source.dense)
         weight = source.weights(slice(None))
-        self.y, self.weight = (None if t is None else placement.hold(t) for t in (source.y, weight))
+        self.y, self.weight = (None if t is None else copier.store(t) for t in (source.y, weight))
 
     def steps(self, batch_size: int) -> int:
         return self.source.steps(batch_size)
 
-    def examples(self, batch_size: int, seed: Sequence[int] | None = None) -> Iterator[LabeledBatch]:
+    def batches(self, batch_size: int, seed: Sequence[int] | None = None) -> Iterator[LabeledBatch]:
         order = self.source.order(seed)
-        there = None if order is None else self.placement.hold(order)
+        there = None if order is None else self.copier.store(order)
         for start in range(0, len(self.source), batch_size):
             rows = slice(start, start + batch_size)
             if order is None or there is None:
@@ -121,43 +109,40 @@ class DeviceArraySource:
         """The batch of these rows, numbered on the host and on the device."""
         ids, dense = take_rows(self.ids, there), take_rows(self.dense, there)
         y, weight = (None if t is None else take_rows(t, there) for t in (self.y, self.weight))
-        return self.source.example(rows, ids, dense, y, weight)
+        return self.source.assemble(rows, ids, dense, y, weight)
 
 
 class PrefetchSource:
     """The batches of a source, copied to the device as they come.
 
     Args:
-        source: anything; what else it has (a position in files, ...) is had here too.
-        placement: the device.
+        source: any source.
+        copier: the device.
         ahead: copy one batch while the one before it is used. A source that knows its position must not be read ahead.
     """
 
-    def __init__(self, source: DataSource, placement: Placement, ahead: bool) -> None:
-        self.source, self.placement, self.ahead = source, placement, ahead
+    def __init__(self, source: DataSource, copier: CudaCopier, ahead: bool) -> None:
+        self.source, self.copier, self.ahead = source, copier, ahead
         self.rows = source.rows
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "source":  # asked for while it is being copied or unpickled
-            raise AttributeError(name)
-        return getattr(self.source, name)
+        self.batch_size, self.weighted = source.batch_size, source.weighted
+        self.once, self.negative_rate = source.once, source.negative_rate
 
     def steps(self, batch_size: int) -> int | None:
         return self.source.steps(batch_size)
 
-    def examples(self, batch_size: int, seed: Sequence[int] | None = None) -> Iterator[LabeledBatch]:
-        examples = self.source.examples(batch_size, seed)
+    def batches(self, batch_size: int, seed: Sequence[int] | None = None) -> Iterator[LabeledBatch]:
+        batches = self.source.batches(batch_size, seed)
         if not self.ahead:
-            yield from (map_tensors(example, self.placement.send) for example in examples)
+            yield from (map_tensors(labeled, self.copier.send) for labeled in batches)
             return
-        begun: Moved | None = None
-        for example in examples:
-            coming = self.placement.begin(example)
-            if begun is not None:
-                yield self.placement.finish(begun)
-            begun = coming
-        if begun is not None:
-            yield self.placement.finish(begun)
+        waiting: Copying | None = None
+        for labeled in batches:
+            coming = self.copier.begin(labeled)
+            if waiting is not None:
+                yield self.copier.finish(waiting)
+            waiting = coming
+        if waiting is not None:
+            yield self.copier.finish(waiting)
 
 
 def _size(source: ArraySource) -> int:
@@ -175,14 +160,14 @@ def on_device(source: DataSource, device: torch.device, passes: int = 2) -> Data
         device: where batches are used.
         passes: with one pass over them, data do not move to the device to stay.
     """
-    placement = placement_of(device)
-    if placement is None or isinstance(source, (DeviceArraySource, PrefetchSource)):
+    copier = copier_for(device)
+    if copier is None or isinstance(source, (DeviceArraySource, PrefetchSource)):
         return source
     if not isinstance(source, ArraySource):
-        return PrefetchSource(source, placement, ahead=False)
-    if passes > 1 and SHARE * _size(source) <= placement.free_bytes():
-        return DeviceArraySource(source, placement)
-    return PrefetchSource(source, placement, ahead=True)
+        return PrefetchSource(source, copier, ahead=False)
+    if passes > 1 and SHARE * _size(source) <= copier.free_bytes():
+        return DeviceArraySource(source, copier)
+    return PrefetchSource(source, copier, ahead=True)
 
 
 class AsyncScalar:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,15 +11,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from .._parallel import ordered_map
 from ..features import FeatureSchema
-from ..tables import Chunk
+from ..tables import Chunk, ColumnLike, PathsLike, Shard, list_shards, missing_columns, read_shard, shard_types
+from .arrays import ArraySource, array_source
+from .batch import LabeledBatch, LabelSpec
 from .files import FileColumns, Files, as_files, columns_of
-from .interop import column_of, to_numpy
+from .interop import LabelsLike, column_of, to_numpy
 from .negative_sampling import keep_rows
-from .prefetch import ordered_map, read_ahead
-from .shards import Shard, list_shards, missing_columns, read_shard, text_schema
+from .prefetch import read_ahead
 from .shuffle_buffer import Cursor, ShardChunk, batches, shuffled_blocks, unshuffled_blocks
-from .sources import ArraySource, LabeledBatch, LabelSpec, array_source
 
 __all__ = ["FileSource", "Position", "file_source"]
 
@@ -53,27 +54,28 @@ class FileSource:
         ValueError: a column that a file lacks, no row, or a part of the files too small to be divided.
     """
 
+    batch_size: int | None = None
     once = False
 
     def __init__(
         self, schema: FeatureSchema, files: Files, columns: FileColumns, labels: LabelSpec | None, training: bool
     ) -> None:
         self.schema, self.files, self.columns, self.labels, self.training = schema, files, columns, labels, training
-        units = list_shards(files.paths)
-        if len(units) < files.world_size:
+        shards = list_shards(files.paths)
+        if len(shards) < files.world_size:
             raise ValueError(
                 f"{files.paths} must hold at least {files.world_size} row groups (or text files), one for each of "
-                f"world_size, got {len(units)}"
+                f"world_size, got {len(shards)}"
             )
-        problem = missing_columns(units, columns.all(), files.header)
+        problem = missing_columns(shards, columns.all(), files.header)
         if problem:
             raise ValueError(problem)
         self._text = (files.header, files.null)
         known_types = {} if files.encoder is None else files.encoder.schema()
-        self.types = text_schema(units, columns.all(), {**known_types, **(files.schema or {})}, *self._text)
-        self.units = units[files.rank :: files.world_size]
+        self.types = shard_types(shards, columns.all(), {**known_types, **(files.schema or {})}, *self._text)
+        self.shards = shards[files.rank :: files.world_size]
         self.negative_rate = files.negative_rate
-        counts = [unit.rows for unit in self.units]
+        counts = [shard.rows for shard in self.shards]
         known = None if None in counts else sum(n for n in counts if n is not None)
         self.rows: int | None = known if files.part is None else files.part.rows
         self.rows = None if files.negative_rate < 1 else self.rows
@@ -83,7 +85,7 @@ class FileSource:
 
     @property
     def weighted(self) -> bool:
-        """Whether rows carry weights."""
+        """True where rows carry weights."""
         return self.columns.weight is not None or bool(self.labels is not None and self.labels.class_weight)
 
     @property
@@ -109,41 +111,41 @@ class FileSource:
     def _identity(self) -> dict[str, Any]:
         files = self.files
         part = f"{files.rank} of {files.world_size}"
-        names = ("buffer_rows", "negative_rate", "seed")
-        return {"units": len(self.units), "part": part, **{name: getattr(files, name) for name in names}}
+        chosen = {"buffer_rows": files.buffer_rows, "negative_rate": files.negative_rate, "seed": files.seed}
+        return {"units": len(self.shards), "part": part, **chosen}
 
-    def _at(self, seed: Sequence[int] | None, mark: Cursor, rows: int) -> dict[str, Any]:
+    def _at(self, seed: Sequence[int] | None, cursor: Cursor, rows: int) -> dict[str, Any]:
         order = None if seed is None else [int(s) for s in seed]
-        where = {"block": mark.block, "place": mark.place, "skip": mark.skip, "begin": mark.rows, "rows": rows}
+        where = {"block": cursor.block, "place": cursor.place, "skip": cursor.skip, "begin": cursor.rows, "rows": rows}
         return {**self._identity(), "order": order, "passes": self.passes, **where}
 
     def steps(self, batch_size: int) -> int | None:
         return None if self.rows is None else -(-self.rows // batch_size)
 
-    def examples(self, batch_size: int, seed: Sequence[int] | None = None) -> Iterator[LabeledBatch]:
+    def batches(self, batch_size: int, seed: Sequence[int] | None = None) -> Iterator[LabeledBatch]:
         """Batches in the order of the files, or shuffled by `seed`; or the rest of a pass (`load_state_dict`).
 
         Raises:
             ValueError: a value that is wrong, or no row at all.
         """
-        mark, rows = Cursor(), 0
+        cursor, rows = Cursor(), 0
         if self._resume is not None:
             state, self._resume = self._resume, None
             seed, self.passes, rows = state["order"], state["passes"], state["rows"]
-            mark = Cursor(state["block"], state["place"], state["skip"], state["begin"])
-        skip = rows - mark.rows
-        pieces: Iterator[ShardChunk] = self._pieces(seed, mark)
+            cursor = Cursor(state["block"], state["place"], state["skip"], state["begin"])
+        skip = rows - cursor.rows
+        chunks: Iterator[ShardChunk] = self._chunks(seed, cursor)
         limit = 2 * CHUNK_ROWS if seed is None else self.files.buffer_rows
         with contextlib.ExitStack() as stack:
             if self.files.threads:
-                pieces = read_ahead(pieces, lambda piece: len(piece.source), limit)
-                stack.callback(pieces.close)  # type: ignore[attr-defined]
+                ahead = read_ahead(chunks, lambda chunk: len(chunk.source), limit)
+                chunks = stack.enter_context(contextlib.closing(ahead))
             size = self.files.buffer_rows
-            blocks = unshuffled_blocks(pieces, mark) if seed is None else shuffled_blocks(pieces, size, seed, mark)
-            for example, at in batches(blocks, batch_size, skip):
-                rows += len(example.batch.ids)
+            blocks = unshuffled_blocks(chunks, cursor) if seed is None else shuffled_blocks(chunks, size, seed, cursor)
+            for labeled, at in batches(blocks, batch_size, skip):
+                rows += len(labeled.batch.ids)
                 self._state = self._at(seed, at, rows)
-                yield example
+                yield labeled
         if not rows:
             raise ValueError(self._nothing())
         self.passes += 1
@@ -152,73 +154,83 @@ class FileSource:
         """Why there is no row, in words."""
         rate = self.files.negative_rate
         kept = "" if rate == 1 else f" that negative_rate={rate} keeps"
-        where = [str(path) for path in dict.fromkeys(unit.path for unit in self.units)]
+        where = [str(path) for path in dict.fromkeys(shard.path for shard in self.shards)]
         named = where[0] if len(where) == 1 else f"{where[0]} and {len(where) - 1} more"
         return f"the files to read must hold at least one row{kept}, got none in {named}"
 
-    def _pieces(self, seed: Sequence[int] | None, begin: Cursor) -> Iterator[ShardChunk]:
-        """Checked rows of each chunk, behind the first `begin.skip` rows of unit number `begin.place` of the pass."""
-        units: Iterable[int] = range(len(self.units))
+    def _chunks(self, seed: Sequence[int] | None, begin: Cursor) -> Iterator[ShardChunk]:
+        """Checked rows of each chunk, behind the first `begin.skip` rows of shard number `begin.place` of the pass."""
+        order: Sequence[int] = range(len(self.shards))
         if seed is not None:
-            units = np.random.default_rng([*seed, 0]).permutation(len(self.units)).tolist()
-        passed = list(enumerate(units))[begin.place :]
+            order = np.random.default_rng([*seed, 0]).permutation(len(self.shards)).tolist()
+        ahead = list(enumerate(order))[begin.place :]
         draws = int(np.random.SeedSequence([self.files.seed, *(seed or [self.passes])]).generate_state(1)[0])
-        work = ((place, unit, chunk) for place, unit in passed for chunk in self._chunks(self.units[unit]))
+        work = ((place, shard, chunk) for place, shard in ahead for chunk in self._read(self.shards[shard]))
         place, start = -1, 0
-        for now, unit, source in ordered_map(partial(self._converted, draws), work, self.files.threads):
+        for now, shard, source in ordered_map(partial(self._convert, draws), work, self.files.threads):
             place, start = now, start if now == place else 0
             if source is None:
                 continue
             skip = min(len(source), max(0, begin.skip - start)) if place == begin.place else 0
             if skip < len(source):
-                yield ShardChunk(source.part(slice(skip, None)) if skip else source, unit, place, start + skip)
+                rest = source.part(slice(skip, None)) if skip else source
+                yield ShardChunk(rest, shard=shard, place=place, start=start + skip)
             start += len(source)
 
-    def _chunks(self, unit: Shard) -> Iterator[Chunk]:
-        return read_shard(unit, self.columns.all(), CHUNK_ROWS, self.types, *self._text)
+    def _read(self, shard: Shard) -> Iterator[Chunk]:
+        return read_shard(shard, self.columns.all(), CHUNK_ROWS, self.types, *self._text)
 
-    def _converted(self, draws: int, item: tuple[int, int, Chunk]) -> tuple[int, int, ArraySource | None]:
-        place, unit, chunk = item
+    def _convert(self, draws: int, item: tuple[int, int, Chunk]) -> tuple[int, int, ArraySource | None]:
+        """The place and the number of a shard, and of its chunk the rows that are kept; None if none is."""
+        place, shard, chunk = item
         try:
-            return place, unit, self._source(chunk, draws)
+            return place, shard, self._kept(self._checked(chunk, draws), chunk)
         except (ValueError, TypeError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
-            part = "" if self.units[unit].group is None else f", row group {chunk.group}"
+            part = "" if self.shards[shard].group is None else f", row group {chunk.group}"
             raise kind(f"{chunk.file}{part}: {error}") from error
 
-    def _source(self, chunk: Chunk, draws: int) -> ArraySource | None:
-        """The rows of a chunk that are kept; None if none is."""
-        source, part = self._checked(chunk, draws), self.files.part
-        kept = np.ones(len(source), bool) if part is None else part.of(chunk, len(source))
-        if self.files.negative_rate < 1 and self.labels is not None:
+    def _kept(self, source: ArraySource, chunk: Chunk) -> ArraySource | None:
+        subset, rate = self.files.part, self.files.negative_rate
+        kept = np.ones(len(source), bool) if subset is None else subset.of(chunk, len(source))
+        if rate < 1 and self.labels is not None:
             y = np.zeros((len(source), 1)) if source.y is None else source.y.numpy()  # [N, T], NaN: not observed
-            rate, name = self.files.negative_rate, Path(chunk.file).name
-            kept = kept & keep_rows(np.any(y > 0, axis=1), name, chunk.first_row, rate, self.files.seed)
+            positive = np.any(y > 0, axis=1)
+            kept = kept & keep_rows(positive, Path(chunk.file).name, chunk.first_row, rate=rate, seed=self.files.seed)
         if kept.all():
             return source
         return source.part(torch.from_numpy(np.flatnonzero(kept))) if kept.any() else None
 
-    def _labels(self, chunk: Chunk) -> Any:
+    def _checked(self, chunk: Chunk, draws: int) -> ArraySource:
+        """The rows of a chunk; the encoder draws by the seed `draws`."""
+        table, columns, encoder = chunk.table, self.columns, self.files.encoder
+        x = table if encoder is None else encoder.encode_chunk(chunk, training=self.training, seed=draws)
+        if self.labels is None:
+            return array_source(self.schema, x, offset=chunk.first_row)
+        weight = None if columns.weight is None else column_of(table, columns.weight)
+        groups = {name: to_numpy(column_of(table, column)) for name, column in columns.groups.items()}
+        y = self._targets(chunk)
+        return array_source(self.schema, x, y, self.labels, weight, groups, offset=chunk.first_row)
+
+    def _targets(self, chunk: Chunk) -> ColumnLike | list[ColumnLike]:
+        """The labels of a chunk, of several tasks one column each."""
         found = [column_of(chunk.table, name) for name in self.columns.labels]
         if self.files.targets is not None:
             named = zip(self.columns.labels, found, strict=True)
             found = [self.files.targets(name, values, chunk.where) for name, values in named]
         return found if len(found) > 1 else found[0]
 
-    def _checked(self, chunk: Chunk, draws: int) -> ArraySource:
-        table, columns, encoder = chunk.table, self.columns, self.files.encoder
-        x = table if encoder is None else encoder.encode_chunk(chunk, training=self.training, seed=draws)
-        if self.labels is None:
-            return array_source(self.schema, x, None, None, None, None, chunk.first_row)
-        weight = None if columns.weight is None else column_of(table, columns.weight)
-        groups = {name: to_numpy(column_of(table, column)) for name, column in columns.groups.items()}
-        return array_source(self.schema, x, self._labels(chunk), self.labels, weight, groups, chunk.first_row)
-
 
 def file_source(
-    schema: FeatureSchema, x: Any, y: Any, labels: LabelSpec | None, weight: Any, groups: Any, training: bool
+    schema: FeatureSchema,
+    x: Files | PathsLike,
+    y: LabelsLike,
+    labels: LabelSpec | None,
+    weight: object,
+    groups: object,
+    training: bool,
 ) -> FileSource:
-    """The source for files as `make_source` gets them.
+    """The source for the files that `make_source` was given.
 
     Raises:
         FileNotFoundError, TypeError, ValueError: before anything is read but names and metadata.

@@ -1,16 +1,20 @@
-"""`Files`: which files hold the samples, and how they are read."""
+"""`Files`: the files that hold the samples, and the way to read them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from .._checks import check_at_least
 from ..features import FeatureSchema
-from ..tables import RowSubset, is_files
+from ..tables import ColumnLike, PathsLike, RowSubset, TypeLike, is_files
+from .batch import LabelSpec
+from .interop import LabelsLike
 from .negative_sampling import check_negative_rate
-from .sources import LabelSpec
+
+if TYPE_CHECKING:
+    from ..encoding import FeatureEncoder
 
 __all__ = ["FileColumns", "Files", "as_files", "columns_of", "means_files", "raw_columns"]
 
@@ -35,7 +39,7 @@ class Files:
         weight: column of the sample weights.
         encoder: a fitted `FeatureEncoder`, for files that hold raw values. In training alone, ids are dropped out and
             `train_only` features encoded.
-        buffer_rows: how many rows are mixed; twice as many are in memory.
+        buffer_rows: number of rows that are mixed; twice as many are in memory.
         negative_rate: share of the negative rows (no task has a positive label) that is trained on, the same rows in
             every epoch. The model remembers that of its last training (`model.negative_rate`): its predictions, and
             what `evaluate` and the validation compute of them, are as if it had seen all rows. Loss and metrics of the
@@ -46,7 +50,7 @@ class Files:
         schema: column -> type, of text files; an encoder knows those of its own columns.
         header: names of the columns, of text files without a line of names.
         null: fields of text files that mean a missing value.
-        part: a `deepctr_torch.tables.Part`: which rows of the files to read, if not all; with `world_size` 1.
+        part: a `deepctr_torch.tables.RowSubset`: the rows of the files to read, if not all; with `world_size` 1.
         targets: called with a label's name, its values, and a function from the place of a row to where it is in words;
             returns the labels as numbers.
 
@@ -54,21 +58,21 @@ class Files:
         ValueError: a number out of its range.
     """
 
-    paths: Any
+    paths: PathsLike
     label: str | Sequence[str] | None = None
     weight: str | None = None
-    encoder: Any = None
+    encoder: FeatureEncoder | None = None
     buffer_rows: int = 500_000
     negative_rate: float = 1.0
     seed: int = 0
     rank: int = 0
     world_size: int = 1
     threads: int = 1
-    schema: Mapping[str, Any] | None = None
+    schema: Mapping[str, TypeLike] | None = None
     header: Sequence[str] | None = None
     null: Sequence[str] = ("",)
     part: RowSubset | None = None
-    targets: Callable[[str, Any, Callable[[int], str]], Any] | None = None
+    targets: Callable[[str, ColumnLike, Callable[[int], str]], ColumnLike] | None = None
 
     def __post_init__(self) -> None:
         if not is_files(self.paths):
@@ -99,23 +103,29 @@ class FileColumns(NamedTuple):
         return list(dict.fromkeys([*self.inputs, *self.labels, *weight, *self.groups.values()]))
 
 
-def means_files(x: Any) -> bool:
-    """Whether `x` says where samples are, rather than holding them."""
+def means_files(x: object) -> TypeGuard[Files | PathsLike]:
+    """True if `x` says where samples are, rather than holding them."""
     return isinstance(x, Files) or is_files(x)
 
 
-def raw_columns(encoder: Any, training: bool) -> list[str]:
+def raw_columns(encoder: FeatureEncoder, training: bool) -> list[str]:
     """The columns that an encoder reads: without those of `train_only` features, unless rows are trained on."""
     return list(encoder.inputs if training else encoder.serving_inputs)
 
 
-def as_files(x: Any) -> Files:
+def as_files(x: Files | PathsLike) -> Files:
     """`x` itself, or `Files` of a path, a folder, a glob or a list of them."""
     return x if isinstance(x, Files) else Files(x)
 
 
 def columns_of(
-    files: Files, schema: FeatureSchema, y: Any, labels: LabelSpec | None, weight: Any, groups: Any, training: bool
+    files: Files,
+    schema: FeatureSchema,
+    y: LabelsLike,
+    labels: LabelSpec | None,
+    weight: object,
+    groups: object,
+    training: bool,
 ) -> FileColumns:
     """The columns to read, of what the user named.
 
@@ -138,13 +148,13 @@ def columns_of(
     return FileColumns(inputs, list(names), weight, _group_columns(labels.group_columns, groups))
 
 
-def _once(argument: str, given: Any, field: str, own: Any) -> Any:
+def _once(argument: str, given: object, field: str, own: object) -> object:
     if given is not None and own is not None and given != own:
         raise ValueError(f"{argument}={given!r} and Files({field}={own!r}) must not differ: give one of them")
     return own if given is None else given
 
 
-def _group_columns(needed: Sequence[str], groups: Any) -> dict[str, str]:
+def _group_columns(needed: Sequence[str], groups: object) -> dict[str, str]:
     """Group of a metric -> the column that holds it: its own name, or what `groups` says."""
     named = {"groups": groups} if isinstance(groups, str) else {} if groups is None else groups
     if not isinstance(named, Mapping) or not all(isinstance(c, str) for c in named.values()):

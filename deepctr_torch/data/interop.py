@@ -4,33 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-__all__ = ["column_of", "floats", "is_missing", "is_table", "names_of", "ragged", "to_numpy"]
+from ..tables import ColumnLike, TableLike
+
+__all__ = [
+    "InputsLike",
+    "LabelsLike",
+    "column_of",
+    "floats",
+    "is_missing",
+    "is_table",
+    "names_of",
+    "ragged",
+    "to_numpy",
+]
 
 Array = npt.NDArray[Any]
+
+InputsLike: TypeAlias = Any  # x: a table, a list of columns, a packed matrix, files, or a stream of batches
+LabelsLike: TypeAlias = Any  # y: a column, a matrix, one column a task, a table, or the names of columns of x
+
 SEQUENCES = (list, tuple, np.ndarray, torch.Tensor)
 FLOAT64_EXACT = 2**53  # every integer up to here has a float64 of its own
 
 
-def is_table(x: Any) -> bool:
-    """Whether `x` is a pandas or polars frame or a pyarrow table."""
+def is_table(x: object) -> bool:
+    """True for a pandas or polars frame and a pyarrow table."""
     kind = type(x)  # polars warns when a LazyFrame, which is none, is asked for its columns
     return hasattr(kind, "columns") and any(hasattr(kind, name) for name in ("iloc", "get_column", "column_names"))
 
 
-def names_of(x: Any) -> list[Any]:
+def names_of(x: TableLike) -> list[Any]:
     """Column names of a dict or table."""
     if isinstance(x, Mapping):
         return list(x)
     return list(x.columns if hasattr(x, "iloc") or hasattr(x, "get_column") else x.column_names)
 
 
-def column_of(x: Any, name: str) -> Any:
+def column_of(x: TableLike, name: str) -> ColumnLike:
     """Column `name` of a dict or table; None if it has none."""
     if isinstance(x, Mapping):
         return x.get(name)
@@ -41,8 +57,8 @@ def column_of(x: Any, name: str) -> Any:
     return x.get_column(name) if hasattr(x, "get_column") else x.column(name)
 
 
-def is_missing(value: Any) -> bool:
-    """Whether a single value is None, NaN or pandas' NA."""
+def is_missing(value: object) -> bool:
+    """True for None, NaN and pandas' NA."""
     return (
         value is None
         or type(value).__name__ in ("NAType", "NaTType")
@@ -50,7 +66,7 @@ def is_missing(value: Any) -> bool:
     )
 
 
-def to_numpy(values: Any) -> Array:
+def to_numpy(values: ColumnLike) -> Array:
     """Array, tensor, list, Series or Arrow column -> numpy; columns of lists become an object array of sequences."""
     if isinstance(values, np.ndarray):
         return values
@@ -85,7 +101,7 @@ def _from_list(values: Sequence[Any]) -> Array:
     return np.array(values, dtype=object) if as_given else array
 
 
-def ragged(values: Any) -> tuple[Array, Array] | None:
+def ragged(values: ColumnLike) -> tuple[Array, Array] | None:
     """A column of lists -> (all elements in a row, number of each list's); None for any other column.
 
     A missing list is empty.
@@ -135,7 +151,7 @@ def floats(array: Array, what: str, offset: int, missing_is_nan: bool = False) -
 
     Args:
         array: numbers, or objects that are numbers.
-        what: how a message calls them.
+        what: their name in messages.
         offset: number of the first row, for messages.
         missing_is_nan: None and NA among objects become NaN instead of an error.
     """

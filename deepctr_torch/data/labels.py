@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..features import FeatureSchema
-from .interop import column_of, floats, is_table, names_of, to_numpy
+from ..tables import ColumnLike
+from .interop import InputsLike, LabelsLike, column_of, floats, is_table, names_of, to_numpy
 
 __all__ = ["check_class_weight", "class_weights", "group_values", "labels_by_name", "to_labels", "to_weights"]
 
@@ -17,7 +18,7 @@ Array = npt.NDArray[Any]
 
 
 def to_labels(
-    y: Any, tasks: Sequence[tuple[str, str]], rows: int | None, num_classes: int | None = None, offset: int = 0
+    y: LabelsLike, tasks: Sequence[tuple[str, str]], rows: int | None, num_classes: int | None = None, offset: int = 0
 ) -> Array:
     """Labels of any accepted kind -> float32 [N, T], checked against the tasks.
 
@@ -40,7 +41,7 @@ def to_labels(
     return out
 
 
-def _label_matrix(y: Any, names: list[str]) -> Array:
+def _label_matrix(y: LabelsLike, names: list[str]) -> Array:
     if isinstance(y, Mapping) or (is_table(y) and len(names) > 1 and set(names) <= set(names_of(y))):
         missing = [n for n in names if column_of(y, n) is None]
         if missing:
@@ -56,7 +57,7 @@ def _label_matrix(y: Any, names: list[str]) -> Array:
     return array[:, None] if array.ndim == 1 else array
 
 
-def _side_by_side(columns: Sequence[Any], names: list[str]) -> Array:
+def _side_by_side(columns: Sequence[ColumnLike], names: list[str]) -> Array:
     """[N, T] from one column of labels a task."""
     parts = [to_numpy(v).reshape(-1) for v in columns]
     sizes = {n: len(p) for n, p in zip(names, parts, strict=True)}
@@ -66,7 +67,7 @@ def _side_by_side(columns: Sequence[Any], names: list[str]) -> Array:
 
 
 def _impossible(values: Array, kind: str, num_classes: int | None) -> tuple[Array, str]:
-    """Which values are no labels of a kind of task, and what labels are, in words."""
+    """True for each value that is no label of a kind of task, and in words what its labels are."""
     with np.errstate(invalid="ignore"):
         if kind == "binary":
             return ~((values >= 0) & (values <= 1)), "in [0, 1] for a binary task"
@@ -87,7 +88,7 @@ def _check_labels(values: Array, name: str, kind: str, num_classes: int | None, 
         raise ValueError(f"{label} must be {what}, got {values[row]} in row {offset + row}")
 
 
-def to_weights(weight: Any, rows: int, offset: int = 0) -> Array:
+def to_weights(weight: ColumnLike, rows: int, offset: int = 0) -> Array:
     """Sample weights -> float32 [N]: finite and >= 0."""
     array = to_numpy(weight).reshape(-1)
     if len(array) != rows:
@@ -100,8 +101,8 @@ def to_weights(weight: Any, rows: int, offset: int = 0) -> Array:
     return array
 
 
-def check_class_weight(class_weight: Any, kind: str, num_classes: int | None = None) -> None:
-    """`class_weight` is a dict from labels that a task of this kind may have to finite weights >= 0."""
+def check_class_weight(class_weight: object, kind: str, num_classes: int | None = None) -> None:
+    """Raise unless `class_weight` is a dict from labels that a task of this kind may have to finite weights >= 0."""
     if not isinstance(class_weight, Mapping):
         raise TypeError(f"class_weight must be a dict such as {{0: 1.0, 1: 3.0}}, got {class_weight!r}")
     for label, weight in class_weight.items():
@@ -124,7 +125,9 @@ def class_weights(y: Array, class_weight: Mapping[Any, float]) -> Array:
     return out
 
 
-def group_values(x: Any, name: str, groups: Any, schema: FeatureSchema) -> Array:
+def group_values(
+    x: InputsLike, name: str, groups: ColumnLike | Mapping[str, ColumnLike], schema: FeatureSchema
+) -> Array:
     """Values [N] by which a metric groups: of the argument `groups`, or of the column `name` of the input."""
     values = groups.get(name) if isinstance(groups, Mapping) else (groups if name == "groups" else None)
     if values is None:
@@ -144,7 +147,7 @@ def group_values(x: Any, name: str, groups: Any, schema: FeatureSchema) -> Array
     return to_numpy(values).reshape(-1)
 
 
-def labels_by_name(x: Any, y: Any, tasks: int) -> Any:
+def labels_by_name(x: InputsLike, y: LabelsLike, tasks: int) -> LabelsLike:
     """The columns of a table or dict `x` that `y` names, one a task; any other `y` as it is."""
     names = [y] if isinstance(y, str) else y
     named = isinstance(names, (list, tuple)) and len(names) == tasks and all(isinstance(n, str) for n in names)

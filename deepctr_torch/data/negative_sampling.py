@@ -1,8 +1,6 @@
-"""Training on a part of the negative rows: which rows are kept, and predictions as if all had been."""
+"""Training on a share of the negative rows, and predictions as if all had been there."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +13,14 @@ __all__ = ["check_negative_rate", "correct_probability", "keep_rows"]
 Mask = npt.NDArray[np.bool_]
 
 
-def check_negative_rate(rate: Any) -> None:
-    """`rate` lies in (0, 1]."""
+def check_negative_rate(rate: object) -> None:
+    """Raise unless `rate` lies in (0, 1]."""
     if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 < rate <= 1:
         raise ValueError(f"negative_rate must be a number in (0, 1], got {rate!r}")
 
 
 def keep_rows(positive: Mask, file: str, first_row: int, rate: float, seed: int = 0) -> Mask:
-    """Which rows of a part of a file are trained on: every positive one, and the share `rate` of the others.
+    """True for each row of a part of a file to train on: every positive one, and the share `rate` of the others.
 
     A negative row is kept if a hash of its number in the file, of the file's name (without folders) and of `seed` says
     so: the same rows in every epoch, whatever the order, the parts that the file is read in, and who reads them.

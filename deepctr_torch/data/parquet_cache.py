@@ -6,15 +6,23 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, islice
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from .._checks import check_at_least
 from .._optional import needs
-from ..tables import common_types, read_chunks, typed
+from ..tables import Chunk, PathsLike, TableLike, TypeLike, common_types, read_chunks, rechunk, typed
 from .files import raw_columns
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ..encoding import FeatureEncoder
 
 __all__ = ["ENCODING", "encode", "identity", "write_encoded"]
 
@@ -24,16 +32,16 @@ GROUPS_PER_FILE = 16
 
 
 def encode(
-    data: Any,
-    encoder: Any,
-    out: Any,
+    data: TableLike | PathsLike,
+    encoder: FeatureEncoder,
+    out: str | PathLike[str],
     *,
     label: str | Sequence[str] | None = None,
     keep: Sequence[str] = (),
     training: bool = False,
     seed: int = 0,
     rows_per_group: int = 65_536,
-    schema: Mapping[str, Any] | None = None,
+    schema: Mapping[str, TypeLike] | None = None,
     header: Sequence[str] | None = None,
     null: Sequence[str] = ("",),
 ) -> list[Path]:
@@ -67,25 +75,18 @@ def encode(
     kept = list(dict.fromkeys([*labels, *keep]))
     target = _empty_folder(out)
     columns = list(dict.fromkeys([*raw_columns(encoder, training), *kept]))
-    reading: dict[str, Any] = {"schema": {**encoder.schema(), **(schema or {})}, "header": header, "null": null}
-    chunks, types = read_chunks(data, columns, **reading), common_types(data, kept, **reading)
+    known = {**encoder.schema(), **(schema or {})}
+    chunks = read_chunks(data, columns, schema=known, header=header, null=null)
+    types = common_types(data, kept, schema=known, header=header, null=null)
     tables = (_encoded(chunk, encoder, kept, types, training, seed) for chunk in chunks)
     paths, rows = write_encoded(tables, target, rows_per_group)
-    about = {
-        "format": FORMAT,
-        "encoder": identity(encoder),
-        "label": labels,
-        "keep": list(keep),
-        "training": training,
-        "seed": seed,
-        "rows": rows,
-        "files": [path.name for path in paths],
-    }
-    (target / ENCODING).write_text(json.dumps(about, indent=1))
+    about = {"encoder": identity(encoder), "label": labels, "keep": list(keep), "training": training, "seed": seed}
+    written = {"rows": rows, "files": [path.name for path in paths]}
+    (target / ENCODING).write_text(json.dumps({"format": FORMAT, **about, **written}, indent=1))
     return paths
 
 
-def identity(encoder: Any) -> str:
+def identity(encoder: FeatureEncoder) -> str:
     """The same for encoders that encode alike: a digest of what `encoder.save` writes."""
     digest = hashlib.sha256()
     with tempfile.TemporaryDirectory() as folder:
@@ -96,7 +97,7 @@ def identity(encoder: Any) -> str:
     return digest.hexdigest()
 
 
-def _empty_folder(out: Any) -> Path:
+def _empty_folder(out: str | PathLike[str]) -> Path:
     target = Path(out)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(f"out must be a folder that is empty or not there yet, got {target}")
@@ -104,7 +105,14 @@ def _empty_folder(out: Any) -> Path:
     return target
 
 
-def _encoded(chunk: Any, encoder: Any, kept: Sequence[str], types: Mapping[str, Any], training: bool, seed: int) -> Any:
+def _encoded(
+    chunk: Chunk,
+    encoder: FeatureEncoder,
+    kept: Sequence[str],
+    types: Mapping[str, pa.DataType],
+    training: bool,
+    seed: int,
+) -> pa.Table:
     import pyarrow as pa
 
     arrays = encoder.encode_chunk(chunk, training=training, seed=seed)
@@ -116,7 +124,7 @@ def _encoded(chunk: Any, encoder: Any, kept: Sequence[str], types: Mapping[str, 
     return pa.table({**columns, **{name: others.column(name) for name in kept}})
 
 
-def _column(values: Any) -> Any:
+def _column(values: npt.NDArray[np.generic]) -> pa.Array:
     """[N] or [N, width] as an arrow column, lists of a fixed size for the latter."""
     import pyarrow as pa
 
@@ -124,51 +132,30 @@ def _column(values: Any) -> Any:
     return flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
 
 
-def write_encoded(tables: Iterable[Any], target: Path, rows_per_group: int) -> tuple[list[Path], int]:
+def write_encoded(tables: Iterable[pa.Table], target: Path, rows_per_group: int) -> tuple[list[Path], int]:
     """Write arrow tables as part-00000.parquet, ... of 16 row groups each; returns the files and the number of rows."""
     with needs("tables"):
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
+    def cut(table: pa.Table, start: int, stop: int) -> pa.Table:
+        return table.slice(start, stop - start)
+
     paths: list[Path] = []
-    writer: Any = None
-    rows = groups = 0
+    rows = 0
+    groups = rechunk(tables, rows_per_group, count=len, cut=cut, join=pa.concat_tables)
     try:
-        for table in _regrouped(tables, rows_per_group):
-            if groups % GROUPS_PER_FILE == 0:
-                if writer is not None:
-                    writer.close()
-                paths.append(target / f"part-{len(paths):05d}.parquet")
-                # Without dictionaries columns are read as they lie; lz4 costs next to nothing.
-                writer = pq.ParquetWriter(paths[-1], table.schema, compression="lz4", use_dictionary=False)
-            writer.write_table(table, row_group_size=rows_per_group)
-            groups, rows = groups + 1, rows + table.num_rows
+        while (first := next(groups, None)) is not None:
+            paths.append(target / f"part-{len(paths):05d}.parquet")
+            # Without dictionaries columns are read as they lie; lz4 costs next to nothing.
+            with pq.ParquetWriter(paths[-1], first.schema, compression="lz4", use_dictionary=False) as writer:
+                for table in chain([first], islice(groups, GROUPS_PER_FILE - 1)):
+                    writer.write_table(table, row_group_size=rows_per_group)
+                    rows += table.num_rows
         if not rows:
             raise ValueError("the table to encode has no rows")
     except BaseException:  # nobody shall train on half of the rows
-        if writer is not None:
-            writer.close()
         for path in paths:
             path.unlink()
         raise
-    writer.close()
     return paths, rows
-
-
-def _regrouped(tables: Iterable[Any], size: int) -> Iterable[Any]:
-    """The same rows in tables of `size` rows, the last one of what is left."""
-    import pyarrow as pa
-
-    held: list[Any] = []
-    count = 0
-    for table in tables:
-        held.append(table)
-        count += table.num_rows
-        if count < size:
-            continue
-        whole, at = pa.concat_tables(held), 0
-        while count - at >= size:
-            yield whole.slice(at, size)
-            at += size
-        held, count = ([whole.slice(at)], count - at) if at < count else ([], 0)
-    if count:
-        yield pa.concat_tables(held)

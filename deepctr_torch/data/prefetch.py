@@ -1,36 +1,15 @@
-"""Reading ahead of the loop: threads that change when work is done, never what comes out or in which order."""
+"""Reading ahead of the loop: a thread that changes when work is done, never what comes out or in which order."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator
 from typing import TypeVar
 
-__all__ = ["ordered_map", "read_ahead"]
+__all__ = ["read_ahead"]
 
 T = TypeVar("T")
-R = TypeVar("R")
-
-
-def ordered_map(function: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
-    """`function` of each item, in the order of the items; with several threads a few items are in work at a time."""
-    if threads < 2:
-        yield from map(function, items)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        running: deque[Future[R]] = deque()
-        try:
-            for item in items:
-                running.append(pool.submit(function, item))
-                if len(running) > threads:
-                    yield running.popleft().result()
-            while running:
-                yield running.popleft().result()
-        finally:
-            for each in running:
-                each.cancel()
 
 
 class _Queue(Iterator[T]):
@@ -90,7 +69,7 @@ class _Queue(Iterator[T]):
         self.thread.join()
 
 
-def read_ahead(items: Iterator[T], rows: Callable[[T], int], limit: int) -> Iterator[T]:
+def read_ahead(items: Iterator[T], rows: Callable[[T], int], limit: int) -> Generator[T, None, None]:
     """The same items, made by a thread that stays up to `limit` rows ahead and ends when this iterator does.
 
     >>> list(read_ahead(iter(["a", "bc"]), len, 100))
@@ -98,7 +77,7 @@ def read_ahead(items: Iterator[T], rows: Callable[[T], int], limit: int) -> Iter
 
     Args:
         items: made in the thread.
-        rows: how many rows an item counts.
+        rows: number of rows of an item.
         limit: the thread waits while as many rows are ready.
     """
     queue = _Queue(items, rows, limit)

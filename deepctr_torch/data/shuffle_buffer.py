@@ -1,6 +1,6 @@
-"""From pieces of files to batches: a buffer that is shuffled and drained, and batches that cross its borders.
+"""From chunks of files to batches: a buffer that is shuffled and drained, and batches that cross its borders.
 
-Reading whole groups of rows in a random order and mixing what the buffer holds comes close to a full shuffle at the
+Reading whole row groups in a random order and mixing what the buffer holds comes close to a full shuffle at the
 price of sequential reads (Xu et al., "In-Database Machine Learning with CorgiPile", 2022).
 """
 
@@ -14,8 +14,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .arrays import Arrays
-from .sources import ArraySource, LabeledBatch
+from ..tables import rechunk
+from .arrays import ArraySource
+from .batch import LabeledBatch
+from .checks import Arrays
 
 __all__ = ["Block", "Cursor", "ShardChunk", "batches", "shuffled_blocks", "unshuffled_blocks"]
 
@@ -27,9 +29,9 @@ class Cursor(NamedTuple):
 
     Attributes:
         block: its number.
-        place: how many units of the pass were used up before.
-        skip: how many rows of the next one were.
-        rows: how many rows were handed out before.
+        place: number of shards of the pass that were used up before.
+        skip: number of rows of the next shard that were.
+        rows: number of rows handed out before.
     """
 
     block: int = 0
@@ -39,27 +41,33 @@ class Cursor(NamedTuple):
 
 
 class ShardChunk(NamedTuple):
-    """Checked rows of one chunk.
+    """Checked rows of one chunk of a shard.
 
     Attributes:
         source: the rows.
-        unit: number of the unit that they are from, in the order of the files.
-        place: number of that unit in the order of the pass.
-        start: how many rows of the unit came before.
+        shard: number of the shard, in the order of the files.
+        place: number of the shard, in the order of the pass.
+        start: number of rows of the shard that came before.
     """
 
     source: ArraySource
-    unit: int
+    shard: int
     place: int
     start: int
 
 
 class Block(NamedTuple):
-    """Rows that are handed out in one order: `order`, or as they lie where that is None."""
+    """Rows that are handed out together, in one order.
+
+    Attributes:
+        source: the rows.
+        order: their numbers as they are handed out; None for as they lie.
+        begin: where in the pass they begin.
+    """
 
     source: ArraySource
     order: Tensor | None
-    mark: Cursor
+    begin: Cursor
 
     def __len__(self) -> int:
         return len(self.source)
@@ -68,31 +76,33 @@ class Block(NamedTuple):
         return slice(start, stop) if self.order is None else self.order[start:stop]
 
 
-def unshuffled_blocks(pieces: Iterable[ShardChunk], begin: Cursor) -> Iterator[Block]:
-    """Each piece a block, as it lies."""
-    mark = begin
-    for piece in pieces:
-        mark = Cursor(mark.block, piece.place, piece.start, mark.rows)
-        yield Block(piece.source, None, mark)
-        mark = mark._replace(block=mark.block + 1, rows=mark.rows + len(piece.source))
+def unshuffled_blocks(chunks: Iterable[ShardChunk], begin: Cursor) -> Iterator[Block]:
+    """Each chunk a block, as it lies."""
+    cursor = begin
+    for chunk in chunks:
+        cursor = Cursor(cursor.block, chunk.place, chunk.start, cursor.rows)
+        yield Block(chunk.source, None, cursor)
+        cursor = cursor._replace(block=cursor.block + 1, rows=cursor.rows + len(chunk.source))
 
 
-def shuffled_blocks(pieces: Iterable[ShardChunk], size: int, seed: Sequence[int], begin: Cursor) -> Iterator[Block]:
+def shuffled_blocks(chunks: Iterable[ShardChunk], size: int, seed: Sequence[int], begin: Cursor) -> Iterator[Block]:
     """Blocks of `size` rows, each in a random order of `seed` and its number.
 
     One that holds all rows has the order in which `ArraySource` shuffles the same rows. The blocks share their memory:
     each is used up before the next one is asked for.
     """
     buffer: _Buffer | None = None
-    for piece in pieces:
+    for chunk in chunks:
         at = 0
-        while at < len(piece.source):
+        while at < len(chunk.source):
             if buffer is None:
-                buffer = _Buffer(piece.source, size, begin)
+                buffer = _Buffer(chunk.source, size, begin)
             elif buffer.count == size:
-                yield buffer.block([*seed, 1, buffer.mark.block])
-                buffer.restart(Cursor(buffer.mark.block + 1, piece.place, piece.start + at, buffer.mark.rows + size))
-            at += buffer.add(piece, at)
+                yield buffer.block([*seed, 1, buffer.cursor.block])
+                buffer.restart(
+                    Cursor(buffer.cursor.block + 1, chunk.place, chunk.start + at, buffer.cursor.rows + size)
+                )
+            at += buffer.add(chunk, at)
     if buffer is not None:
         yield buffer.last(list(seed))
 
@@ -102,23 +112,23 @@ def _empty(like: Tensor, rows: int) -> Tensor:
 
 
 class _Buffer:
-    """Arrays that pieces are copied into; pages that stay empty cost no memory."""
+    """Arrays that chunks are copied into; pages that stay empty cost no memory."""
 
-    def __init__(self, like: ArraySource, size: int, mark: Cursor) -> None:
+    def __init__(self, like: ArraySource, size: int, cursor: Cursor) -> None:
         self.like, self.size = like, size
         self.inputs = [_empty(t, size) for t in (like.ids, like.dense, like.used)]
         self.extras = [None if t is None else _empty(t, size) for t in (like.y, like.weight)]
-        self.restart(mark)
+        self.restart(cursor)
 
-    def restart(self, mark: Cursor) -> None:
-        self.mark = mark
+    def restart(self, cursor: Cursor) -> None:
+        self.cursor = cursor
         self.count = 0
         self.groups: list[dict[str, Array]] = []
-        self.segments: list[tuple[int, int, int]] = []  # unit, first and last row here
+        self.segments: list[tuple[int, int, int]] = []  # shard, first and last row here
 
-    def add(self, piece: ShardChunk, start: int) -> int:
-        """Copy rows of a piece from `start` on, as many as there is room for; returns how many."""
-        source = piece.source
+    def add(self, chunk: ShardChunk, start: int) -> int:
+        """Copy rows of a chunk from `start` on, as many as there is room for; returns how many."""
+        source = chunk.source
         rows = min(len(source) - start, self.size - self.count)
         here, there = slice(self.count, self.count + rows), slice(start, start + rows)
         given = (source.ids, source.dense, source.used, source.y, source.weight)
@@ -126,7 +136,7 @@ class _Buffer:
             if target is not None and values is not None:
                 target[here] = values[there]
         self.groups.append({name: values[there] for name, values in source.groups.items()})
-        self.segments.append((piece.unit, here.start, here.stop))
+        self.segments.append((chunk.shard, here.start, here.stop))
         self.count += rows
         return rows
 
@@ -138,49 +148,34 @@ class _Buffer:
 
     def block(self, seed: Sequence[int]) -> Block:
         order = np.random.default_rng(seed).permutation(self.count)
-        return Block(self._source(), torch.from_numpy(order), self.mark)
+        return Block(self._source(), torch.from_numpy(order), self.cursor)
 
     def last(self, seed: list[int]) -> Block:
         """The block at the end of a pass, which may hold all of it."""
-        if self.mark.block:
-            return self.block([*seed, 1, self.mark.block])
-        in_files = sorted(self.segments, key=lambda segment: segment[0])  # stable: parts of a unit stay in order
+        if self.cursor.block:
+            return self.block([*seed, 1, self.cursor.block])
+        in_files = sorted(self.segments, key=lambda segment: segment[0])  # stable: parts of a shard stay in order
         rows = np.concatenate([np.arange(start, stop) for _, start, stop in in_files])
         order = rows[np.random.default_rng(seed).permutation(self.count)]
-        return Block(self._source(), torch.from_numpy(order), self.mark)
+        return Block(self._source(), torch.from_numpy(order), self.cursor)
 
 
 def batches(blocks: Iterable[Block], size: int, skip: int = 0) -> Iterator[tuple[LabeledBatch, Cursor]]:
-    """Batches of exactly `size` rows, the last one of what is left, each with the mark of the block of its last row.
+    """Batches of exactly `size` rows, the last one of what is left, each with the cursor of the block of its last row.
 
     Args:
         blocks: what is handed out, in order.
         size: rows of a batch.
         skip: rows to leave out at the beginning.
     """
-    held: list[ArraySource] = []
-    count = 0
-    mark = Cursor()
-    for block in blocks:
-        mark = block.mark
-        start, skip = min(skip, len(block)), max(0, skip - len(block))
-        if held:
-            start = min(size - count, len(block))
-            held.append(block.source.part(block.rows(0, start)))
-            count += start
-            if count < size:
-                del block
-                continue
-            yield _joined(held), mark
-        held, count = [], 0
-        stop = start + (len(block) - start) // size * size
-        for at in range(start, stop, size):
-            yield block.source.take(block.rows(at, at + size)), mark
-        if stop < len(block):
-            held, count = [block.source.part(block.rows(stop, len(block)))], len(block) - stop
-        del block  # before the next piece is read
-    if held:
-        yield _joined(held), mark
+
+    def cut(block: Block, start: int, stop: int) -> tuple[ArraySource, Cursor]:
+        return block.source.part(block.rows(start, stop)), block.begin
+
+    def join(parts: list[tuple[ArraySource, Cursor]]) -> tuple[LabeledBatch, Cursor]:
+        return _joined([source for source, _ in parts]), parts[-1][1]
+
+    return rechunk(blocks, size, count=len, cut=cut, join=join, skip=skip)
 
 
 def _concatenated(tensors: Sequence[Tensor | None]) -> Array | None:

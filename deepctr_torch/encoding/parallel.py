@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._checks import check_at_least
+from .._parallel import ordered_map
 from ..hashing import hash_values
 from ..tables import Chunk
 from .arrow_columns import Factorized, RowError
@@ -29,44 +29,18 @@ __all__ = [
     "learn",
     "learn_columns",
     "located",
-    "ordered_map",
+    "worker_count",
 ]
 
 
 T = TypeVar("T")
 
 
-def ordered_map(work: Callable[[Any], T], items: Iterable[Any], threads: int | None) -> Iterator[tuple[Any, T]]:
-    """Each item with `work(item)`, in the order of the items; no more than two items a thread are ahead.
-
-    Args:
-        work: called in a thread; changes nothing.
-        items: read one after the other.
-        threads: how many; None for the processors there are, at most 8; 1 for none beside the caller's.
-    """
+def worker_count(threads: int | None) -> int:
+    """Threads to work with: as many as were asked for, else as many as there are processors, at most 8."""
     if threads is not None:
         check_at_least("threads", threads, 1)
-    count = threads or min(8, os.cpu_count() or 1)
-    if count == 1:
-        for item in items:
-            yield item, work(item)
-        return
-    from concurrent.futures import Future, ThreadPoolExecutor
-
-    waiting: deque[tuple[Any, Future[T]]] = deque()
-    with ThreadPoolExecutor(count) as pool:
-        try:
-            for item in items:
-                waiting.append((item, pool.submit(work, item)))
-                if len(waiting) > count + 1:
-                    first, done = waiting.popleft()
-                    yield first, done.result()
-            while waiting:
-                first, done = waiting.popleft()
-                yield first, done.result()
-        finally:
-            for _, left in waiting:
-                left.cancel()
+    return threads or min(8, os.cpu_count() or 1)
 
 
 def checked(chunk: Any, columns: list[str]) -> Chunk:
@@ -106,12 +80,12 @@ Reader: TypeAlias = Callable[[Sequence[str]], Iterator[Chunk]]  # the chunks of 
 def learn(parts: Mapping[str, ColumnEncoder], chunks: Iterable[Chunk], threads: int | None) -> int:
     """Let features learn from all chunks, several chunks at a time; the number of rows."""
 
-    def count(chunk: Chunk) -> list[Any]:
+    def count(chunk: Chunk) -> tuple[Chunk, list[Any]]:
         context = Context(text=is_text(chunk))
-        return [located(part.partial, chunk, context) for part in parts.values()]
+        return chunk, [located(part.partial, chunk, context) for part in parts.values()]
 
     rows = 0
-    for chunk, counted in ordered_map(count, chunks, threads):
+    for chunk, counted in ordered_map(count, chunks, worker_count(threads)):
         rows += chunk.table.num_rows
         for part, partial in zip(parts.values(), counted, strict=True):
             located(_add(part, partial), chunk, Context())
@@ -129,15 +103,15 @@ def learn_columns(
         memos: where to put, for each feature and chunk, what `encode_columns` needs not do once more.
     """
 
-    def count(part: ColumnEncoder) -> list[tuple[Chunk, Any, Memo | None]]:
+    def count(part: ColumnEncoder) -> tuple[ColumnEncoder, list[tuple[Chunk, Any, Memo | None]]]:
         found = []
         for chunk in read(part.raw):
             context = Context(memo=None if memos is None else {})
             partial = located(part.partial, chunk, context)
             found.append((chunk._replace(table=None), partial, context.memo))
-        return found
+        return part, found
 
-    for part, found in ordered_map(count, parts.values(), threads):
+    for part, found in ordered_map(count, parts.values(), worker_count(threads)):
         for chunk, partial, memo in found:
             located(_add(part, partial), chunk, Context())
             if memos is not None and memo is not None:
@@ -146,8 +120,9 @@ def learn_columns(
 
 def finish(parts: Mapping[str, ColumnEncoder], tables: Mapping[str, SharedVocabulary], threads: int | None) -> None:
     """All rows were counted: settle what was learned."""
-    for learners in (tables, parts):  # features after the tables they look values up in
-        for _ in ordered_map(_finish, learners.values(), threads):
+    stages: Sequence[Mapping[str, SharedVocabulary | ColumnEncoder]] = (tables, parts)
+    for learners in stages:  # features after the tables they look values up in
+        for _ in ordered_map(_finish, learners.values(), worker_count(threads)):
             pass
 
 
@@ -168,7 +143,7 @@ def encode_table(
     def work(chunk: Chunk) -> dict[str, Array]:
         return encode_one(parts, chunk, training, seed)
 
-    for _, encoded in ordered_map(work, chunks, threads):
+    for encoded in ordered_map(work, chunks, worker_count(threads)):
         for name, values in encoded.items():
             pieces.setdefault(name, []).append(values)
     return _joined(parts, pieces)
@@ -192,7 +167,7 @@ def encode_columns(
         return [encode_one({part.name: part}, c, training, seed, next(remembered, None)) for c in read(part.raw)]
 
     pieces: dict[str, list[Array]] = {}
-    for _, encoded in ordered_map(work, parts.values(), threads):
+    for encoded in ordered_map(work, parts.values(), worker_count(threads)):
         for chunk in encoded:
             for name, values in chunk.items():
                 pieces.setdefault(name, []).append(values)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..data.interop import column_of, to_numpy
 from ..data.labels import to_weights
 from ..encoding import FeatureEncoder
-from ..tables import Chunk, RowSubset
+from ..tables import Chunk, RowSubset, rechunk
 from .inputs import Data
 from .labels import Targets
 
@@ -105,17 +105,10 @@ def _weights(weight: Array, chunk: Chunk) -> Array:
 
 def blocks(pieces: Iterator[Encoded]) -> Iterator[Encoded]:
     """The same rows in blocks of `BLOCK`, the last one of what is left."""
-    held: list[Encoded] = []
-    count = 0
-    for piece in pieces:
-        held.append(piece)
-        count += piece.rows
-        if count < BLOCK:
-            continue
-        whole, at = joined(held), 0
-        while count - at >= BLOCK:
-            yield whole.part(slice(at, at + BLOCK))
-            at += BLOCK
-        held, count = ([whole.part(slice(at, None))] if at < count else []), count - at
-    if count:
-        yield joined(held)
+    return rechunk(
+        pieces,
+        BLOCK,
+        count=lambda encoded: encoded.rows,
+        cut=lambda encoded, start, stop: encoded.part(slice(start, stop)),
+        join=joined,
+    )

@@ -13,9 +13,12 @@ from torch import nn
 
 from .._checks import check_fraction
 from ..callbacks import History
+from ..data.arrays import ArraySource
+from ..data.batch import DataSource, LabelSpec
 from ..data.files import Files
 from ..data.labels import check_class_weight
-from ..data.sources import ArraySource, DataSource, LabelSpec, is_stream, make_source
+from ..data.loader import make_source
+from ..data.stream import StreamSource, is_stream
 from ..features import FeatureSchema
 from ..metrics.registry import Metric, get_metric
 from ..metrics.task_metrics import MetricsSpec, TaskMetrics
@@ -266,7 +269,8 @@ class TrainableModel:
         labels = self._labels(class_weight)
         source = make_source(self.schema, x, y, labels, sample_weight, groups, training=True)
         source, validation = self._apart(source, validation_split, validation_data, labels)
-        update.decide(self, getattr(source, "batch_size", size) or batch_size)
+        asked = batch_size if isinstance(source, StreamSource) else size  # nobody may know what a stream brings
+        update.decide(self, source.batch_size or asked)
         return Trainer(self, compiled, update, source, validation, plan, callbacks).run()
 
     def _apart(
@@ -276,7 +280,7 @@ class TrainableModel:
         validation = self._validation(source, split, data, labels)
         if isinstance(source, ArraySource) and data is None and split:
             source = source.split(split)[0]
-        if any(getattr(each, "weighted", False) for each in (source, validation)):
+        if source.weighted or (validation is not None and validation.weighted):
             self._needed("fit")[0].metrics.check_weighted()
         return source, validation
 

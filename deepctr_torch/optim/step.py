@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from .._checks import check_non_negative
 from .._memory import keep_freed
-from ..data.sources import LabeledBatch
+from ..data.batch import LabeledBatch
 from ..embedding import EmbeddingCollection
 from ..embedding.sparse_grad import coalesce_grads, lookup_as_leaves
 from ..training.compile_config import CompileConfig

@@ -5,20 +5,33 @@ Needs the extra `tables`.
 
 from __future__ import annotations
 
-from .files import is_files, list_files
-from .memory import row_count
+from .files import PathsLike, is_files, list_files
+from .memory import ColumnLike, TableLike, row_count
 from .read import Chunk, column_names, read_chunks
+from .rechunk import rechunk
 from .row_subset import RowSubset
+from .shards import Shard, list_shards, missing_columns, read_shard, shard_types
+from .text import TypeLike
 from .types import common_types, typed
 
 __all__ = [
     "Chunk",
+    "ColumnLike",
+    "PathsLike",
     "RowSubset",
+    "Shard",
+    "TableLike",
+    "TypeLike",
     "column_names",
     "common_types",
     "is_files",
     "list_files",
+    "list_shards",
+    "missing_columns",
     "read_chunks",
+    "read_shard",
+    "rechunk",
     "row_count",
+    "shard_types",
     "typed",
 ]

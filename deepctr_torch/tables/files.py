@@ -1,20 +1,25 @@
-"""Which files a path, a folder, a glob or a list of them means, in which order."""
+"""The files that a path, a folder, a glob or a list of them means, in a fixed order."""
 
 from __future__ import annotations
 
 import glob
+from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias, TypeGuard
 
-__all__ = ["DELIMITERS", "is_files", "list_files", "suffix_of"]
+__all__ = ["DELIMITERS", "PathsLike", "is_files", "list_files", "suffix_of"]
+
+PathsLike: TypeAlias = (
+    "str | PathLike[str] | Sequence[str | PathLike[str]]"  # a file, a folder, a glob, or a list of them
+)
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}  # of text files, by ending; each also with .gz after it
 ENDINGS = (*DELIMITERS, *(f"{ending}.gz" for ending in DELIMITERS), ".parquet")
 
 
-def is_files(data: Any) -> bool:
-    """Whether `data` names files rather than holding rows."""
+def is_files(data: object) -> TypeGuard[PathsLike]:
+    """True if `data` names files rather than holding rows."""
     if isinstance(data, (str, PathLike)):
         return True
     return isinstance(data, (list, tuple)) and bool(data) and all(isinstance(d, (str, PathLike)) for d in data)
@@ -27,7 +32,7 @@ def suffix_of(path: Path) -> str:
     return found.removesuffix(".gz")
 
 
-def list_files(data: Any) -> list[Path]:
+def list_files(data: PathsLike) -> list[Path]:
     """The files that `data` means.
 
     Args:

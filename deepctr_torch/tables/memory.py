@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from .._optional import needs
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _FLOATS = ("float32", "float64")
 _INT64 = 2**63 - 1
 
-__all__ = ["library_of", "memory_columns", "memory_tables", "plain", "row_count"]
+__all__ = ["ColumnLike", "TableLike", "library_of", "memory_columns", "memory_tables", "plain", "row_count"]
+
+# Looked at as they come, so that no library is imported for its types alone:
+TableLike: TypeAlias = Any  # a pandas or polars frame, a pyarrow table, or a dict of columns
+ColumnLike: TypeAlias = Any  # an array, a tensor, a list, a Series, or an arrow column: one value a row
 
 
-def library_of(data: Any) -> str:
+def library_of(data: object) -> str:
     """ "pandas", "polars" or "pyarrow": whose table `data` is; "" of anything else.
 
     The type is asked, as pandas shows its columns as attributes: one may be called `height`, say.
@@ -28,7 +35,7 @@ def library_of(data: Any) -> str:
     return "pyarrow" if hasattr(kind, "num_rows") and hasattr(kind, "schema") else ""
 
 
-def memory_columns(data: Any) -> list[str]:
+def memory_columns(data: TableLike) -> list[str]:
     """Names of the columns of rows in memory.
 
     Raises:
@@ -55,15 +62,15 @@ def memory_columns(data: Any) -> list[str]:
     return text
 
 
-def row_count(data: Any, columns: Sequence[str]) -> int:
-    """How many rows a table in memory has; columns of a dict must agree on it."""
+def row_count(data: TableLike, columns: Sequence[str]) -> int:
+    """Number of rows of a table in memory; columns of a dict must agree on it."""
     if library_of(data):
         return len(data)
     raw = _raw_columns(data, columns)
     return len(next(iter(raw.values()))) if raw else 0
 
 
-def memory_tables(data: Any, columns: Sequence[str], rows: int, keep_nan: bool = False) -> Iterator[Any]:
+def memory_tables(data: TableLike, columns: Sequence[str], rows: int, keep_nan: bool = False) -> Iterator[pa.Table]:
     """The columns of `data` as pyarrow tables of `rows` rows; only these are converted at a time."""
     with needs("tables"):
         import pyarrow as pa
@@ -83,7 +90,7 @@ def memory_tables(data: Any, columns: Sequence[str], rows: int, keep_nan: bool =
         yield from _column_tables(_raw_columns(data, columns), rows, keep_nan)
 
 
-def _raw_columns(data: Any, columns: Sequence[str]) -> dict[str, Any]:
+def _raw_columns(data: TableLike, columns: Sequence[str]) -> dict[str, ColumnLike]:
     """Name -> values, each with a length and slices."""
     keys = {str(key): key for key in (data if isinstance(data, Mapping) else data.columns)}
     raw = {name: data[keys[name]] for name in columns}
@@ -104,7 +111,7 @@ def _raw_columns(data: Any, columns: Sequence[str]) -> dict[str, Any]:
     return out
 
 
-def _column_tables(raw: Mapping[str, Any], rows: int, keep_nan: bool) -> Iterator[Any]:
+def _column_tables(raw: Mapping[str, ColumnLike], rows: int, keep_nan: bool) -> Iterator[pa.Table]:
     import pyarrow as pa
 
     size = len(next(iter(raw.values()))) if raw else 0
@@ -113,13 +120,16 @@ def _column_tables(raw: Mapping[str, Any], rows: int, keep_nan: bool) -> Iterato
         raw = {name: np.asarray(v) if str(getattr(v, "dtype", "")) in _FLOATS else v for name, v in raw.items()}
     for start in range(0, size, rows):
         arrays = [
-            _array(name, getattr(values, "iloc", values)[start : start + rows], types[name], keep_nan)
-            for name, values in raw.items()
+            _array(name, _rows_of(values, start, start + rows), types[name], keep_nan) for name, values in raw.items()
         ]
         yield plain(pa.table(arrays, names=list(raw)))
 
 
-def _type_of(values: Any) -> Any:
+def _rows_of(values: ColumnLike, start: int, stop: int) -> ColumnLike:
+    return values.iloc[start:stop] if hasattr(values, "iloc") else values[start:stop]
+
+
+def _type_of(values: ColumnLike) -> pa.DataType | None:
     """The arrow type of a whole column of Python objects, so that all its parts get the same; None for others.
 
     A column that mixes types, such as integers and strings, is text.
@@ -140,11 +150,11 @@ def _type_of(values: Any) -> Any:
     return None if pa.types.is_null(found) else found
 
 
-def _objects(values: Any) -> Any:
+def _objects(values: ColumnLike) -> ColumnLike:
     return values.to_numpy() if hasattr(values, "to_numpy") else values
 
 
-def _array(name: str, values: Any, kind: Any, keep_nan: bool) -> Any:
+def _array(name: str, values: ColumnLike, kind: pa.DataType | None, keep_nan: bool) -> pa.Array:
     import pyarrow as pa
 
     if isinstance(values, (pa.Array, pa.ChunkedArray)):
@@ -166,7 +176,7 @@ def _array(name: str, values: Any, kind: Any, keep_nan: bool) -> Any:
         raise ValueError(f"column {name!r} must hold values of one type, got: {error}") from error
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     """The value as text, a whole number as an integer's; None if it is missing (None, NaN, NA, NaT)."""
     number = float(value) if isinstance(value, (float, np.floating)) else np.nan
     if abs(number) <= 2**53 and number.is_integer():
@@ -175,7 +185,7 @@ def _text(value: Any) -> str | None:
     return None if missing or (isinstance(value, np.floating) and np.isnan(value)) else str(value)
 
 
-def plain(table: Any) -> Any:
+def plain(table: pa.Table) -> pa.Table:
     """The table with dictionary columns (pandas and polars categoricals) as their values, and float16 as float32."""
     import pyarrow as pa
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._checks import check_at_least
 from .._optional import needs
-from .files import is_files, list_files, suffix_of
-from .memory import memory_columns, memory_tables, plain
-from .text import text_columns, text_tables, text_types
+from .files import PathsLike, is_files, list_files
+from .memory import TableLike, memory_columns, memory_tables
+from .parquet import is_parquet, parquet_schema, parquet_tables
+from .text import TypeLike, text_columns, text_tables, text_types
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Chunk", "column_names", "read_chunks"]
 
@@ -25,17 +29,17 @@ class Chunk(NamedTuple):
         first_row: number of the first row in the file or table, from 0.
     """
 
-    table: Any
+    table: pa.Table
     file: str
     group: int
     first_row: int
 
     def where(self, row: int) -> str:
-        """Where row `row` of the chunk is, for messages."""
+        """The place of row `row` of the chunk, for messages."""
         return f"row {self.first_row + row}" + (f" of {self.file}" if self.file else "")
 
 
-def column_names(data: Any, *, header: Sequence[str] | None = None) -> list[str]:
+def column_names(data: TableLike | PathsLike, *, header: Sequence[str] | None = None) -> list[str]:
     """Names of the columns of `data`; of several files, those of the first."""
     if not is_files(data):
         return memory_columns(data)
@@ -43,23 +47,15 @@ def column_names(data: Any, *, header: Sequence[str] | None = None) -> list[str]
 
 
 def _file_columns(path: Path, header: Sequence[str] | None) -> list[str]:
-    with needs("tables"):
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    if suffix_of(path) != ".parquet":
-        return text_columns(path, header)
-    try:
-        return list(pq.read_schema(path).names)
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path} must be a Parquet file, got: {error}") from error
+    return list(parquet_schema(path).names) if is_parquet(path) else text_columns(path, header)
 
 
 def read_chunks(
-    data: Any,
+    data: TableLike | PathsLike,
     columns: Sequence[str] | None = None,
     rows: int = 65_536,
     *,
-    schema: Mapping[str, Any] | None = None,
+    schema: Mapping[str, TypeLike] | None = None,
     header: Sequence[str] | None = None,
     null: Sequence[str] = ("",),
     keep_nan: bool = False,
@@ -103,7 +99,7 @@ def read_chunks(
     return _from_files(paths, names, rows, types, header, null)
 
 
-def _types(schema: Mapping[str, Any]) -> dict[str, Any]:
+def _types(schema: Mapping[str, TypeLike]) -> dict[str, pa.DataType]:
     with needs("tables"):
         import pyarrow as pa
     types = {}
@@ -126,7 +122,7 @@ def _wanted(there: Sequence[str], columns: Sequence[str] | None, where: str) -> 
     return list(columns)
 
 
-def _from_memory(data: Any, columns: Sequence[str], rows: int, keep_nan: bool) -> Iterator[Chunk]:
+def _from_memory(data: TableLike, columns: Sequence[str], rows: int, keep_nan: bool) -> Iterator[Chunk]:
     first = 0
     for block, table in enumerate(memory_tables(data, columns, rows, keep_nan)):
         yield Chunk(table, "", block, first)
@@ -137,33 +133,20 @@ def _from_files(
     paths: Sequence[Path],
     columns: Sequence[str],
     rows: int,
-    schema: Mapping[str, Any],
+    schema: Mapping[str, pa.DataType],
     header: Sequence[str] | None,
     null: Sequence[str],
 ) -> Iterator[Chunk]:
-    texts = [path for path in paths if suffix_of(path) != ".parquet"]
+    texts = [path for path in paths if not is_parquet(path)]
     types = text_types(texts, columns, schema, header, null) if texts else {}
     for path in paths:
         first = 0
         tables = (
-            _parquet_tables(path, columns, rows)
-            if suffix_of(path) == ".parquet"
+            parquet_tables(path, columns, rows)
+            if is_parquet(path)
             else enumerate(text_tables(path, columns, types, header, null))
         )
         for group, table in tables:
             for start in range(0, table.num_rows, rows):
                 yield Chunk(table.slice(start, rows), str(path), group, first + start)
             first += table.num_rows
-
-
-def _parquet_tables(path: Path, columns: Sequence[str], rows: int) -> Iterator[tuple[int, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            for group in range(file.num_row_groups):
-                for batch in file.iter_batches(rows, row_groups=[group], columns=list(columns)):
-                    yield group, plain(pa.Table.from_batches([batch]).select(list(columns)))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{path} cannot be read as Parquet: {error}") from error

@@ -45,7 +45,7 @@ class RowSubset:
         self.rows = int(mask.sum())
 
     def of(self, chunk: Chunk, rows: int) -> Mask:
-        """Which of the first `rows` rows of a chunk belong to it."""
+        """True for each of the first `rows` rows of a chunk that belongs to it."""
         first = self.starts.get(chunk.file, 0) + chunk.first_row
         return self.mask[first : first + rows]
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from .files import DELIMITERS, suffix_of
 
-__all__ = ["text_columns", "text_tables", "text_types"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow import csv
+
+__all__ = ["TypeLike", "text_columns", "text_tables", "text_types"]
+
+TypeLike: TypeAlias = "pa.DataType | str"  # or its name: "string", "int64", "float64", ...
 
 _BLOCK = 1 << 23  # bytes of text converted at a time: tens of thousands of rows of Criteo's width
 _HINT = ': if it means a missing value, name it in null, as null=("", "NA"); if it is text, name its type in schema'
@@ -20,10 +26,10 @@ def _open(
     header: Sequence[str] | None,
     null: Sequence[str],
     block: int,
-    columns: Any = None,
-    types: Any = None,
+    columns: list[str] | None = None,
+    types: Mapping[str, TypeLike] | None = None,
     threads: bool = True,
-) -> Any:
+) -> csv.CSVStreamingReader:
     """A streaming reader; every error names the file."""
     import pyarrow as pa
     from pyarrow import csv
@@ -60,10 +66,10 @@ def text_columns(path: Path, header: Sequence[str] | None) -> list[str]:
 def text_types(
     paths: Sequence[Path],
     columns: Sequence[str],
-    schema: Mapping[str, Any],
+    schema: Mapping[str, TypeLike],
     header: Sequence[str] | None,
     null: Sequence[str],
-) -> dict[str, Any]:
+) -> dict[str, pa.DataType]:
     """Column -> arrow type, the same for all files.
 
     A type that `schema` names holds. Any other is what fits the beginning of every file: integers and floats are
@@ -75,7 +81,7 @@ def text_types(
     rest = [name for name in columns if name not in schema]
     if not rest:
         return types
-    seen: dict[str, Any] = {}
+    seen: dict[str, pa.DataType] = {}
     for path in paths:
         found = _open(path, header, null, _SAMPLE, rest).schema
         for name in rest:
@@ -84,7 +90,7 @@ def text_types(
     return types
 
 
-def _join(a: Any, b: Any) -> Any:
+def _join(a: pa.DataType, b: pa.DataType) -> pa.DataType:
     import pyarrow as pa
 
     if a == b or pa.types.is_null(b):
@@ -98,8 +104,8 @@ def _join(a: Any, b: Any) -> Any:
 
 
 def text_tables(
-    path: Path, columns: Sequence[str], types: Mapping[str, Any], header: Sequence[str] | None, null: Sequence[str]
-) -> Iterator[Any]:
+    path: Path, columns: Sequence[str], types: Mapping[str, TypeLike], header: Sequence[str] | None, null: Sequence[str]
+) -> Iterator[pa.Table]:
     """The tables of one file, one for each block of text."""
     try:
         yield from _read(path, header, null, list(columns), dict(types))
@@ -111,8 +117,13 @@ def text_tables(
 
 
 def _read(
-    path: Path, header: Sequence[str] | None, null: Sequence[str], columns: Any, types: Any, threads: bool = True
-) -> Iterator[Any]:
+    path: Path,
+    header: Sequence[str] | None,
+    null: Sequence[str],
+    columns: list[str],
+    types: dict[str, TypeLike],
+    threads: bool = True,
+) -> Iterator[pa.Table]:
     import pyarrow as pa
 
     reader = _open(path, header, null, _BLOCK, columns, types, threads)

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .._optional import needs
-from .files import is_files, list_files, suffix_of
-from .memory import plain
+from .files import PathsLike, is_files, list_files
+from .memory import TableLike
+from .parquet import is_parquet, parquet_schema
 from .read import Chunk
-from .text import text_types
+from .text import TypeLike, text_types
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["common_types", "typed"]
 
 
 def common_types(
-    data: Any,
+    data: TableLike | PathsLike,
     columns: Sequence[str],
     *,
-    schema: Mapping[str, Any] | None = None,
+    schema: Mapping[str, TypeLike] | None = None,
     header: Sequence[str] | None = None,
     null: Sequence[str] = ("",),
-) -> dict[str, Any]:
+) -> dict[str, pa.DataType]:
     """Column -> the arrow type that holds its values of all files; empty for rows in memory.
 
     Integers of one file and floats of another are floats, nothing but missing values is of any type. Reads names and
@@ -37,17 +42,16 @@ def common_types(
     """
     with needs("tables"):
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
     if not is_files(data) or not columns:
         return {}
     paths = list_files(data)
-    texts = [path for path in paths if suffix_of(path) != ".parquet"]
+    texts = [path for path in paths if not is_parquet(path)]
     of_text = text_types(texts, columns, dict(schema or {}), header, null) if texts else {}
-    found: dict[str, Any] = {}
-    first: dict[str, Any] = {}  # a file that has the type found so far
+    found: dict[str, pa.DataType] = {}
+    first: dict[str, Path] = {}  # a file that has the type found so far
     for path in paths:
-        own = of_text if path in texts else _parquet_types(pq.read_schema(path))
+        own = {field.name: field.type for field in parquet_schema(path)} if is_parquet(path) else of_text
         for name in columns:
             kind = pa.type_for_alias(own[name]) if isinstance(own[name], str) else own[name]
             before = found.get(name, kind)
@@ -63,19 +67,14 @@ def common_types(
     return found
 
 
-def _parquet_types(schema: Any) -> dict[str, Any]:
-    """As `read_chunks` returns them."""
-    return {field.name: field.type for field in plain(schema.empty_table()).schema}
-
-
-def _common(one: Any, other: Any) -> Any:
+def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType:
     import pyarrow as pa
 
     schemas = [pa.schema([("x", kind)]) for kind in (one, other)]
     return pa.unify_schemas(schemas, promote_options="permissive").field("x").type
 
 
-def typed(chunk: Chunk, columns: Sequence[str], types: Mapping[str, Any]) -> Any:
+def typed(chunk: Chunk, columns: Sequence[str], types: Mapping[str, pa.DataType]) -> pa.Table:
     """These columns of a chunk, of the types that `common_types` found.
 
     Raises:

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..data.batch import DataSource, LabeledBatch
 from ..data.device import on_device, to_device
 from ..data.negative_sampling import correct_probability
-from ..data.sources import DataSource, LabeledBatch
 from ..features import Batch, rows_packed
 from ..metrics.state import MetricState, TensorBuffer
 from .compile_config import CompileConfig
@@ -29,7 +29,7 @@ def predict_source(model: Any, source: DataSource, batch_size: int) -> Iterator[
     device = next(model.parameters()).device if any(True for _ in model.parameters()) else torch.device("cpu")
     model.eval()
     predict = _compiled_predict(model)
-    for each in on_device(source, device, passes=1).examples(max(batch_size, PREDICT_ROWS)):
+    for each in on_device(source, device, passes=1).batches(max(batch_size, PREDICT_ROWS)):
         example = to_device(each, device)
         yield example, correct_probability(predict(example.batch)[0], getattr(model, "negative_rate", 1.0))
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from .._checks import check_at_least
 from ..callbacks import CallbackList, History, ProgressBar
+from ..data.batch import DataSource, LabeledBatch
 from ..data.device import AsyncScalar, on_device, to_device
-from ..data.sources import DataSource, LabeledBatch
 from ..features import Batch
 from ..metrics.state import MetricState
 from ..metrics.task_metrics import TaskMetrics
@@ -164,7 +164,7 @@ class Trainer:
         self.model, self.compiled, self.update, self.plan = model, compiled, update, plan
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.source = on_device(source, self.device)
-        self.negative_rate = getattr(source, "negative_rate", 1.0)
+        self.negative_rate = source.negative_rate
         self.validation = None if validation is None else on_device(validation, self.device)
         self.bar = ProgressBar(plan.verbose)
         self.callbacks = CallbackList(callbacks)
@@ -249,7 +249,7 @@ class Trainer:
     def _fresh(self, *again: int) -> Iterator[LabeledBatch]:
         """A new pass over the data, in a new order; `again` tells passes within one epoch apart."""
         seed = [self.model.seed, self.model.epochs_trained, *again] if self.plan.shuffle else None
-        return self.source.examples(self.plan.batch_size, seed)
+        return self.source.batches(self.plan.batch_size, seed)
 
     def _epoch(self, examples: Iterator[LabeledBatch] | None) -> Iterator[LabeledBatch] | None:
         """One epoch; returns the pass over the data if it goes on in the next one."""
@@ -260,7 +260,7 @@ class Trainer:
         while limit is None or steps < limit:
             with self.update.span("data"):
                 example = next(examples, None)
-            if example is None and limit is not None and not getattr(self.source, "once", False):
+            if example is None and limit is not None and not self.source.once:
                 examples = self._fresh(steps)
                 example = next(examples, None)
             if example is None:
@@ -283,7 +283,7 @@ class Trainer:
         if steps == 0:
             what = (
                 "a stream that can be read once was read in an earlier epoch"
-                if getattr(self.source, "once", False) and self.step_number
+                if self.source.once and self.step_number
                 else "the stream is empty"
             )
             raise ValueError(

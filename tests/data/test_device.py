@@ -12,14 +12,18 @@ import pytest
 import torch
 
 from deepctr_torch.data import device as device_module
-from deepctr_torch.data.device import AsyncScalar, DeviceArraySource, Placement, PrefetchSource, on_device
-from deepctr_torch.data.sources import ArraySource, LabeledBatch, LabelSpec, StreamSource, make_source
+from deepctr_torch.data.arrays import ArraySource
+from deepctr_torch.data.batch import LabeledBatch, LabelSpec, map_tensors
+from deepctr_torch.data.device import AsyncScalar, CudaCopier, DeviceArraySource, PrefetchSource, on_device
+from deepctr_torch.data.file_source import FileSource
+from deepctr_torch.data.loader import make_source
+from deepctr_torch.data.stream import StreamSource
 from tests.support.training import assert_same_weights, deepfm, inputs, labels, source_of
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
-class Fake(Placement):
+class Fake(CudaCopier):
     """A device whose copies are copies on the host, and that writes down what it is asked for."""
 
     def __init__(self, free: int = 10**9) -> None:
@@ -29,7 +33,7 @@ class Fake(Placement):
     def free_bytes(self) -> int:
         return self.free
 
-    def hold(self, values: torch.Tensor) -> torch.Tensor:
+    def store(self, values: torch.Tensor) -> torch.Tensor:
         self.held += values.numel() * values.element_size()
         return values.clone()
 
@@ -39,7 +43,7 @@ class Fake(Placement):
     def begin(self, example: LabeledBatch) -> Any:
         number = sum(e.startswith("begin") for e in self.events)
         self.events.append(f"begin {number}")
-        return device_module.map_tensors(example, self.send), number
+        return map_tensors(example, self.send), number
 
     def finish(self, begun: Any) -> LabeledBatch:
         self.events.append(f"finish {begun[1]}")
@@ -49,7 +53,7 @@ class Fake(Placement):
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     made = Fake()
-    monkeypatch.setattr(device_module, "placement_of", lambda device: made)
+    monkeypatch.setattr(device_module, "copier_for", lambda device: made)
     return made
 
 
@@ -88,7 +92,7 @@ def test_batches_are_those_of_the_source(source: ArraySource, seed: Any, fake: F
     assert isinstance(ahead, PrefetchSource)
     for made in (resident, ahead):
         assert (made.rows, made.steps(16)) == (40, 3)
-        assert_same_examples(made.examples(16, seed), source.examples(16, seed))
+        assert_same_examples(made.batches(16, seed), source.batches(16, seed))
 
 
 def test_data_move_once_and_an_order_once_an_epoch(fake: Fake) -> None:
@@ -97,8 +101,8 @@ def test_data_move_once_and_an_order_once_an_epoch(fake: Fake) -> None:
     data = 40 * (source.ids.shape[1] + source.dense.shape[1] + 1 + 1) * 4
     assert fake.held == data
     for epoch in range(2):
-        list(resident.examples(16, [epoch]))
-    list(resident.examples(16))
+        list(resident.batches(16, [epoch]))
+    list(resident.batches(16))
     assert fake.held == data + 2 * 40 * 4
 
 
@@ -113,7 +117,7 @@ def test_data_move_to_the_device_if_they_fit_into_a_quarter_of_its_memory(fake: 
 
 
 def test_one_batch_is_copied_ahead(fake: Fake) -> None:
-    batches = on_device(next(sources()), CUDA, passes=1).examples(16)
+    batches = on_device(next(sources()), CUDA, passes=1).batches(16)
     next(batches)
     assert fake.events == ["begin 0", "begin 1", "finish 0"]
     next(batches)
@@ -131,16 +135,16 @@ def test_streams_and_files_are_not_read_ahead(fake: Fake, tmp_path: Any) -> None
     assert isinstance(stream, PrefetchSource)
     assert stream.once
     assert stream.rows is None
-    next(stream.examples(8))
+    next(stream.batches(8))
     assert len(list(given)) == 4
     pl.DataFrame({"user": x["user"], "item": x["item"], "y": y}).write_parquet(tmp_path / "a.parquet")
     files = make_source(model.schema, str(tmp_path / "a.parquet"), "y", LabelSpec(model.tasks), training=True)
-    staged = on_device(files, CUDA)
-    batches = staged.examples(16, [1])
+    assert isinstance(files, FileSource)
+    ahead = on_device(files, CUDA)
+    batches = ahead.batches(16, [1])
     next(batches)
-    assert staged.position.rows == 16
-    assert staged.state_dict() == files.state_dict()
-    assert_same_examples(staged.examples(16, [1]), files.examples(16, [1]))
+    assert files.position.rows == 16
+    assert_same_examples(ahead.batches(16, [1]), files.batches(16, [1]))
     assert fake.events == []
 
 
@@ -153,27 +157,32 @@ def test_nothing_changes_on_the_cpu_or_for_what_is_placed(fake: Fake, monkeypatc
     assert on_device(source, torch.device("meta")) is source
 
 
-def test_a_staged_source_can_be_copied(fake: Fake) -> None:
-    staged = on_device(next(sources()), CUDA, passes=1)
-    assert_same_examples(copy.deepcopy(staged).examples(16), staged.examples(16))
-    with pytest.raises(AttributeError, match="nothing"):
-        staged.nothing  # noqa: B018
+def test_what_callers_ask_of_a_source_is_that_of_the_source_on_the_device_too(fake: Fake) -> None:
+    for source in sources():
+        for made in (on_device(source, CUDA), on_device(source, CUDA, passes=1)):
+            for name in ("rows", "batch_size", "weighted", "once", "negative_rate"):
+                assert getattr(made, name) == getattr(source, name)
+
+
+def test_a_prefetch_source_can_be_copied(fake: Fake) -> None:
+    ahead = on_device(next(sources()), CUDA, passes=1)
+    assert_same_examples(copy.deepcopy(ahead).batches(16), ahead.batches(16))
 
 
 @pytest.mark.parametrize("free", [10**9, 0], ids=["resident", "ahead"])
 def test_training_is_the_same_bit_for_bit(free: int, monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = inputs(60), labels(60)
     made = []
-    for placement in (None, Fake(free)):
-        monkeypatch.setattr(device_module, "placement_of", lambda device, p=placement: p)
+    for copier in (None, Fake(free)):
+        monkeypatch.setattr(device_module, "copier_for", lambda device, p=copier: p)
         model = deepfm()
         model.compile("adam", "binary_crossentropy", metrics=["auc", "gauc:session"])
         how = {"sample_weight": np.linspace(0, 1, 60), "class_weight": {1: 2.0}, "validation_split": 0.3}
         history = model.fit(x, y, batch_size=16, epochs=3, verbose=0, **how).history
         made.append((model, history, model.predict(x), model.evaluate(x, y)))
-        if placement is not None:
-            assert bool(placement.held) == bool(free)
-            assert placement.events != []  # predict and evaluate
+        if copier is not None:
+            assert bool(copier.held) == bool(free)
+            assert copier.events != []  # predict and evaluate
     assert_same_weights(made[0][0], made[1][0])
     assert made[0][1] == made[1][1]
     np.testing.assert_array_equal(made[0][2], made[1][2])
@@ -219,9 +228,9 @@ def test_a_number_of_the_host_is_not_late() -> None:
 def test_batches_on_cuda_are_those_of_the_source(passes: int, seed: Any) -> None:
     for source in sources():
         placed = on_device(source, torch.device("cuda", 0), passes)
-        found = list(placed.examples(16, seed))
+        found = list(placed.batches(16, seed))
         assert all(example.batch.ids.is_cuda for example in found)
-        assert_same_examples(found, source.examples(16, seed))
+        assert_same_examples(found, source.batches(16, seed))
 
 
 @pytest.mark.cuda

@@ -20,9 +20,11 @@ from hypothesis import strategies as st
 from deepctr_torch import load_model
 from deepctr_torch.data import Files
 from deepctr_torch.data import file_source as streaming
+from deepctr_torch.data.arrays import ArraySource
+from deepctr_torch.data.batch import DataSource, LabeledBatch, LabelSpec
 from deepctr_torch.data.file_source import FileSource, Position
+from deepctr_torch.data.loader import make_source
 from deepctr_torch.data.negative_sampling import correct_probability, keep_rows
-from deepctr_torch.data.sources import ArraySource, DataSource, LabeledBatch, LabelSpec, make_source
 from deepctr_torch.features import DenseFeat, FeatureSchema, SparseFeat, VarLenSparseFeat
 from deepctr_torch.models.deepfm import DeepFM
 from deepctr_torch.models.multitask.esmm import ESMM
@@ -77,7 +79,7 @@ NUMBERED = FeatureSchema([SparseFeat("row", 10_000)])
 
 def rows_of(source: DataSource, size: int, seed: Any = None) -> list[list[int]]:
     """The numbers of the rows in each batch."""
-    return [e.batch.ids[:, 0].tolist() for e in source.examples(size, seed)]
+    return [e.batch.ids[:, 0].tolist() for e in source.batches(size, seed)]
 
 
 def numbered(files: Any, **options: Any) -> FileSource:
@@ -126,7 +128,7 @@ def test_a_stream_whose_buffer_holds_everything_equals_arrays_in_memory(
     labels = LABELS._replace(group_columns=["user"], class_weight={1: 3.0})
     streamed = make_source(SCHEMA, Files(folder, buffer_rows=ROWS), "click", labels, "weight")
     memory = make_source(SCHEMA, frame(), "click", labels, frame()["weight"])
-    first, second = list(streamed.examples(size, seed)), list(memory.examples(size, seed))
+    first, second = list(streamed.batches(size, seed)), list(memory.batches(size, seed))
     assert len(first) == len(second)
     for one, other in zip(first, second, strict=True):
         same(one, other)
@@ -137,8 +139,8 @@ def test_a_smaller_buffer_mixes_row_groups_in_a_random_order(folder: Path) -> No
     first, again, other = (flat(rows_of(source, 16, seed)) for seed in ([3, 0], [3, 0], [3, 1]))
     assert first == again != other
     assert sorted(first) == sorted(other) == list(range(ROWS))
-    groups = np.random.default_rng([3, 0, 0]).permutation(len(source.units)).tolist()
-    in_groups = [r for g in groups for u in [source.units[g]] for r in numbers_of(u)]
+    groups = np.random.default_rng([3, 0, 0]).permutation(len(source.shards)).tolist()
+    in_groups = [r for g in groups for u in [source.shards[g]] for r in numbers_of(u)]
     expected = []
     for block in range(6):
         rows = in_groups[20 * block : 20 * (block + 1)]
@@ -146,10 +148,10 @@ def test_a_smaller_buffer_mixes_row_groups_in_a_random_order(folder: Path) -> No
     assert first == expected
 
 
-def numbers_of(unit: Any) -> list[int]:
-    """Numbers of the rows in a unit of `folder`, whose files have 35, 34 and 34 rows."""
-    begin = [0, 35, 69][int(unit.path.stem[-1])] + unit.first_row
-    return list(range(begin, begin + unit.rows))
+def numbers_of(shard: Any) -> list[int]:
+    """Numbers of the rows in a shard of `folder`, whose files have 35, 34 and 34 rows."""
+    begin = [0, 35, 69][int(shard.path.stem[-1])] + shard.first_row
+    return list(range(begin, begin + shard.rows))
 
 
 @pytest.mark.parametrize("seed", [None, [5, 2]])
@@ -179,7 +181,7 @@ def test_text_files_stream_too(folder: Path, tmp_path: Path) -> None:
 def test_text_files_without_a_header(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("1\t5\n0\t6\n")
     source = numbered(tmp_path / "a.tsv", header=["click", "row"], schema={"row": "int64"})
-    assert [e.batch.ids.tolist() for e in source.examples(2)] == [[[5], [6]]]
+    assert [e.batch.ids.tolist() for e in source.batches(2)] == [[[5], [6]]]
 
 
 def test_parts_of_several_processes_are_disjoint_and_complete(folder: Path) -> None:
@@ -202,13 +204,13 @@ def test_a_saved_position_goes_on_with_the_same_batches(
         write(where, frame())
     options: dict[str, Any] = {"buffer_rows": buffer, "negative_rate": rate, "threads": 0}
     source = numbered(where, **options)
-    whole = list(source.examples(8, seed))
+    whole = list(source.batches(8, seed))
     first = numbered(where, **options)
-    stream = first.examples(8, seed)
+    stream = first.batches(8, seed)
     assert len(list(islice(stream, after))) == min(after, len(whole))
     resumed = numbered(where, **options)
     resumed.load_state_dict(first.state_dict())
-    rest = list(resumed.examples(8, seed))
+    rest = list(resumed.batches(8, seed))
     assert len(rest) == len(whole[after:])
     for one, other in zip(rest, whole[after:], strict=True):
         same(one, other)
@@ -218,7 +220,7 @@ def test_a_saved_position_goes_on_with_the_same_batches(
 def test_the_position_counts_row_groups_and_rows(folder: Path) -> None:
     source = numbered(folder)
     assert source.position == Position(0, 0)
-    stream = source.examples(8)
+    stream = source.batches(8)
     seen = [source.position for _ in islice(stream, 5)]
     assert seen == [Position(0, 8), Position(1, 16), Position(2, 24), Position(3, 32), Position(4, 40)]
     list(stream)
@@ -235,7 +237,7 @@ def test_a_position_of_other_files_is_refused(folder: Path) -> None:
 
 def test_the_reading_thread_ends_with_the_pass(folder: Path) -> None:
     source = numbered(folder, buffer_rows=10)
-    stream = source.examples(8, [0, 0])
+    stream = source.batches(8, [0, 0])
     next(stream)
     assert any(t.name == "deepctr_torch-reader" for t in threading.enumerate())
     stream.close()  # type: ignore[attr-defined]

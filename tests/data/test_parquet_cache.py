@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from deepctr_torch.data import Files, encode
+from deepctr_torch.data.batch import LabelSpec
+from deepctr_torch.data.loader import make_source
 from deepctr_torch.data.parquet_cache import identity
-from deepctr_torch.data.sources import LabelSpec, make_source
 from deepctr_torch.encoding import Categorical, FeatureEncoder, Numeric, Sequence
 from deepctr_torch.features import DenseFeat, FeatureSchema, SparseFeat, VarLenSparseFeat
 from deepctr_torch.models.deepfm import DeepFM
@@ -100,7 +101,7 @@ def test_many_groups_make_several_files(tmp_path: Path) -> None:
     files = encode(raw(), Letters(), tmp_path, label="click", rows_per_group=2)
     assert [pq.ParquetFile(f).metadata.num_rows for f in files] == [32, 18]
     source = make_source(FeatureSchema(COLUMNS), tmp_path, "click", LabelSpec([("", "binary")]))
-    (example,) = source.examples(100)
+    (example,) = source.batches(100)
     assert example.batch.ids[:, 0].tolist() == expected(raw())["city"].tolist()
 
 
@@ -145,7 +146,7 @@ def test_what_is_drawn_in_training_changes_with_the_epoch_and_is_left_out_elsewh
 
     def cities(training: bool, seed: Any) -> list[int]:
         source = make_source(schema, files, None, labels, training=training)
-        (example,) = source.examples(100, seed)
+        (example,) = source.batches(100, seed)
         ids = example.batch.ids[:, 0]
         order = torch.arange(50) if seed is None else torch.from_numpy(np.random.default_rng(seed).permutation(50))
         return ids[torch.argsort(order)].tolist()
@@ -227,7 +228,7 @@ def test_ids_are_dropped_out_by_row_and_epoch(tmp_path: Path) -> None:
     source = make_source(schema, files, None, LabelSpec([("", "binary")]), training=True)
 
     def rows(seed: Any) -> list[Any]:
-        return [(e.batch.ids.tolist(), e.batch.dense.tolist()) for e in source.examples(5, seed)]
+        return [(e.batch.ids.tolist(), e.batch.dense.tolist()) for e in source.batches(5, seed)]
 
     first = rows([0, 0])
     assert rows([0, 0]) == first != rows([0, 1])

@@ -102,7 +102,7 @@ def test_a_model_without_a_formula() -> None:
 
 def test_forward_takes_a_matrix_or_a_batch() -> None:
     model, x = deepfm().eval(), inputs()
-    batch = next(iter(source_of(model, x, labels()).examples(40))).batch
+    batch = next(iter(source_of(model, x, labels()).batches(40))).batch
     assert isinstance(batch, Batch)
     matrix = model.schema.pack(batch)
     for kind in (torch.float32, torch.float64):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from deepctr_torch.data.arrays import to_arrays
+from deepctr_torch.data.checks import to_arrays
 from deepctr_torch.embedding import EmbeddingCollection, EmbeddingLookup, LookupSpec, embedding_configs
 from deepctr_torch.features import Batch, DenseFeat, FeatureColumn, FeatureSchema, SparseFeat, VarLenSparseFeat
 from deepctr_torch.models.basemodel import BaseModel

@@ -74,6 +74,6 @@ def test_optimizers_get_it_in_the_gradient_and_never_as_decoupled_decay(given: s
 
 
 def reference_batches(model: object, x: dict[str, np.ndarray]) -> list[object]:
-    from deepctr_torch.data.sources import make_source
+    from deepctr_torch.data.loader import make_source
 
-    return [e.batch for e in make_source(model.schema, x).examples(1000)]  # type: ignore[attr-defined]
+    return [e.batch for e in make_source(model.schema, x).batches(1000)]  # type: ignore[attr-defined]

@@ -179,9 +179,9 @@ def test_tables_may_have_their_own_optimizer_and_learning_rate(mode: str) -> Non
 
 
 def batch_of(model: Any, x: Any) -> Any:
-    from deepctr_torch.data.sources import make_source
+    from deepctr_torch.data.loader import make_source
 
-    return next(iter(make_source(model.schema, x).examples(1000))).batch
+    return next(iter(make_source(model.schema, x).batches(1000))).batch
 
 
 def test_another_learning_rate_alone() -> None:

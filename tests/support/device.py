@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from deepctr_torch.data.sources import LabeledBatch
+from deepctr_torch.data.batch import LabeledBatch
 from deepctr_torch.features import Batch
 
 META = torch.device("meta")

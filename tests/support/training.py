@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from deepctr_torch.callbacks import Callback
-from deepctr_torch.data.sources import ArraySource, LabelSpec, make_source
+from deepctr_torch.data.arrays import ArraySource
+from deepctr_torch.data.batch import LabelSpec
+from deepctr_torch.data.loader import make_source
 from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
 from deepctr_torch.models import MMOE, DeepFM
 

@@ -260,7 +260,7 @@ def test_evaluate_has_the_metrics_alone() -> None:
 
 def test_the_packed_matrix_of_the_model_gives_the_predictions() -> None:
     model, x = deepfm(), inputs()
-    batch = next(iter(source_of(model, x, labels()).examples(40))).batch
+    batch = next(iter(source_of(model, x, labels()).batches(40))).batch
     model.eval()
     with torch.no_grad():
         packed = model(model.schema.pack(batch)).double().numpy()

@@ -727,7 +727,7 @@ def test_somebody_elses_loop_trains_everything() -> None:
     x, y = inputs(), torch.from_numpy(labels())
     model = deepfm(dnn_use_bn=True)
     before = weights_of(model)
-    matrix = model.schema.pack(next(iter(source_of(model, x, y.numpy()).examples(40))).batch)
+    matrix = model.schema.pack(next(iter(source_of(model, x, y.numpy()).batches(40))).batch)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
     for batch, target in DataLoader(TensorDataset(matrix, y), batch_size=10):
         optimizer.zero_grad()

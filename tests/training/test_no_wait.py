@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from deepctr_torch.data.batch import LabelSpec
+from deepctr_torch.data.loader import make_source
 from deepctr_torch.data.negative_sampling import correct_probability
-from deepctr_torch.data.sources import LabelSpec, make_source
 from deepctr_torch.metrics.state import MetricState
 from deepctr_torch.training.evaluation import predict_batch
 from deepctr_torch.training.loop import FitPlan, Trainer
@@ -23,7 +24,7 @@ NAMED = ["adagrad", "adam", "adamw", "rmsprop", "rowwise_adagrad", "sgd", {"name
 def example_of(model: Any, columns: list[Any], y: Any = None, weight: Any = None, rows: int = 8) -> Any:
     y = labels(model, rows) if y is None else y
     source = make_source(model.schema, inputs(columns, rows), y, LabelSpec(model.tasks, model.num_classes), weight)
-    return next(source.examples(rows))
+    return next(source.batches(rows))
 
 
 def compiled(model: Any, optimizer: Any = "adam", **options: Any) -> Any:
@@ -112,7 +113,7 @@ def test_the_loop_around_a_step() -> None:
     trainer.callbacks.set_model(model)
     model._update.begin(model._compiled, model, 8)
     seen = trainer._begin_period()
-    for example in source.examples(8):
+    for example in source.batches(8):
         moved = on_meta(example)
         with never_waits():
             trainer._step(moved, seen)
