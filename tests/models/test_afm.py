@@ -11,7 +11,7 @@ import torch
 
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models.afm import AFM
-from tests.support import by_sample
+from tests.support import reference
 from tests.support.cases import CITY, FIELDS, GENRES, ITEM, PRICE, STATS, TAGS, USER, Case, inputs
 
 CASE = Case("AFM", kwargs={"attention_factor": 4}, free=("fm.projection",), start=("fm.",))
@@ -19,43 +19,43 @@ CASE = Case("AFM", kwargs={"attention_factor": 4}, free=("fm.projection",), star
 DEEP = [USER, ITEM, CITY, GENRES, TAGS]
 
 
-def second_order(state: by_sample.State, fields: by_sample.Array) -> Any:
+def second_order(state: reference.State, fields: reference.Array) -> Any:
     pairs = [fields[i] * fields[j] for i, j in combinations(range(len(fields)), 2)]
-    hidden = [by_sample.relu(p @ state["fm.attention_W"] + state["fm.attention_b"]) for p in pairs]
-    weights = by_sample.softmax([float(h @ state["fm.projection_h"][:, 0]) for h in hidden])
+    hidden = [reference.relu(p @ state["fm.attention_W"] + state["fm.attention_b"]) for p in pairs]
+    weights = reference.softmax([float(h @ state["fm.projection_h"][:, 0]) for h in hidden])
     return sum(w * p for w, p in zip(weights, pairs, strict=True)) @ state["fm.projection_p"]
 
 
 def test_equals_the_papers_formula() -> None:
-    model = by_sample.randomized(AFM(FIELDS, DEEP, attention_factor=3))
-    x, state = inputs(FIELDS, 6), by_sample.state_of(model)
+    model = reference.randomized(AFM(FIELDS, DEEP, attention_factor=3))
+    x, state = inputs(FIELDS, 6), reference.state_of(model)
     expected = []
     for row in range(6):
-        logit = by_sample.linear(state, FIELDS, x, row) + second_order(state, by_sample.vectors(state, DEEP, x, row))
-        expected.append(by_sample.sigmoid(logit + state["out.bias"]))
+        logit = reference.linear(state, FIELDS, x, row) + second_order(state, reference.vectors(state, DEEP, x, row))
+        expected.append(reference.sigmoid(logit + state["out.bias"]))
     np.testing.assert_allclose(model.predict(x), np.array(expected), atol=1e-6)
 
 
 def test_each_class_has_its_own_projection() -> None:
-    model = by_sample.randomized(AFM(FIELDS, DEEP, attention_factor=3, task="multiclass", num_classes=3))
-    x, state = inputs(FIELDS, 4), by_sample.state_of(model)
+    model = reference.randomized(AFM(FIELDS, DEEP, attention_factor=3, task="multiclass", num_classes=3))
+    x, state = inputs(FIELDS, 4), reference.state_of(model)
     assert state["fm.projection_p"].shape == (4, 3)
     expected = []
     for row in range(4):
-        logits = by_sample.linear(state, FIELDS, x, row) + second_order(state, by_sample.vectors(state, DEEP, x, row))
-        expected.append(by_sample.softmax(logits + state["out.bias"]))
+        logits = reference.linear(state, FIELDS, x, row) + second_order(state, reference.vectors(state, DEEP, x, row))
+        expected.append(reference.softmax(logits + state["out.bias"]))
     np.testing.assert_allclose(model.predict(x), np.array(expected), atol=1e-6)
 
 
 def test_without_attention_it_is_a_factorization_machine() -> None:
-    model = by_sample.randomized(AFM(FIELDS, DEEP, use_attention=False))
-    x, state = inputs(FIELDS, 5), by_sample.state_of(model)
+    model = reference.randomized(AFM(FIELDS, DEEP, use_attention=False))
+    x, state = inputs(FIELDS, 5), reference.state_of(model)
     assert not [key for key in state if key.startswith("fm.")]
     expected = []
     for row in range(5):
-        fields = by_sample.vectors(state, DEEP, x, row)
+        fields = reference.vectors(state, DEEP, x, row)
         pairs = sum(float(fields[i] @ fields[j]) for i, j in combinations(range(len(fields)), 2))
-        expected.append(by_sample.sigmoid(by_sample.linear(state, FIELDS, x, row) + pairs + state["out.bias"]))
+        expected.append(reference.sigmoid(reference.linear(state, FIELDS, x, row) + pairs + state["out.bias"]))
     np.testing.assert_allclose(model.predict(x), np.array(expected), atol=1e-6)
 
 
@@ -69,10 +69,10 @@ def test_the_attention_penalty_is_on_its_hidden_layer_only() -> None:
 def test_c14_one_field_or_none(attention: bool) -> None:
     x = inputs(FIELDS, 3)
     for deep in ([USER], []):
-        model = by_sample.randomized(AFM([USER, PRICE], deep, use_attention=attention))
-        state = by_sample.state_of(model)
-        logits = [by_sample.linear(state, [USER, PRICE], x, row) + state["out.bias"] for row in range(3)]
-        np.testing.assert_allclose(model.predict(x), by_sample.sigmoid(logits), atol=1e-6)
+        model = reference.randomized(AFM([USER, PRICE], deep, use_attention=attention))
+        state = reference.state_of(model)
+        logits = [reference.linear(state, [USER, PRICE], x, row) + state["out.bias"] for row in range(3)]
+        np.testing.assert_allclose(model.predict(x), reference.sigmoid(logits), atol=1e-6)
 
 
 def test_the_scores_of_the_pairs_are_kept() -> None:

@@ -8,34 +8,34 @@ import torch
 
 from deepctr_torch.features import DenseFeat, SparseFeat
 from deepctr_torch.models.autoint import AutoInt
-from tests.support import by_sample
+from tests.support import reference
 from tests.support.cases import CITY, FIELDS, ITEM, PRICE, STATS, USER, Case, inputs
 
 CASE = Case("AutoInt", free=("int_layers.", "dnn_linear."), start=("int_layers.",))
 
 
-def deep_input(state: by_sample.State, x: dict[str, np.ndarray], row: int) -> by_sample.Array:
+def deep_input(state: reference.State, x: dict[str, np.ndarray], row: int) -> reference.Array:
     numbers = [np.atleast_1d(x[c.name][row]) for c in FIELDS if isinstance(c, DenseFeat)]
-    return np.concatenate([by_sample.vectors(state, FIELDS, x, row).reshape(-1), *numbers])
+    return np.concatenate([reference.vectors(state, FIELDS, x, row).reshape(-1), *numbers])
 
 
 @pytest.mark.parametrize(
     ("layers", "heads", "residual", "hidden"), [(2, 2, True, (6, 5)), (1, 4, False, ()), (0, 2, True, (3,))]
 )
 def test_equals_the_papers_formula(layers: int, heads: int, residual: bool, hidden: tuple[int, ...]) -> None:
-    model = by_sample.randomized(AutoInt(FIELDS, FIELDS, layers, heads, residual, hidden))
-    x, state, expected = inputs(FIELDS, 6), by_sample.state_of(model), []
+    model = reference.randomized(AutoInt(FIELDS, FIELDS, layers, heads, residual, hidden))
+    x, state, expected = inputs(FIELDS, 6), reference.state_of(model), []
     for row in range(6):
         parts = []
         if layers:
-            fields = by_sample.vectors(state, FIELDS, x, row)
+            fields = reference.vectors(state, FIELDS, x, row)
             for i in range(layers):
-                fields = by_sample.interacting(state, f"int_layers.{i}", fields, heads, residual, scaling=False)
+                fields = reference.interacting(state, f"int_layers.{i}", fields, heads, residual, scaling=False)
             parts.append(fields.reshape(-1))
         if hidden:
-            parts.append(by_sample.dnn(state, "dnn", deep_input(state, x, row)))
-        logit = by_sample.linear(state, FIELDS, x, row) + state["dnn_linear.weight"] @ np.concatenate(parts)
-        expected.append(by_sample.sigmoid(logit + state["out.bias"]))
+            parts.append(reference.dnn(state, "dnn", deep_input(state, x, row)))
+        logit = reference.linear(state, FIELDS, x, row) + state["dnn_linear.weight"] @ np.concatenate(parts)
+        expected.append(reference.sigmoid(logit + state["out.bias"]))
     np.testing.assert_allclose(model.predict(x), np.array(expected), atol=1e-6)
 
 
@@ -56,26 +56,26 @@ def test_w12_the_linear_side_can_have_a_penalty() -> None:
 
 def test_c8_fields_that_share_a_table_are_fields_of_their_own() -> None:
     shared = SparseFeat("friend", 13, 4, embedding_name="user")
-    model = by_sample.randomized(AutoInt([], [USER, shared], 1, dnn_hidden_units=()))
-    x, state, expected = {"user": np.array([1, 2]), "friend": np.array([3, 3])}, by_sample.state_of(model), []
+    model = reference.randomized(AutoInt([], [USER, shared], 1, dnn_hidden_units=()))
+    x, state, expected = {"user": np.array([1, 2]), "friend": np.array([3, 3])}, reference.state_of(model), []
     for row in range(2):
-        fields = by_sample.interacting(
-            state, "int_layers.0", by_sample.vectors(state, [USER, shared], x, row), 2, True, False
+        fields = reference.interacting(
+            state, "int_layers.0", reference.vectors(state, [USER, shared], x, row), 2, True, False
         )
-        expected.append(by_sample.sigmoid(state["dnn_linear.weight"] @ fields.reshape(-1) + state["out.bias"]))
+        expected.append(reference.sigmoid(state["dnn_linear.weight"] @ fields.reshape(-1) + state["out.bias"]))
     np.testing.assert_allclose(model.predict(x), np.array(expected), atol=1e-6)
 
 
 def test_c14_dense_features_alone() -> None:
     columns = [PRICE, STATS]
-    model = by_sample.randomized(AutoInt(columns, columns, dnn_hidden_units=(3,)))
-    x, state, expected = inputs(FIELDS, 3), by_sample.state_of(model), []
+    model = reference.randomized(AutoInt(columns, columns, dnn_hidden_units=(3,)))
+    x, state, expected = inputs(FIELDS, 3), reference.state_of(model), []
     for row in range(3):
         numbers = np.concatenate([np.atleast_1d(x[c.name][row]) for c in columns])
-        logit = by_sample.linear(state, columns, x, row) + state["dnn_linear.weight"] @ by_sample.dnn(
+        logit = reference.linear(state, columns, x, row) + state["dnn_linear.weight"] @ reference.dnn(
             state, "dnn", numbers
         )
-        expected.append(by_sample.sigmoid(logit + state["out.bias"]))
+        expected.append(reference.sigmoid(logit + state["out.bias"]))
     np.testing.assert_allclose(model.predict(x), np.array(expected), atol=1e-6)
     assert not [key for key in state if key.startswith("int_layers")]
     linear = AutoInt(columns, columns, dnn_hidden_units=())

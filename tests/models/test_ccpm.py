@@ -7,7 +7,7 @@ import pytest
 
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models.ccpm import CCPM
-from tests.support import by_sample
+from tests.support import reference
 from tests.support.cases import CITY, FIELDS, GENRES, ITEM, PRICE, TAGS, USER, Case, inputs
 
 CASE = Case("CCPM", free=("conv_layer.",), start=("conv_layer.",))
@@ -15,7 +15,7 @@ CASE = Case("CCPM", free=("conv_layer.",), start=("conv_layer.",))
 DEEP = [USER, ITEM, CITY, GENRES, TAGS]
 
 
-def convolved(state: by_sample.State, fields: by_sample.Array, kept: list[int]) -> by_sample.Array:
+def convolved(state: reference.State, fields: reference.Array, kept: list[int]) -> reference.Array:
     """Convolution over the fields, tanh, and the largest values: value by value, [F, E] -> [filters, kept, E]."""
     maps = fields[None]  # [channels, F, E]
     for layer, k in enumerate(kept):
@@ -37,29 +37,29 @@ def convolved(state: by_sample.State, fields: by_sample.Array, kept: list[int]) 
 
 @pytest.mark.parametrize("hidden", [(6, 5), ()])
 def test_equals_the_papers_formula(hidden: tuple[int, ...]) -> None:
-    model = by_sample.randomized(CCPM(FIELDS, DEEP, (4, 3), (2, 3), hidden))
-    x, state, expected = inputs(FIELDS, 6), by_sample.state_of(model), []
+    model = reference.randomized(CCPM(FIELDS, DEEP, (4, 3), (2, 3), hidden))
+    x, state, expected = inputs(FIELDS, 6), reference.state_of(model), []
     assert model.dnn_input_dim == 3 * 2 * 4  # filters, kept, E
     for row in range(6):
         pooled = convolved(
-            state, by_sample.vectors(state, DEEP, x, row), [2, 2]
+            state, reference.vectors(state, DEEP, x, row), [2, 2]
         )  # floor((1 - 1 / 2) * 5), then 3 at most
-        logit = state["dnn_linear.weight"] @ by_sample.dnn(state, "dnn", pooled.reshape(-1))
-        expected.append(by_sample.sigmoid(logit + by_sample.linear(state, FIELDS, x, row) + state["out.bias"]))
+        logit = state["dnn_linear.weight"] @ reference.dnn(state, "dnn", pooled.reshape(-1))
+        expected.append(reference.sigmoid(logit + reference.linear(state, FIELDS, x, row) + state["out.bias"]))
     np.testing.assert_allclose(model.predict(x), np.array(expected), atol=1e-6)
 
 
 def test_c13_c14_one_field_or_none() -> None:
     x = inputs(FIELDS, 3)
     assert np.isfinite(CCPM([USER], [USER], dnn_hidden_units=()).predict(x)).all()
-    model = by_sample.randomized(CCPM([PRICE, USER], []))
-    state = by_sample.state_of(model)
-    logits = [by_sample.linear(state, [PRICE, USER], x, row) + state["out.bias"] for row in range(3)]
-    np.testing.assert_allclose(model.predict(x), by_sample.sigmoid(logits), atol=1e-6)
+    model = reference.randomized(CCPM([PRICE, USER], []))
+    state = reference.state_of(model)
+    logits = [reference.linear(state, [PRICE, USER], x, row) + state["out.bias"] for row in range(3)]
+    np.testing.assert_allclose(model.predict(x), reference.sigmoid(logits), atol=1e-6)
 
 
 def test_classes() -> None:
-    model = by_sample.randomized(CCPM(FIELDS, DEEP, (2,), (2,), (4,), task="multiclass", num_classes=3))
+    model = reference.randomized(CCPM(FIELDS, DEEP, (2,), (2,), (4,), task="multiclass", num_classes=3))
     np.testing.assert_allclose(model.predict(inputs(FIELDS, 4)).sum(axis=1), 1, atol=1e-6)
 
 

@@ -8,7 +8,7 @@ import torch
 
 from deepctr_torch.models import DCNMix
 from tests.support.cases import FIELDS, Case, inputs
-from tests.support.naive import Row, assert_follows, penalty_of, randomized
+from tests.support.reference import Row, assert_follows, penalty_of, randomized
 
 CASE = Case("DCNMix", free=("crossnet.gating.",), start=("crossnet.",))
 

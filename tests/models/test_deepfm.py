@@ -9,7 +9,7 @@ import torch
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models import DeepFM
 from tests.support.cases import FIELDS, PRICE, USER, inputs, packed
-from tests.support.naive import Row, assert_follows, penalty_of, randomized
+from tests.support.reference import Row, assert_follows, penalty_of, randomized
 
 
 def fm(row: Row) -> float:

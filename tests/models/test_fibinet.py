@@ -11,7 +11,7 @@ import torch
 from deepctr_torch.features import DenseFeat, SparseFeat
 from deepctr_torch.models import FiBiNET
 from tests.support.cases import FIELDS, PRICE, STATS, USER, Case, inputs
-from tests.support.naive import Row, assert_follows, penalty_of, randomized, relu
+from tests.support.reference import Row, assert_follows, penalty_of, randomized, relu
 
 CASE = Case("FiBiNET", free=("SE.", "Bilinear."), start=("SE.", "Bilinear."))
 

@@ -10,7 +10,7 @@ import torch
 
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models.mlr import MLR
-from tests.support import by_sample
+from tests.support import reference
 from tests.support.cases import CITY, FIELDS, GENRES, ITEM, PRICE, STATS, TAGS, USER, inputs
 
 BASE = [TAGS, ITEM, PRICE, STATS]
@@ -18,9 +18,9 @@ POSITION = SparseFeat("position", 3)
 
 
 def scores(
-    state: by_sample.State, columns: list[Any], x: dict[str, Any], row: int, module: str, count: int
-) -> by_sample.Array:
-    return np.array([by_sample.linear(state, columns, x, row, prefix=f"{module}.{r}.") for r in range(count)])  # [R, C]
+    state: reference.State, columns: list[Any], x: dict[str, Any], row: int, module: str, count: int
+) -> reference.Array:
+    return np.array([reference.linear(state, columns, x, row, prefix=f"{module}.{r}.") for r in range(count)])  # [R, C]
 
 
 def packed(model: MLR, x: dict[str, Any]) -> torch.Tensor:
@@ -31,27 +31,27 @@ def packed(model: MLR, x: dict[str, Any]) -> torch.Tensor:
 @pytest.mark.parametrize("task", ["binary", "regression", "multiclass"])
 def test_w2_equals_the_papers_formula(task: str) -> None:
     classes = 3 if task == "multiclass" else None
-    model = by_sample.randomized(MLR(FIELDS, BASE, region_num=3, task=task, num_classes=classes))
-    x, state, expected = inputs(FIELDS, 6), by_sample.state_of(model), []
+    model = reference.randomized(MLR(FIELDS, BASE, region_num=3, task=task, num_classes=classes))
+    x, state, expected = inputs(FIELDS, 6), reference.state_of(model), []
     for row in range(6):
-        gate = by_sample.softmax(scores(state, FIELDS, x, row, "region_linear_model", 3)[:, 0])
+        gate = reference.softmax(scores(state, FIELDS, x, row, "region_linear_model", 3)[:, 0])
         learners = scores(state, BASE, x, row, "base_linear_model", 3)
         if task == "binary":
-            learners = by_sample.sigmoid(learners)
+            learners = reference.sigmoid(learners)
         elif task == "multiclass":
-            learners = np.array([by_sample.softmax(one) for one in learners])
+            learners = np.array([reference.softmax(one) for one in learners])
         expected.append(sum(g * one for g, one in zip(gate, learners, strict=True)))
     np.testing.assert_allclose(model.predict(x), np.array(expected), rtol=1e-5, atol=1e-6)
 
 
 def test_the_bias_model_multiplies() -> None:
     x = {**inputs(FIELDS, 4), "position": np.array([0, 1, 2, 1])}
-    model = by_sample.randomized(MLR([USER, PRICE], None, [POSITION, STATS], region_num=2))
-    plain = by_sample.randomized(MLR([USER, PRICE], region_num=2))
+    model = reference.randomized(MLR([USER, PRICE], None, [POSITION, STATS], region_num=2))
+    plain = reference.randomized(MLR([USER, PRICE], region_num=2))
     plain.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith("bias_model")})
-    state = by_sample.state_of(model)
+    state = reference.state_of(model)
     factor = [
-        by_sample.sigmoid(by_sample.linear(state, [POSITION, STATS], x, row, prefix="bias_model.0."))
+        reference.sigmoid(reference.linear(state, [POSITION, STATS], x, row, prefix="bias_model.0."))
         for row in range(4)
     ]
     np.testing.assert_allclose(model.predict(x), plain.predict(x) * np.array(factor), atol=1e-6)
@@ -59,15 +59,15 @@ def test_the_bias_model_multiplies() -> None:
 
 
 def test_scores_of_regions_and_of_their_learners() -> None:
-    model = by_sample.randomized(MLR(FIELDS, BASE, region_num=3))
-    x, state = inputs(FIELDS, 5), by_sample.state_of(model)
+    model = reference.randomized(MLR(FIELDS, BASE, region_num=3))
+    x, state = inputs(FIELDS, 5), reference.state_of(model)
     matrix = packed(model, x)
     for count in (2, 3):
         gate = [
-            by_sample.softmax(scores(state, FIELDS, x, row, "region_linear_model", count)[:, 0]) for row in range(5)
+            reference.softmax(scores(state, FIELDS, x, row, "region_linear_model", count)[:, 0]) for row in range(5)
         ]
         learners = [
-            by_sample.sigmoid(scores(state, BASE, x, row, "base_linear_model", count)[:, 0]) for row in range(5)
+            reference.sigmoid(scores(state, BASE, x, row, "base_linear_model", count)[:, 0]) for row in range(5)
         ]
         np.testing.assert_allclose(model.get_region_score(matrix, count).detach(), np.array(gate), atol=1e-6)
         np.testing.assert_allclose(model.get_learner_score(matrix, count).detach(), np.array(learners), atol=1e-6)
@@ -81,7 +81,7 @@ def test_scores_of_regions_and_of_their_learners() -> None:
 
 
 def test_learners_of_several_classes_have_one_score_a_class() -> None:
-    model = by_sample.randomized(MLR(FIELDS, region_num=2, task="multiclass", num_classes=3))
+    model = reference.randomized(MLR(FIELDS, region_num=2, task="multiclass", num_classes=3))
     learners = model.get_learner_score(packed(model, inputs(FIELDS, 4)), 2)
     assert learners.shape == (4, 2, 3)
     torch.testing.assert_close(learners.sum(dim=2), torch.ones(4, 2))

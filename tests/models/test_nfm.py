@@ -9,7 +9,7 @@ import torch
 from deepctr_torch._checks import refuse_names
 from deepctr_torch.models import NFM
 from tests.support.cases import FIELDS, PRICE, STATS, USER, inputs
-from tests.support.naive import Row, assert_follows, randomized
+from tests.support.reference import Row, assert_follows, randomized
 
 
 def deep_input(row: Row) -> np.ndarray:

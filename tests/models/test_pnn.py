@@ -8,7 +8,7 @@ import pytest
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models import PNN
 from tests.support.cases import FIELDS, PRICE, STATS, TAGS, USER, Case, inputs
-from tests.support.naive import Row, assert_follows, penalty_of, randomized
+from tests.support.reference import Row, assert_follows, penalty_of, randomized
 
 CASE = Case("PNN", together={"kernel_type": {"use_outter": True}}, free=("outterproduct.",), start=("outterproduct.",))
 

@@ -7,7 +7,7 @@ import pytest
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models import WDL
 from tests.support.cases import CITY, FIELDS, PRICE, inputs
-from tests.support.naive import Row, assert_follows, penalty_of, randomized
+from tests.support.reference import Row, assert_follows, penalty_of, randomized
 
 
 def deep(row: Row) -> float:

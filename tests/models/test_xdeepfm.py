@@ -8,7 +8,7 @@ import pytest
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models import xDeepFM
 from tests.support.cases import FIELDS, PRICE, STATS, USER, Case, inputs
-from tests.support.naive import Row, assert_follows, penalty_of, randomized, relu
+from tests.support.reference import Row, assert_follows, penalty_of, randomized, relu
 
 CASE = Case("xDeepFM", free=("cin_linear.",), start=("cin.",))
 
