@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..features import FeatureColumn
 from ..layers.interaction import FM, AFMLayer
-from ..layers.interaction.fm import ClassFM
+from ..layers.interaction.fm import MulticlassFM
 from ._registry import register_model
 from ._shared import field_count, refuse_dense
 from .basemodel import BaseModel
@@ -65,7 +65,7 @@ class AFM(BaseModel):
 
     def _plain(self) -> nn.Module:
         width = self.embedding_size  # read in any case: it refuses columns of several widths
-        return FM() if self.num_classes is None else ClassFM(width, self.num_classes)
+        return FM() if self.num_classes is None else MulticlassFM(width, self.num_classes)
 
     def logits(self, fields: Fields) -> Tensor:  # [B, 1]
         return fields.linear + self.fm(fields.stacked) if self.use_fm else fields.linear

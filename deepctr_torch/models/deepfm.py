@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..features import FeatureColumn
 from ..layers.core import DNN
 from ..layers.interaction import FM
-from ..layers.interaction.fm import ClassFM
+from ..layers.interaction.fm import MulticlassFM
 from ._registry import register_model
 from .basemodel import BaseModel
 from .fields import Fields
@@ -57,7 +57,7 @@ class DeepFM(BaseModel):
         self.use_dnn = len(self.dnn_feature_columns) > 0 and len(dnn_hidden_units) > 0
         if self.use_fm:
             size = self.embedding_size  # the fields are stacked: this fails where their dimensions differ
-            self.fm = FM() if num_classes is None else ClassFM(size, num_classes)
+            self.fm = FM() if num_classes is None else MulticlassFM(size, num_classes)
         if self.use_dnn:
             width = self.compute_input_dim(self.dnn_feature_columns)
             self.dnn = self.penalized(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..features import FeatureColumn
 from ..layers.core import DNN
 from ..layers.interaction import FM, InteractingLayer
-from ..layers.interaction.fm import ClassFM
+from ..layers.interaction.fm import MulticlassFM
 from ._registry import register_model
 from ._shared import field_count, linear_order, linear_refined
 from .basemodel import BaseModel
@@ -61,7 +61,7 @@ class DIFM(BaseModel):
         if self.sparse_feat_num:
             self.linear_order = linear_order(self)
             size, fields = self.embedding_size, self.sparse_feat_num
-            self.fm: nn.Module = FM() if num_classes is None else ClassFM(size, num_classes)
+            self.fm: nn.Module = FM() if num_classes is None else MulticlassFM(size, num_classes)
             # NOTE[DIFF] W12: the original has no penalty on the attention.
             attention = InteractingLayer(size, att_head_num, att_res, scaling=True)
             self.vector_wise_net = self.penalized(attention, l2_reg_dnn)

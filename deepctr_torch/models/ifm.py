@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..features import FeatureColumn
 from ..layers.core import DNN
 from ..layers.interaction import FM
-from ..layers.interaction.fm import ClassFM
+from ..layers.interaction.fm import MulticlassFM
 from ._registry import register_model
 from ._shared import field_count, linear_order, linear_refined
 from .basemodel import BaseModel
@@ -57,7 +57,7 @@ class IFM(BaseModel):
         if self.sparse_feat_num:
             self.linear_order = linear_order(self)
             size = self.embedding_size
-            self.fm: nn.Module = FM() if num_classes is None else ClassFM(size, num_classes)
+            self.fm: nn.Module = FM() if num_classes is None else MulticlassFM(size, num_classes)
             # W23, kept: dense features do not enter the network.
             dnn = DNN(
                 size * self.sparse_feat_num,

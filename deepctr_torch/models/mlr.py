@@ -12,7 +12,7 @@ from .._checks import check_at_least
 from ..embedding import EmbeddingCollection, LookupSpec, embedding_configs
 from ..features import Batch, DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
 from ..layers.core import PredictionLayer
-from ..layers.kernels.stacked import load_stack, save_stack
+from ..layers.stacked import load_stack, save_stack
 from ._registry import register_model
 from .basemodel import BaseModel
 from .fields import Fields

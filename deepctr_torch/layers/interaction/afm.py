@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..._checks import check_at_least, check_fraction
 from ..kernels.afm import attended_pairs
-from ._fields import as_fields, keep_scores
+from ._shared import as_fields, keep_scores
 
 __all__ = ["AFMLayer"]
 

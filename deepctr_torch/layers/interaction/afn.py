@@ -11,7 +11,7 @@ from torch.nn import functional
 from ..._checks import check_at_least
 from ..activation import BatchNorm
 from ..kernels.afn import normalized_powers, powers_of
-from ._fields import as_fields
+from ._shared import as_fields
 
 __all__ = ["LogTransformLayer"]
 

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..._checks import check_at_least
-from ._arguments import refuse
-from ._fields import as_fields, keep_scores
+from ._shared import as_fields, keep_scores, refuse
 
 __all__ = ["InteractingLayer"]
 

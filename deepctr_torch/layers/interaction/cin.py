@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from ..._checks import check_at_least, check_positive_units
 from ..activation import Dice, activation_layer
 from ..kernels.cin import compress
-from ._arguments import refuse
-from ._fields import as_fields
+from ._shared import as_fields, refuse
 
 __all__ = ["CIN"]
 

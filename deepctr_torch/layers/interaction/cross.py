@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from ..._checks import check_at_least, check_choice
-from ..kernels.stacked import StackedWeights
-from ._arguments import refuse
+from ..stacked import StackedWeights
+from ._shared import refuse
 
 __all__ = ["CrossNet", "CrossNetMix"]
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from ..._checks import check_at_least, check_choice
 from ..kernels.pairwise import bilinear_products, pair_products
-from ..kernels.stacked import StackedWeights
-from ._fields import as_fields
+from ..stacked import StackedWeights
+from ._shared import as_fields
 
 __all__ = ["BilinearInteraction", "SENETLayer"]
 

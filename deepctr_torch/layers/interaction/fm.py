@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..kernels.linear import fm_interaction
+from ..kernels.fm import fm_interaction
 
-__all__ = ["FM", "BiInteractionPooling", "ClassFM", "pairwise_sum"]
+__all__ = ["FM", "BiInteractionPooling", "MulticlassFM", "pairwise_sum"]
 
 
 def pairwise_sum(inputs: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ class BiInteractionPooling(nn.Module):
         return pairwise_sum(inputs).unsqueeze(dim=1)
 
 
-class ClassFM(nn.Module):
+class MulticlassFM(nn.Module):
     """A factorization machine with a logit a class: the pooled interactions, projected. [B, F, E] -> [B, C]"""
 
     def __init__(self, embedding_size: int, num_classes: int) -> None:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ..._checks import check_at_least, check_choice
-from ._arguments import refuse
-from ._fields import as_fields, pairs, split_pairs
+from ..kernels.pairwise import pairs
+from ._shared import as_fields, refuse, split_pairs
 
 __all__ = ["InnerProductLayer", "OutterProductLayer"]
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..interaction._fields import pairs, runs
 from .autograd import chunks, gradient_of_plain, wants_plain
+from .pairwise import pairs, runs
 
 __all__ = ["attended_pairs"]
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-__all__ = ["chunks", "gradient_of_plain", "wants_plain", "watched"]
+__all__ = ["chunks", "eager", "gradient_of_plain", "wants_plain", "watched"]
 
 _IN_CACHE = 1 << 18  # numbers of one buffer; 1 MiB in float32
 
@@ -31,6 +31,11 @@ def watched() -> bool:
 def wants_plain(tensor: Tensor) -> bool:
     """Whether the plain formula is the one to use: off the CPU, under autocast, and where operations are watched."""
     return tensor.device.type != "cpu" or watched() or torch.is_autocast_enabled("cpu")
+
+
+def eager(*tensors: Tensor) -> bool:
+    """Whether a hand-written backward pass of any device may be used: there is one, and nothing else looks on."""
+    return torch.is_grad_enabled() and not watched() and not any(t.is_meta for t in tensors)
 
 
 def chunks(total: int, each: int, at_least: int = 1, numbers: int | None = None) -> Iterator[slice]:

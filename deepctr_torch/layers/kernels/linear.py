@@ -1,8 +1,4 @@
-"""Two formulas with a backward pass of their own, where autograd's would do work that nobody needs.
-
-Where the operations are watched (`torch.compile`, `torch.export`, `torch.jit.trace`, `torch.func`) the plain formula is
-used, which compilers fuse.
-"""
+"""A linear layer over parts that lie side by side, without the gradients of parts that need none."""
 
 from __future__ import annotations
 
@@ -13,14 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .autograd import gradient_of_plain, watched
+from .autograd import eager, gradient_of_plain
 
-__all__ = ["fm_interaction", "linear_of_parts"]
-
-
-def eager(*tensors: Tensor) -> bool:
-    """Whether a hand-written backward pass may be used: there is one, and nothing else looks on."""
-    return torch.is_grad_enabled() and not watched() and not any(t.is_meta for t in tensors)
+__all__ = ["linear_of_parts"]
 
 
 def _linear(weight: Tensor, bias: Tensor | None, *parts: Tensor) -> Tensor:
@@ -70,41 +61,3 @@ def linear_of_parts(parts: Sequence[Tensor], weight: Tensor, bias: Tensor | None
             total = total + functional.linear(part, piece)
         return total
     return _linear(weight, bias, *parts)
-
-
-class _FM(torch.autograd.Function):
-    """`sum over i < j of <v_i, v_j>`; its gradient is `sum of v - v_i`."""
-
-    @staticmethod
-    def forward(ctx: Any, vectors: Tensor) -> Tensor:
-        total = vectors.sum(dim=1)  # [B, E]
-        ctx.save_for_backward(vectors, total)
-        flat = vectors.flatten(1)
-        squares = torch.linalg.vector_norm(flat, dim=1, keepdim=True).square_()  # one pass, no array of squares
-        return total.square().sum(dim=1, keepdim=True).sub_(squares).mul_(0.5)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        vectors, total = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            return gradient_of_plain(_fm, (vectors,), ctx.needs_input_grad, grad)
-        out = torch.sub(total.unsqueeze(1), vectors)  # [B, F, E]
-        out.flatten(1).mul_(grad)
-        return (out,)  # no view: autograd adds to it in place
-
-
-def _fm(vectors: Tensor) -> Tensor:
-    total = vectors.sum(dim=1)
-    return 0.5 * (total.square() - vectors.square().sum(dim=1)).sum(dim=1, keepdim=True)
-
-
-def fm_interaction(vectors: Tensor) -> Tensor:
-    """Sum over all pairs of fields of the inner product of their vectors, `[B, F, E] -> [B, 1]`.
-
-    >>> fm_interaction(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]))
-    tensor([[11.0000]])
-    """
-    if eager(vectors) and vectors.shape[1]:
-        out: Tensor = _FM.apply(vectors)  # type: ignore[no-untyped-call]
-        return out
-    return _fm(vectors)

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..interaction._fields import pairs, runs
 from .autograd import chunks, gradient_of_plain, wants_plain
 
-__all__ = ["Mates", "bilinear_products", "mate_products", "pair_products"]
+__all__ = ["Mates", "bilinear_products", "mate_products", "pair_products", "pairs", "runs"]
+
+
+def pairs(fields: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """First and second field of each pair, in the order (0, 1), (0, 2), ..., (1, 2), ..., `-> [P], [P]`.
+
+    Made anew at each call: a buffer would be lost where a model is built on `meta` and filled from a checkpoint.
+
+    >>> pairs(3, torch.device("cpu"))
+    (tensor([0, 0, 1]), tensor([1, 2, 2]))
+    """
+    first, second = torch.triu_indices(fields, fields, offset=1, device=device).unbind(dim=0)
+    return first, second
+
+
+def runs(fields: int) -> Iterator[tuple[int, slice]]:
+    """For each first field, where the pairs with all later fields stand among all pairs."""
+    start = 0
+    for i in range(fields - 1):
+        yield i, slice(start, start + fields - 1 - i)
+        start += fields - 1 - i
 
 
 def pair_products(left: Tensor, right: Tensor) -> Tensor:

@@ -146,32 +146,3 @@ def test_transforms_take_the_plain_formula(case: Case) -> None:
         each = torch.func.vmap(torch.func.grad(lambda *v: total(*(t.unsqueeze(0) for t in v)), every))(*detached)
         torch.testing.assert_close(each, expected)
     assert torch.func.hessian(total)(*detached).isfinite().all()
-
-
-@pytest.mark.parametrize("how", ["by hand", "plain", "autocast"])
-def test_moments_of_the_powers(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[Tensor] = []
-
-    def keeping(*parts: Tensor) -> Tensor:
-        made.append(plain(*parts))
-        return made[-1]
-
-    plain = _powers.powers_of
-    monkeypatch.setattr(_powers, "powers_of", keeping)
-    if how == "plain":
-        monkeypatch.setattr(_powers, "wants_plain", lambda _: True)
-    inputs = arguments(CASES["normalized_powers"], 7, torch.float32)
-    with torch.autocast("cpu", torch.bfloat16, enabled=how == "autocast"):
-        out, mean, variance = _powers.normalized_powers(*inputs, eps=1e-3)
-        powers = made[0] if made else plain(*inputs[:3])
-    assert len(made) == (how != "by hand")  # once
-    torch.testing.assert_close((variance, mean), torch.var_mean(powers, dim=(0, 2), correction=0))
-    assert out.dtype == mean.dtype == variance.dtype == powers.dtype == torch.float32
-    assert not mean.requires_grad
-    assert not variance.requires_grad
-
-
-def test_scores_of_pairs_sum_to_one_and_have_no_gradient() -> None:
-    scores = _attended.attended_pairs(*arguments(CASES["attended_pairs"], 5))[1]
-    torch.testing.assert_close(scores.sum(dim=1), torch.ones(5, dtype=torch.float64))
-    assert not scores.requires_grad

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from deepctr_torch.layers.kernels.stacked import StackedWeights
+from deepctr_torch.layers.stacked import StackedWeights
 
 
 def plain(items: int = 3) -> nn.ModuleList:

@@ -1,15 +1,22 @@
-"""What the field-wise layers share: one tensor of fields, the pairs of it, and scores kept for explanations."""
+"""What interaction layers share: one tensor of fields, scores kept for explanations, refused argument names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Sequence
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from ..kernels.autograd import watched
+from ..kernels.pairwise import pairs
 
-__all__ = ["as_fields", "keep_scores", "pairs", "runs", "split_pairs"]
+__all__ = ["as_fields", "keep_scores", "refuse", "split_pairs"]
+
+S = TypeVar("S")
+P = ParamSpec("P")
+Init = Callable[Concatenate[S, P], None]
 
 # torch.compiler.is_exporting is younger than the oldest torch supported
 _is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
@@ -32,26 +39,6 @@ def as_fields(inputs: Tensor | Sequence[Tensor]) -> Tensor:
     return inputs
 
 
-def pairs(fields: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """First and second field of each pair, in the order (0, 1), (0, 2), ..., (1, 2), ..., `-> [P], [P]`.
-
-    Made anew at each call: a buffer would be lost where a model is built on `meta` and filled from a checkpoint.
-
-    >>> pairs(3, torch.device("cpu"))
-    (tensor([0, 0, 1]), tensor([1, 2, 2]))
-    """
-    first, second = torch.triu_indices(fields, fields, offset=1, device=device).unbind(dim=0)
-    return first, second
-
-
-def runs(fields: int) -> Iterator[tuple[int, slice]]:
-    """For each first field, where the pairs with all later fields stand among all pairs."""
-    start = 0
-    for i in range(fields - 1):
-        yield i, slice(start, start + fields - 1 - i)
-        start += fields - 1 - i
-
-
 def split_pairs(inputs: Tensor) -> tuple[Tensor, Tensor]:
     """Return the embeddings of the first and of the second field of each pair, `[B, F, E] -> [B, P, E], [B, P, E]`."""
     first, second = pairs(inputs.shape[1], inputs.device)
@@ -65,3 +52,30 @@ def keep_scores(module: nn.Module, name: str, scores: Tensor) -> None:
     """
     if (torch.compiler.is_compiling() and not _is_exporting()) or not watched():
         setattr(module, name, scores.detach())
+
+
+def refuse(**advice: str) -> Callable[[Init[S, P]], Init[S, P]]:
+    """Decorate an `__init__`: a keyword named in `advice` raises a `TypeError` that says what to write.
+
+    Without it Python complains about a missing argument, or about an unexpected one, and leaves the reader to search.
+
+    >>> class Cross:
+    ...     @refuse(input_feature_num="did you mean 'in_features'?")
+    ...     def __init__(self, in_features): ...
+    >>> Cross(input_feature_num=3)
+    Traceback (most recent call last):
+        ...
+    TypeError: Cross has no argument 'input_feature_num': did you mean 'in_features'?
+    """
+
+    def decorate(init: Init[S, P]) -> Init[S, P]:
+        @functools.wraps(init)
+        def checked(self: S, *args: P.args, **kwargs: P.kwargs) -> None:
+            for name in kwargs:
+                if name in advice:
+                    raise TypeError(f"{type(self).__name__} has no argument {name!r}: {advice[name]}")
+            init(self, *args, **kwargs)
+
+        return cast("Init[S, P]", checked)
+
+    return decorate
