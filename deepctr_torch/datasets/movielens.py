@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from .._checks import check_at_least, check_non_negative
 from .._optional import needs
 from ..features import DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
-from ..temporal import add_history, add_rates
 
 if TYPE_CHECKING:
     import polars as pl
@@ -240,6 +239,8 @@ def _known(
 
 def _featured(events: pl.DataFrame, history: int, strength: float) -> pl.DataFrame:
     """The events with hist_id, user_rate, user_count, movie_rate and movie_count."""
+    from ..temporal import add_history, add_rates  # needs pyarrow, which datasets do without
+
     past: pl.DataFrame = add_history(events, "user", "id", "time", history, label="liked")
     rated: pl.DataFrame = add_rates(past, ["user", "movie"], "liked", "time", prior=strength)
     return rated

@@ -5,6 +5,11 @@ Needs the extra `tables`.
 
 from __future__ import annotations
 
+from .._optional import needs
+
+with needs("tables"):
+    import pyarrow as _  # noqa: F401  # every module here does
+
 from .column_encoder import auto_dimension
 from .encoder import FeatureEncoder
 from .specs import Categorical, Cross, Dense, FeatureSpec, MultiValue, Numeric, Sequence, Timestamp

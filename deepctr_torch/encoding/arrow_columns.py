@@ -1,4 +1,4 @@
-"""Raw columns in one form: the distinct values as integers or strings, lists as flat elements, numbers as float64."""
+"""Arrow columns in the forms that encoders read: distinct values with codes, numbers as float64."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..hashing import hash_utf8
 
@@ -13,7 +15,7 @@ __all__ = [
     "Factorized",
     "RowError",
     "as_integers",
-    "crossed",
+    "cross",
     "factorize",
     "hash_arrow",
     "numbers_of",
@@ -30,44 +32,43 @@ _TRUE, _FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
 
 
 class Factorized(NamedTuple):
-    """A column as its distinct values and, for each row, which of them it holds.
+    """A column as its distinct values and, for each row, the position of its value among them.
 
     Attributes:
-        values: an arrow array of int64 or large_string; null is missing.
-        kind: "int", "string", or "text": strings that may be integers, since a text file does not tell them apart.
+        values: int64 or large_string; null is missing.
+        dtype: "int", "string", or "text": strings that may be integers, since a text file does not tell them apart.
         codes: int32 [N]; len(values) is missing.
     """
 
-    values: Any
-    kind: str
+    values: pa.Array
+    dtype: str
     codes: Array
 
     @property
     def counts(self) -> Array:
-        """int64 [len(values)]: in how many rows each of the values is."""
+        """The number of rows that hold each value, int64 [len(values)]."""
         return np.bincount(self.codes, minlength=len(self.values) + 1)[:-1]
 
 
-def one_array(column: Any) -> Any:
-    """A column of a table as one arrow array, without dictionary."""
-    import pyarrow as pa
-
+def one_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Return a column of a table as one array, without dictionary."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
     return array.cast(array.type.value_type) if pa.types.is_dictionary(array.type) else array
 
 
-def factorize(array: Any, name: str, text: bool = False) -> Factorized:
-    """The distinct values of an arrow array of single values.
+def factorize(array: pa.Array, name: str, text: bool = False) -> Factorized:
+    """Return the distinct values of an array and the code of each row.
 
     Args:
-        array: the values.
-        name: how messages call the column.
-        text: strings are of a text file, where integers are strings too.
-    """
-    import pyarrow as pa
+        array: one value a row.
+        name: the name of the column in messages.
+        text: strings come from a text file, where integers are strings too.
 
+    Raises:
+        ValueError: lists, or values that are neither integers, floats nor strings.
+    """
     if pa.types.is_nested(array.type):
         raise ValueError(
             f"{name!r} must hold one value a row, got {array.type}: declare a Sequence, MultiValue or Dense"
@@ -75,11 +76,11 @@ def factorize(array: Any, name: str, text: bool = False) -> Factorized:
     if pa.types.is_null(array.type):
         return Factorized(pa.array([], pa.int64()), "int", np.zeros(len(array), np.int32))
     encoded = array.dictionary_encode()
-    values, kind = _canonical(encoded.dictionary, name, text)
-    return Factorized(values, kind, _codes(encoded))
+    values, dtype = _canonical(encoded.dictionary, name, text)
+    return Factorized(values, dtype, _codes(encoded))
 
 
-def _codes(encoded: Any) -> Array:
+def _codes(encoded: pa.DictionaryArray) -> Array:
     indices, size = encoded.indices, len(encoded.dictionary)
     if indices.null_count:
         indices = indices.fill_null(size)
@@ -87,34 +88,28 @@ def _codes(encoded: Any) -> Array:
     return codes
 
 
-def _canonical(values: Any, name: str, text: bool) -> tuple[Any, str]:
-    """Distinct values as int64 or large_string, missing ones null, and which kind of value they are."""
-    import pyarrow as pa
-
-    types, kind = pa.types, values.type
-    if types.is_uint64(kind):
+def _canonical(values: pa.Array, name: str, text: bool) -> tuple[pa.Array, str]:
+    """Return distinct values as int64 or large_string, with missing ones null, and their dtype."""
+    types, given = pa.types, values.type
+    if types.is_uint64(given):
         return pa.array(values.to_numpy().view(np.int64)), "int"
-    if types.is_integer(kind) or types.is_boolean(kind):
+    if types.is_integer(given) or types.is_boolean(given):
         return values.cast(pa.int64()), "int"
-    if types.is_floating(kind):
+    if types.is_floating(given):
         return _from_floats(values.cast(pa.float64()).to_numpy(zero_copy_only=False))
     try:
         return without_empty(values.cast(pa.large_string())), "text" if text else "string"
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ValueError(f"{name!r} must hold integers or strings, got {kind}: {error}") from error
+        raise ValueError(f"{name!r} must hold integers or strings, got {given}: {error}") from error
 
 
-def without_empty(values: Any) -> Any:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+def without_empty(values: pa.Array) -> pa.Array:
+    """Return strings with the empty ones null."""
     return pc.if_else(pc.equal(values, ""), pa.scalar(None, values.type), values)
 
 
-def _from_floats(numbers: Array) -> tuple[Any, str]:
-    """Whole numbers as integers; if there are others, all as strings."""
-    import pyarrow as pa
-
+def _from_floats(numbers: Array) -> tuple[pa.Array, str]:
+    """Return whole numbers as integers; if there are others, return all as strings."""
     missing = np.isnan(numbers)
     whole = (numbers == np.trunc(numbers)) & (np.abs(numbers) <= 2**53)
     if (whole | missing).all():
@@ -125,18 +120,15 @@ def _from_floats(numbers: Array) -> tuple[Any, str]:
     return pa.array(text, pa.large_string()), "string"
 
 
-def to_integers(values: Any, canonical: bool = False) -> Any:
-    """Strings that are written as whole numbers of 64 bits -> int64; null for all others.
+def to_integers(values: pa.Array, canonical: bool = False) -> pa.Array:
+    """Convert strings that are written as whole numbers of 64 bits to int64; all others become null.
 
     From 2**63 on they are unsigned, and become their two's complement as a column of uint64 does.
 
     Args:
-        values: an arrow array of large_string.
-        canonical: only those that are written without needless signs and zeros, but for ".0" at the end.
+        values: large_string.
+        canonical: take only those that are written without needless signs and zeros, but for ".0" at the end.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     fits = pc.match_substring_regex(values, _CANONICAL if canonical else _WHOLE)
     digits = pc.replace_substring_regex(pc.if_else(fits, values, None), r"\.0+$", "")
     try:
@@ -147,11 +139,8 @@ def to_integers(values: Any, canonical: bool = False) -> Any:
     return pa.array([v if v is None or v < 2**63 else v - 2**64 for v in inside], pa.int64())
 
 
-def as_integers(values: Any) -> Any:
-    """Strings as the integers they stand for: whole numbers; true and false, the booleans of text, as 1 and 0."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+def as_integers(values: pa.Array) -> pa.Array:
+    """Convert strings to the integers they stand for; true and false, the booleans of text, become 1 and 0."""
     integers = to_integers(values, canonical=True)
     if integers.null_count == values.null_count:
         return integers
@@ -161,15 +150,13 @@ def as_integers(values: Any) -> Any:
     return pc.if_else(true, 1, pc.if_else(false, 0, integers))
 
 
-def to_strings(values: Any) -> Any:
-    """int64 -> their decimal digits; strings as they are."""
-    import pyarrow as pa
-
+def to_strings(values: pa.Array) -> pa.Array:
+    """Convert int64 to decimal digits; strings stay as they are."""
     return values.cast(pa.large_string())
 
 
-def _buffers(strings: Any) -> tuple[Array, Array]:
-    """The bytes of an arrow array of strings, and where each begins in them, int64 [N + 1]."""
+def _buffers(strings: pa.Array) -> tuple[Array, Array]:
+    """Return the bytes of all strings, and the offset of each in them, int64 [N + 1]."""
     if not len(strings):
         return np.empty(0, np.uint8), np.zeros(1, np.int64)
     wide = "large" in str(strings.type)
@@ -180,26 +167,21 @@ def _buffers(strings: Any) -> tuple[Array, Array]:
     return (np.frombuffer(data, np.uint8)[first:last] if last > first else np.empty(0, np.uint8)), offsets - first
 
 
-def hash_arrow(values: Any) -> npt.NDArray[np.uint64]:
-    """`hash_values` of the elements of a large_string array; those of null are of the empty string."""
-    import pyarrow.compute as pc
-
+def hash_arrow(values: pa.Array) -> npt.NDArray[np.uint64]:
+    """Compute `hash_values` of the elements of a large_string array; null hashes as the empty string."""
     return hash_utf8(*_buffers(pc.fill_null(values, "") if values.null_count else values))
 
 
-def crossed(parts: list[Factorized]) -> Factorized:
-    """The combinations of several columns as strings; missing where one of them is."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    first, missing = parts[0], _missing(parts[0])
+def cross(columns: list[Factorized]) -> Factorized:
+    """Return the combinations of several columns as strings; missing where one of them is."""
+    first, missing = columns[0], _missing(columns[0])
     strings, codes = _plain_text(first), first.codes
-    for part in parts[1:]:
-        missing |= _missing(part)
-        size = len(part.values) + 1
-        pair = pa.array(codes.astype(np.int64) * size + part.codes).dictionary_encode()
+    for column in columns[1:]:
+        missing |= _missing(column)
+        size = len(column.values) + 1
+        pair = pa.array(codes.astype(np.int64) * size + column.codes).dictionary_encode()
         left, right = np.divmod(pair.dictionary.to_numpy(), size)
-        right_strings = _plain_text(part)
+        right_strings = _plain_text(column)
         strings = pc.binary_join_element_wise(
             strings.take(pa.array(left, mask=left >= len(strings))),
             right_strings.take(pa.array(right, mask=right >= len(right_strings))),
@@ -211,38 +193,35 @@ def crossed(parts: list[Factorized]) -> Factorized:
     return Factorized(distinct.dictionary, "string", np.where(missing, same[-1], same[codes]))
 
 
-def _missing(part: Factorized) -> Array:
-    null = np.append(part.values.is_null().to_numpy(zero_copy_only=False), True)
-    rows: Array = null[part.codes]
+def _missing(column: Factorized) -> Array:
+    null = np.append(column.values.is_null().to_numpy(zero_copy_only=False), True)
+    rows: Array = null[column.codes]
     return rows
 
 
-def _plain_text(part: Factorized) -> Any:
-    """Values as strings; integers alike whether they were integers, floats, booleans or text."""
-    import pyarrow.compute as pc
-
-    strings = to_strings(part.values)
-    if part.kind == "int":
+def _plain_text(column: Factorized) -> pa.Array:
+    """Return values as strings; integers look alike whether they were integers, floats, booleans or text."""
+    strings = to_strings(column.values)
+    if column.dtype == "int":
         return strings
     return pc.coalesce(to_strings(as_integers(strings)), strings)
 
 
 class RowError(ValueError):
-    """A wrong value; whoever knows the chunk says which row of which file it is."""
+    """A wrong value; whoever knows the chunk adds the row and the file."""
 
     def __init__(self, message: str, row: int) -> None:
         super().__init__(message)
         self.message, self.row = message, row
 
 
-def numbers_of(array: Any, name: str) -> Array:
-    """float64 [N], NaN where missing.
+def numbers_of(array: pa.Array, name: str) -> Array:
+    """Return numbers as float64 [N], NaN where missing.
 
     Raises:
-        RowError: what is no number.
+        RowError: a string that is no number.
+        ValueError: a column of another type.
     """
-    import pyarrow as pa
-
     types = pa.types
     if types.is_null(array.type):
         return np.full(len(array), np.nan)
@@ -256,11 +235,8 @@ def numbers_of(array: Any, name: str) -> Array:
     return numbers
 
 
-def _parsed(strings: Any, name: str) -> Any:
-    """Strings as float64."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+def _parsed(strings: pa.Array, name: str) -> pa.Array:
+    """Parse strings as float64."""
     trimmed = without_empty(pc.utf8_trim_whitespace(strings))
     try:
         return trimmed.cast(pa.float64())

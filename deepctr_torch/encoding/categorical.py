@@ -1,4 +1,4 @@
-"""Features that look values up: `Categorical`, `Cross`, `Sequence`, `MultiValue`."""
+"""Encoders of categorical features: a value becomes the id of its row in a vocabulary that features may share."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from ..features import FeatureColumn, SparseFeat
-from .arrow_columns import Factorized, as_integers, crossed, factorize, one_array
-from .column_encoder import Context, Dimension, dimension_of, dropped
-from .specs import Cross, IdKind
-from .vocabulary import MISSING, UNSEEN, Counter, Hashed, Vocabulary
+from .arrow_columns import Factorized, as_integers, cross, factorize, one_array
+from .column_encoder import Context, EmbeddingDim, dropout_mask, embedding_dim_of
+from .specs import CategoricalSpec, Cross
+from .vocabulary import MISSING, UNSEEN, Counter, HashedVocabulary, Vocabulary
 
 __all__ = ["CategoricalEncoder", "SharedVocabulary"]
 
@@ -21,140 +22,153 @@ Array = npt.NDArray[Any]
 
 
 class SharedVocabulary:
-    """The rows that one feature, or several that share them, look values up in.
+    """A vocabulary, with the features that look their values up in it.
 
     Args:
         name: the feature that owns it.
-        kind: its kind, which says how much is learned.
+        spec: its spec, which limits what is learned.
 
     Attributes:
-        lookup: `Vocabulary` or `Hashed`, once learned.
-        first_rows: rows after `fit`; what `embedding_dim="auto"` goes by, so that it stays when the table grows.
+        members: the encoders that use it.
+        first_rows: rows after `fit`, from which `embedding_dim="auto"` follows, so that it stays when the table grows.
     """
 
-    def __init__(self, name: str, kind: IdKind) -> None:
-        self.name, self.kind = name, kind
+    def __init__(self, name: str, spec: CategoricalSpec) -> None:
+        self.name, self.spec = name, spec
         self.members: list[CategoricalEncoder] = []
-        self.lookup: Vocabulary | Hashed | None = None
+        self._vocabulary: Vocabulary | HashedVocabulary | None = None
         self.first_rows = 0
 
     @property
-    def learned(self) -> Vocabulary | Hashed:
-        if self.lookup is None:
-            raise RuntimeError(f"the vocabulary of {self.name!r} must be learned first: call fit")
-        return self.lookup
+    def fitted(self) -> bool:
+        return self._vocabulary is not None
 
     @property
-    def dtype(self) -> type[np.signedinteger[Any]]:
+    def learned(self) -> Vocabulary | HashedVocabulary:
+        """The vocabulary.
+
+        Raises:
+            RuntimeError: nothing was learned yet.
+        """
+        if self._vocabulary is None:
+            raise RuntimeError(f"the vocabulary of {self.name!r} must be learned first: call fit")
+        return self._vocabulary
+
+    @property
+    def id_dtype(self) -> type[np.signedinteger[Any]]:
         return np.int32 if self.learned.rows <= 2**31 else np.int64
 
-    def finish(self) -> None:
-        """Learn from what the members counted, or add to what was learned."""
+    def restore(self, vocabulary: Vocabulary | HashedVocabulary, first_rows: int) -> None:
+        """Take over what was learned elsewhere."""
+        self._vocabulary, self.first_rows = vocabulary, first_rows
+
+    def compute(self) -> None:
+        """Learn from the counts of the members, or add them to what was learned."""
         counters = [member.counter for member in self.members]
-        limits = self.kind.min_count, self.kind.max_vocabulary
-        if self.kind.hash_buckets is not None:
+        limits = self.spec.min_count, self.spec.max_vocabulary
+        if self.spec.hash_buckets is not None:
             text = any(member.strings for member in self.members)
-            self.lookup = self.lookup or Hashed(self.kind.hash_buckets, "string" if text else "int")
-        elif isinstance(self.lookup, Vocabulary):
-            left_out = self.lookup.update(counters, *limits)
+            self._vocabulary = self._vocabulary or HashedVocabulary(self.spec.hash_buckets, "string" if text else "int")
+        elif isinstance(self._vocabulary, Vocabulary):
+            left_out = self._vocabulary.update(counters, *limits)
             if left_out is not None:
                 warnings.warn(
                     f"the vocabulary of {self.name!r} is of integers, got {left_out!r}: other values stay unseen",
                     stacklevel=2,
                 )
         else:
-            self.lookup = Vocabulary.learn(counters, *limits)
-        self.first_rows = self.first_rows or self.lookup.rows
-        self.lookup.prepare()
+            self._vocabulary = Vocabulary.learn(counters, *limits)
+        self.first_rows = self.first_rows or self._vocabulary.rows
+        self._vocabulary.prepare()
 
 
 class CategoricalEncoder:
     """One id a row."""
 
-    def __init__(self, name: str, kind: IdKind, table: SharedVocabulary) -> None:
-        self.name, self.kind, self.table = name, kind, table
+    def __init__(self, name: str, spec: CategoricalSpec, shared: SharedVocabulary) -> None:
+        self.name, self.spec, self.shared = name, spec, shared
         self.rows = self.missing = self.elements = self.rare = 0
         self.counter, self.strings = Counter(), False
-        table.members.append(self)
+        shared.members.append(self)
 
     @property
-    def raw(self) -> tuple[str, ...]:
-        return self.kind.columns if isinstance(self.kind, Cross) else (self.kind.column or self.name,)
+    def inputs(self) -> tuple[str, ...]:
+        return self.spec.columns if isinstance(self.spec, Cross) else (self.spec.column or self.name,)
 
     @property
     def outputs(self) -> tuple[str, ...]:
         return (self.name,)
 
-    def _coded(self, table: Any, context: Context) -> Factorized:
-        parts = [_remembered(table, column, context) for column in self.raw]
-        return crossed(parts) if isinstance(self.kind, Cross) else parts[0]
+    def _factorize(self, table: pa.Table, context: Context) -> Factorized:
+        columns = [_factorize_once(table, name, context) for name in self.inputs]
+        return cross(columns) if isinstance(self.spec, Cross) else columns[0]
 
-    def partial(self, table: Any, context: Context) -> tuple[int, int, int, Any]:
-        """Rows, rows without a value, elements, and the values counted."""
-        column = self._coded(table, context)
-        counted, rows = self._counted(column), len(column.codes)
+    def summarize(self, table: pa.Table, context: Context) -> Any:
+        """Return the numbers of rows, of rows without a value and of elements, and the counts of the values."""
+        column = self._factorize(table, context)
+        counted, rows = self._count(column), len(column.codes)
         if isinstance(counted, tuple):
             elements = int(counted[1]["count"].to_numpy().sum())
         else:
             elements = int(column.counts[column.values.is_valid().to_numpy(zero_copy_only=False)].sum())
         return rows, rows - elements, elements, counted
 
-    def _counted(self, column: Factorized) -> Any:
-        """Each value with its count; of a table by hash only whether there are values that are no integers."""
-        if self.table.kind.hash_buckets is None:
-            return Counter.partial(column)
-        if column.kind == "text":
-            return as_integers(column.values).null_count > column.values.null_count
-        return column.kind == "string"
+    def _count(self, column: Factorized) -> tuple[str, pa.Table] | bool:
+        """Count each value; for a table by hash, tell if there are values that are no integers."""
+        if self.shared.spec.hash_buckets is None:
+            return Counter.summarize(column)
+        if column.dtype == "text":
+            return bool(as_integers(column.values).null_count > column.values.null_count)
+        return column.dtype == "string"
 
-    def add(self, partial: tuple[int, int, int, Any]) -> None:
-        rows, missing, elements, counted = partial
+    def update(self, summary: Any) -> None:
+        rows, missing, elements, counted = summary
         self.rows += rows
         self.missing += missing
         self.elements += elements
         if isinstance(counted, bool):
             self.strings |= counted
         else:
-            self.counter.add(counted)
+            self.counter.update(counted)
 
-    def finish(self) -> None:
-        """After the table's: count what has no row of its own, and forget the rest.
+    def compute(self) -> None:
+        """Count the elements that have no row of their own, after the vocabulary is settled; forget the rest.
 
-        An update gives rows to values that were rare before. Of a table that features share, the counts are of all of
-        them, so that those values stay rare in what is told of each.
+        An update gives rows to values that were rare before. A vocabulary that features share has the counts of all of
+        them, so that those values stay rare in what `describe` says of each.
         """
-        learned = self.table.learned
-        if isinstance(learned, Vocabulary) and len(self.table.members) == 1:
+        learned = self.shared.learned
+        if isinstance(learned, Vocabulary) and len(self.shared.members) == 1:
             self.rare, self.counter = self.elements - int(learned.counts.sum()), Counter()
             return
-        for kind, counts in self.counter.tables().items():
-            rows = learned.lookup(Factorized(counts["value"].combine_chunks(), kind, np.empty(0, np.int64)))
+        for dtype, counts in self.counter.compute().items():
+            rows = learned.lookup(Factorized(counts["value"].combine_chunks(), dtype, np.empty(0, np.int64)))
             self.rare += int(counts["count"].to_numpy()[rows[:-1] == UNSEEN].sum())
         self.counter = Counter()
 
     def _rows(self, column: Factorized, context: Context, cells: Array) -> Array:
-        """The rows of the values, some replaced in training; `cells` are numbers that tell the values apart."""
-        rows: Array = self.table.learned.lookup(column).astype(self.table.dtype)[column.codes]
-        if context.key is not None and self.kind.dropout > 0:
-            rows[dropped(self.kind.dropout, self.name, context.key, cells) & (rows != MISSING)] = UNSEEN
+        """Return the rows of the values, some replaced in training; `cells` numbers the values, for dropout."""
+        rows: Array = self.shared.learned.lookup(column).astype(self.shared.id_dtype)[column.codes]
+        if context.key is not None and self.spec.dropout > 0:
+            rows[dropout_mask(self.spec.dropout, self.name, context.key, cells) & (rows != MISSING)] = UNSEEN
         return rows
 
-    def encode(self, table: Any, context: Context) -> dict[str, Array]:
-        column = self._coded(table, context)
+    def encode(self, table: pa.Table, context: Context) -> dict[str, Array]:
+        column = self._factorize(table, context)
         return {self.name: self._rows(column, context, context.first_row + np.arange(len(column.codes)))}
 
-    def blank(self, rows: int) -> dict[str, Array]:
-        return {self.name: np.zeros(rows, self.table.dtype)}
+    def encode_missing(self, rows: int) -> dict[str, Array]:
+        return {self.name: np.zeros(rows, self.shared.id_dtype)}
 
-    def _sparse(self, dimension: Dimension) -> SparseFeat:
-        width = dimension_of(self.table.kind, dimension, self.table.first_rows)
-        return SparseFeat(self.name, self.table.learned.rows, width, embedding_name=self.table.name)
+    def _sparse(self, embedding_dim: EmbeddingDim) -> SparseFeat:
+        width = embedding_dim_of(self.shared.spec, embedding_dim, self.shared.first_rows)
+        return SparseFeat(self.name, self.shared.learned.rows, width, embedding_name=self.shared.name)
 
-    def columns(self, dimension: Dimension) -> list[FeatureColumn]:
-        return [self._sparse(dimension)]
+    def feature_columns(self, embedding_dim: EmbeddingDim) -> list[FeatureColumn]:
+        return [self._sparse(embedding_dim)]
 
     def describe(self) -> dict[str, Any]:
-        lookup = self.table.learned
+        lookup = self.shared.learned
         cardinality = lookup.table.num_rows if isinstance(lookup, Vocabulary) else None
         covered = 1.0 if not self.elements else 1 - self.rare / self.elements
         return {"table rows": lookup.rows, "cardinality": cardinality, "rare": self.rare, "coverage": covered}
@@ -167,8 +181,8 @@ class CategoricalEncoder:
         self.elements, self.rare = int(state["elements"]), int(state["rare"])
 
 
-def _remembered(table: Any, name: str, context: Context) -> Factorized:
-    """A raw column, taken from what the context remembers or put there."""
+def _factorize_once(table: pa.Table, name: str, context: Context) -> Factorized:
+    """Factorize a raw column, or take it from the memo of the context."""
     if context.memo is not None and name in context.memo:
         return context.memo[name]
     column = factorize(one_array(table[name]), name, context.text)

@@ -1,4 +1,4 @@
-"""What every feature at work does: count a chunk, take in the counts, encode a chunk."""
+"""`ColumnEncoder`: the protocol of one feature's encoder, and what all of them share."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from ..features import FeatureColumn
 from ..hashing import hash_values
 from .arrow_columns import Factorized
 from .specs import FeatureSpec
 
-__all__ = ["ColumnEncoder", "Context", "Dimension", "auto_dimension", "dimension_of", "dropped"]
+__all__ = ["ColumnEncoder", "Context", "EmbeddingDim", "auto_dimension", "dropout_mask", "embedding_dim_of"]
 
 Array = npt.NDArray[Any]
-Dimension: TypeAlias = int | str | Callable[[int], int]
+EmbeddingDim: TypeAlias = int | str | Callable[[int], int]
 
 
 class Context(NamedTuple):
-    """Where the rows of a chunk are from, and what they are encoded for.
+    """The origin of the rows of a chunk, and the purpose they are encoded for.
 
     Attributes:
-        text: they are of a text file, where integers and strings look alike.
-        key: what dropout is drawn from, with row and feature; None for none.
-        first_row: number of the first row.
-        memo: raw column -> what `coded` made of it, for a chunk that is read once more.
+        text: they come from a text file, where integers and strings look alike.
+        key: the seed of dropout, together with row and feature; None for no dropout.
+        first_row: the number of the first row.
+        memo: raw column -> its `factorize`, for a chunk that is read once more.
     """
 
     text: bool = False
@@ -36,69 +37,83 @@ class Context(NamedTuple):
 
 
 class ColumnEncoder(Protocol):
-    """One feature of an encoder, with what it has learned."""
+    """The encoder of one feature: its spec, and what it has learned."""
 
     @property
     def name(self) -> str: ...
 
     @property
-    def kind(self) -> FeatureSpec: ...
+    def spec(self) -> FeatureSpec: ...
 
     @property
-    def raw(self) -> tuple[str, ...]:
-        """The raw columns it reads."""
+    def inputs(self) -> tuple[str, ...]:
+        """The raw columns that it reads."""
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The inputs it may give a model."""
+        """The inputs that it may give a model."""
 
-    def partial(self, table: Any, context: Context) -> Any:
-        """What there is to learn from a chunk; changes nothing."""
+    def summarize(self, table: pa.Table, context: Context) -> Any:
+        """Summarize what there is to learn from a chunk; change nothing, as several threads do so at a time."""
 
-    def add(self, partial: Any) -> None:
-        """Take in what `partial` found, in the order of the chunks."""
+    def update(self, summary: Any) -> None:
+        """Add a summary to what was learned, in the order of the chunks."""
 
-    def finish(self) -> None:
-        """All chunks are there."""
+    def compute(self) -> None:
+        """Settle what was learned, after the last chunk."""
 
-    def encode(self, table: Any, context: Context) -> dict[str, Array]:
-        """Inputs of a model from a chunk."""
+    def encode(self, table: pa.Table, context: Context) -> dict[str, Array]:
+        """Encode a chunk as inputs of a model."""
 
-    def blank(self, rows: int) -> dict[str, Array]:
-        """Inputs where the feature is missing in every row."""
+    def encode_missing(self, rows: int) -> dict[str, Array]:
+        """Return the inputs of rows where the feature is missing."""
 
-    def columns(self, dimension: Dimension) -> list[FeatureColumn]:
-        """How models are told."""
+    def feature_columns(self, embedding_dim: EmbeddingDim) -> list[FeatureColumn]:
+        """Return the columns that tell a model of the inputs."""
 
     def describe(self) -> dict[str, Any]:
-        """One row for `FeatureEncoder.describe`."""
+        """Return one row of `FeatureEncoder.describe`."""
 
     def state(self) -> dict[str, Any]:
-        """What was learned, as plain data."""
+        """Return what was learned, as plain data."""
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state`."""
+        """Take over what `state` returned."""
 
 
-def auto_dimension(rows: int) -> int:
-    """Length of the vectors of a table by its rows: twice the fourth root, in steps of 4.
+def auto_dimension(rows: int, at_most: int | None = None) -> int:
+    """Compute the length of a table's vectors from its rows: twice the fourth root, in steps of 4.
+
+    Args:
+        rows: of the table.
+        at_most: the longest; None for no limit.
 
     >>> [auto_dimension(rows) for rows in (3, 100, 10_000, 1_000_000)]
     [4, 8, 20, 64]
+    >>> auto_dimension(1_000_000, at_most=16)
+    16
     """
-    return 4 * max(1, int(np.ceil(rows**0.25 / 2 - 1e-9)))
+    dimension = 4 * max(1, int(np.ceil(rows**0.25 / 2 - 1e-9)))
+    return dimension if at_most is None else min(dimension, at_most)
 
 
-def dimension_of(kind: FeatureSpec, given: Dimension, rows: int) -> int:
-    """Length of the vectors of a feature: what its kind says, else what `feature_columns` was given."""
-    wanted: Dimension = given if kind.embedding_dim is None else kind.embedding_dim
+def embedding_dim_of(spec: FeatureSpec, default: EmbeddingDim, rows: int) -> int:
+    """Return the length of the vectors of a feature: what its spec says, else what `feature_columns` was given."""
+    wanted: EmbeddingDim = default if spec.embedding_dim is None else spec.embedding_dim
     if callable(wanted):
         return int(wanted(rows))
     return auto_dimension(rows) if isinstance(wanted, str) else int(wanted)
 
 
-def dropped(rate: float, name: str, key: int, cells: Array) -> Array:
-    """Which of the cells (numbers of rows, or of elements) training replaces: drawn from a hash of them and `key`."""
+def dropout_mask(rate: float, name: str, key: int, cells: Array) -> Array:
+    """Draw the ids that training replaces, bool [N].
+
+    Args:
+        rate: their share.
+        name: of the feature.
+        key: seed; the draw is a hash of name, key and cell.
+        cells: numbers of the rows, or of the elements, [N].
+    """
     start = int(hash_values([name])[0]) ^ int(hash_values([key])[0])
     draws = hash_values(cells.astype(np.uint64) + np.uint64(start)) if len(cells) else np.empty(0, np.uint64)
     out: Array = draws < np.uint64(int(rate * 2**64))

@@ -8,24 +8,34 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from .._checks import check_type
 from ..features import FeatureColumn
 from ..registry import suggest
 from ..tables import Chunk, RowSubset, is_files, read_chunks, row_count
-from . import serialization as saving
 from .categorical import CategoricalEncoder, SharedVocabulary
-from .column_encoder import ColumnEncoder, Dimension
+from .column_encoder import ColumnEncoder, EmbeddingDim
+from .infer import Inferred, infer_specs
 from .numeric import NumericEncoder, VectorEncoder
-from .parallel import Memo, Reader, checked, encode_columns, encode_one, encode_table, finish, learn, learn_columns
+from .parallel import (
+    Memo,
+    Reader,
+    check_chunk,
+    compute,
+    encode_chunk,
+    encode_chunks,
+    encode_columns,
+    learn,
+    learn_columns,
+)
 from .ragged import RaggedEncoder
-from .report import Report, describe
-from .specs import KINDS, Categorical, Cross, Dense, FeatureSpec, MultiValue, Numeric, Sequence, Timestamp
+from .serialization import read_description, restore_encoder, save_encoder, specs_of
+from .specs import SPECS, Categorical, Cross, Dense, FeatureSpec, MultiValue, Numeric, Sequence, Timestamp
 from .timestamp import TimestampEncoder
-from .vocabulary import Vocabulary, by_value
+from .vocabulary import Vocabulary, pretrained_table
 
-__all__ = ["FeatureEncoder", "build"]
-
+__all__ = ["FeatureEncoder", "Report", "build_column_encoders"]
 
 Array = npt.NDArray[Any]
 _ROWS = 65_536  # of a chunk of files
@@ -33,12 +43,12 @@ _COLUMN = 1 << 22  # of a column in memory
 
 
 class FeatureEncoder:
-    """Learns from raw tables how to turn their rows into the inputs of a model, and does it.
+    """Turns rows of raw tables into the inputs of a model, as learned from training rows.
 
     Args:
-        features: feature -> kind, in the order in which models get them.
+        features: feature -> its kind and options, in the order in which models get them.
 
-    Row 0 of every table is of padding and of what is missing, row 1 of values that are unseen or rare, values follow
+    Row 0 of every table is for padding and missing values, row 1 for values that are unseen or rare, values follow
     from row 2 on: the most frequent first, equally frequent ones in order. What is learned depends on the rows alone,
     not on their order, on chunks, files or threads.
 
@@ -51,6 +61,14 @@ class FeatureEncoder:
     >>> encoder.feature_columns(embedding_dim=8)[0].vocabulary_size
     4
 
+    Attributes:
+        features: as given.
+        column_encoders: feature -> its encoder.
+        vocabularies: the vocabularies, by the feature that owns each.
+        reasons: feature -> why it is of its kind, of those that were inferred.
+        left_out: column -> why it is no feature.
+        rows: how many were learned from.
+
     Raises:
         ValueError: features that contradict each other.
         TypeError: a kind that is none.
@@ -59,40 +77,41 @@ class FeatureEncoder:
     def __init__(self, features: Mapping[str, FeatureSpec]) -> None:
         self.features = dict(features)
         self.reasons: dict[str, str] = {}
-        self._skipped: dict[str, str] = {}
-        self.rows = 0  # learned from
-        self._tables, self._parts = build(self.features)
+        self.left_out: dict[str, str] = {}
+        self.rows = 0
+        self.vocabularies, self.column_encoders = build_column_encoders(self.features)
 
     @property
     def inputs(self) -> list[str]:
         """The raw columns that fitting needs, each once."""
-        return list(dict.fromkeys(column for part in self._parts.values() for column in part.raw))
+        return list(dict.fromkeys(name for column in self.column_encoders.values() for name in column.inputs))
 
     @property
     def serving_inputs(self) -> list[str]:
         """The raw columns that `transform` needs outside training: those of `train_only` features left out."""
-        known = (part for part in self._parts.values() if not part.kind.train_only)
-        return list(dict.fromkeys(column for part in known for column in part.raw))
+        known = (column for column in self.column_encoders.values() if not column.spec.train_only)
+        return list(dict.fromkeys(name for column in known for name in column.inputs))
 
     @property
     def outputs(self) -> list[str]:
         """The names that `transform` gives."""
-        return [output for part in self._parts.values() for output in part.outputs]
+        return [output for column in self.column_encoders.values() for output in column.outputs]
 
     @property
     def fitted(self) -> bool:
         return self.rows > 0
 
     def schema(self) -> dict[str, str]:
-        """Column -> type in which text files are read: numbers as floats, everything else as strings."""
-        numeric = {c for part in self._parts.values() if isinstance(part, NumericEncoder) for c in part.raw}
-        others = {c for part in self._parts.values() if not isinstance(part, NumericEncoder) for c in part.raw}
+        """Return column -> type in which text files are read: numbers as floats, everything else as strings."""
+        columns = self.column_encoders.values()
+        numeric = {name for column in columns if isinstance(column, NumericEncoder) for name in column.inputs}
+        others = {name for column in columns if not isinstance(column, NumericEncoder) for name in column.inputs}
         return {column: "float64" if column in numeric - others else "string" for column in self.inputs}
 
     def read(
         self, data: Any, training: bool = True, rows: int = _ROWS, *, part: RowSubset | None = None, **options: Any
     ) -> Iterator[Chunk]:
-        """The chunks of `data` with the columns needed, typed for this encoder; options as `read_chunks` has.
+        """Read `data` in chunks with the columns needed, typed for this encoder; options as `read_chunks` has.
 
         Args:
             part: the rows to read, if not all.
@@ -127,11 +146,19 @@ class FeatureEncoder:
             return fitted.transform(data, training=training, seed=seed, threads=threads, **options)
         memos: dict[str, list[Memo]] = {}
         self._restart()._learn(data, threads, options, memos)
-        return encode_columns(self._parts, self._reader(data, options), self.rows, training, seed, threads, memos)
+        return encode_columns(
+            self.column_encoders,
+            self._reader(data, options),
+            self.rows,
+            training=training,
+            seed=seed,
+            threads=threads,
+            memos=memos,
+        )
 
     def _restart(self) -> FeatureEncoder:
         self.rows = 0
-        self._tables, self._parts = build(self.features)
+        self.vocabularies, self.column_encoders = build_column_encoders(self.features)
         return self
 
     def update(self, data: Any, *, threads: int | None = None, **options: Any) -> FeatureEncoder:
@@ -141,20 +168,29 @@ class FeatureEncoder:
         leaves room. Scales, buckets and widths stay.
         """
         self._check_fitted()
-        fresh = self._copy()
+        fresh = self.copy()
         fresh._learn(data, threads, options)
-        self._tables, self._parts, self.rows = fresh._tables, fresh._parts, fresh.rows
+        self.vocabularies, self.column_encoders = fresh.vocabularies, fresh.column_encoders
+        self.rows = fresh.rows
         return self
 
-    def _copy(self) -> FeatureEncoder:
-        """An encoder that has learned the same and can learn more without changing this one."""
-        copy = FeatureEncoder(self.features)
-        copy.rows, copy.reasons, copy._skipped = self.rows, dict(self.reasons), dict(self._skipped)
-        for name, table in self._tables.items():
-            copy._tables[name].lookup, copy._tables[name].first_rows = table.learned.copy(), table.first_rows
-        for name, part in self._parts.items():
-            copy._parts[name].restore(part.state())
-        return copy
+    def copy(self) -> FeatureEncoder:
+        """Return an encoder that has learned the same and can learn more without changing this one."""
+        made = self.with_features(self.features)
+        if not self.fitted:
+            return made
+        made.rows = self.rows
+        for name, shared in self.vocabularies.items():
+            made.vocabularies[name].restore(shared.learned.copy(), shared.first_rows)
+        for name, column in self.column_encoders.items():
+            made.column_encoders[name].restore(column.state())
+        return made
+
+    def with_features(self, features: Mapping[str, FeatureSpec]) -> FeatureEncoder:
+        """Return an encoder of other features that has learned nothing yet and keeps the reasons."""
+        made = FeatureEncoder(features)
+        made.reasons, made.left_out = dict(self.reasons), dict(self.left_out)
+        return made
 
     def _learn(
         self,
@@ -165,20 +201,22 @@ class FeatureEncoder:
     ) -> FeatureEncoder:
         chunks = self.read(data, **options)  # which checks the columns
         if is_files(data):
-            rows = learn(self._parts, chunks, threads)
+            rows = learn(self.column_encoders, chunks, threads)
         else:
             rows = _count(data, self.inputs, options)
-            learn_columns(self._parts, self._reader(data, options), threads, memos)
+            learn_columns(self.column_encoders, self._reader(data, options), threads, memos)
         if not rows:
             raise ValueError("data to learn from must have at least one row, got none")
-        finish(self._parts, self._tables, threads)
+        compute(self.column_encoders, self.vocabularies, threads)
         self.rows += rows
         return self
 
     def transform(
         self, data: Any, *, training: bool = False, seed: int = 0, threads: int | None = None, **options: Any
     ) -> dict[str, Array]:
-        """Inputs of a model: name -> ids (int32) or numbers (float32), [N], [N, maxlen] or [N, dimension].
+        """Encode rows as inputs of a model: name -> ids (int32) or numbers (float32).
+
+        Shapes are [N], [N, maxlen] of several values, and [N, dimension] of vectors.
 
         Args:
             data: what `read_chunks` takes.
@@ -190,71 +228,77 @@ class FeatureEncoder:
         self._check_fitted()
         chunks = self.read(data, training, **options)  # which checks the columns
         if is_files(data):
-            return encode_table(self._parts, chunks, training, seed, threads)
+            return encode_chunks(self.column_encoders, chunks, training, seed, threads)
         rows = _count(data, self.inputs if training else self.serving_inputs, options)
-        return encode_columns(self._parts, self._reader(data, options), rows, training, seed, threads)
+        return encode_columns(
+            self.column_encoders, self._reader(data, options), rows, training=training, seed=seed, threads=threads
+        )
 
-    def encode_chunk(self, chunk: Any, *, training: bool = False, seed: int = 0) -> dict[str, Array]:
-        """`transform` of one chunk of `read`, or of a pyarrow table."""
+    def encode_chunk(self, chunk: Chunk | pa.Table, *, training: bool = False, seed: int = 0) -> dict[str, Array]:
+        """Encode one chunk of `read`, or a pyarrow table, as `transform` does."""
         self._check_fitted()
-        where = checked(chunk, self.inputs if training else self.serving_inputs)
-        return encode_one(self._parts, where, training, seed)
+        whole = check_chunk(chunk, self.inputs if training else self.serving_inputs)
+        return encode_chunk(self.column_encoders, whole, training, seed)
 
-    def feature_columns(self, embedding_dim: Dimension = 4) -> list[FeatureColumn]:
-        """The columns of any model, in the order of the features.
+    def feature_columns(self, embedding_dim: EmbeddingDim = 4) -> list[FeatureColumn]:
+        """Return the columns of any model, in the order of the features.
 
         Args:
             embedding_dim: length of the vectors; "auto" for `4 * ceil(rows ** 0.25 / 2)` of each table (many models
-                want one length for all); or a function of the rows. A kind's own `embedding_dim` goes before it.
+                want one length for all); or a function of the rows. A feature's own `embedding_dim` goes before it.
         """
         self._check_fitted()
         if isinstance(embedding_dim, str) and embedding_dim != "auto":
             raise ValueError(
                 f'embedding_dim must be an integer, "auto" or a function of the rows, got {embedding_dim!r}'
             )
-        return [column for part in self._parts.values() for column in part.columns(embedding_dim)]
+        return [made for column in self.column_encoders.values() for made in column.feature_columns(embedding_dim)]
 
     def vocabulary(self, feature: str) -> Vocabulary:
-        """The values of a feature, with their rows.
+        """Return the values of a feature, with their rows.
 
         Raises:
             ValueError: the feature has no vocabulary.
         """
         self._check_fitted()
-        part = self._parts.get(feature)
-        lookup = part.table.learned if isinstance(part, CategoricalEncoder) else None
-        if not isinstance(lookup, Vocabulary):
-            known = [
-                n
-                for n, p in self._parts.items()
-                if isinstance(p, CategoricalEncoder) and p.table.kind.hash_buckets is None
-            ]
-            raise ValueError(f"{feature!r} has no vocabulary: {suggest(feature, known)}")
-        return lookup
+        known = {
+            name: column.shared.learned
+            for name, column in self.column_encoders.items()
+            if isinstance(column, CategoricalEncoder)
+        }
+        found = {name: learned for name, learned in known.items() if isinstance(learned, Vocabulary)}
+        if feature not in found:
+            raise ValueError(f"{feature!r} has no vocabulary: {suggest(feature, found)}")
+        return found[feature]
 
-    def pretrained(self, feature: str, vectors: Mapping[Any, Any]) -> npt.NDArray[np.float32]:
-        """The table of a feature, float32 [rows, E], from vectors by value, for `model.set_embedding`.
+    def pretrained(self, feature: str, vectors: Mapping[Any, npt.ArrayLike]) -> npt.NDArray[np.float32]:
+        """Return the table of a feature, float32 [rows, E], from vectors by value, for `model.set_embedding`.
 
         Values without a vector, and row 1, get the mean of the vectors of all values that have one; row 0 is zero.
         """
-        return by_value(self.vocabulary(feature), feature, vectors)
+        return pretrained_table(self.vocabulary(feature), feature, vectors)
 
     def describe(self) -> Report:
-        """What was learned, one dict for each feature: cardinality, missing, coverage; printed as a table."""
+        """Describe what was learned, one dict for each feature: cardinality, missing, coverage; printed as a table."""
         self._check_fitted()
-        return describe(self._parts)
+        rows = []
+        for name, column in self.column_encoders.items():
+            state = column.state()
+            share = {"rows": state["rows"], "missing": state["missing"] / max(state["rows"], 1)}
+            rows.append({"feature": name, "kind": type(column.spec).__name__, **share, **column.describe()})
+        return Report(rows)
 
     def explain(self) -> Report:
-        """Why each feature is of its kind, one dict for each column; printed as a table."""
+        """Explain why each feature is of its kind, one dict for each column; printed as a table."""
         rows = [
-            {"feature": name, "kind": type(kind).__name__, "why": self.reasons.get(name, "as given")}
-            for name, kind in self.features.items()
+            {"feature": name, "kind": type(spec).__name__, "why": self.reasons.get(name, "as given")}
+            for name, spec in self.features.items()
         ]
-        return Report([*rows, *({"feature": n, "kind": "left out", "why": why} for n, why in self._skipped.items())])
+        return Report([*rows, *({"feature": n, "kind": "left out", "why": why} for n, why in self.left_out.items())])
 
     @classmethod
     def infer(cls, data: Any, label: Any = None, **options: Any) -> FeatureEncoder:
-        """An encoder, not yet fitted, with a kind for each column that the beginning of `data` suggests.
+        """Return an encoder, not yet fitted, with a kind for each column that the beginning of `data` suggests.
 
         Args:
             data: what `read_chunks` takes.
@@ -262,31 +306,31 @@ class FeatureEncoder:
             options: `exclude`, columns to leave out; `rows` to look at (100,000); `schema`, `header`, `null` of
                 `read_chunks`.
         """
-        from .infer import propose
+        return cls.of_inferred(infer_specs(data, label, **options))
 
-        kinds, reasons, skipped = propose(data, label, **options)
-        encoder = cls(kinds)
-        encoder.reasons, encoder._skipped = reasons, skipped
+    @classmethod
+    def of_inferred(cls, inferred: Inferred) -> FeatureEncoder:
+        """Return an encoder, not yet fitted, of the specs that `infer_specs` found."""
+        encoder = cls(inferred.specs)
+        encoder.reasons, encoder.left_out = inferred.reasons, inferred.left_out
         return encoder
 
     def save(self, directory: str | PathLike[str]) -> None:
         """Write `encoder.json` and `vocab/*.arrow` into `directory`."""
         self._check_fitted()
-        notes = {"reasons": self.reasons, "left_out": self._skipped}
-        saving.save(self.features, self.rows, self._parts, self._tables, directory, notes)
+        save_encoder(self, directory)
 
     @classmethod
     def load(cls, directory: str | PathLike[str]) -> FeatureEncoder:
-        """The encoder that `save` wrote.
+        """Read the encoder that `save` wrote.
 
         Raises:
             FileNotFoundError: `directory` holds no encoder.
             ValueError: it holds what this version does not know.
         """
-        description = saving.read(directory)
-        encoder = cls(saving.kinds(description))
-        encoder.reasons, encoder._skipped = (dict(description.get(key, {})) for key in ("reasons", "left_out"))
-        encoder.rows = saving.restore(description, encoder._parts, encoder._tables, directory)
+        description = read_description(directory)
+        encoder = cls(specs_of(description))
+        restore_encoder(encoder, description, directory)
         return encoder
 
     def _check_fitted(self) -> None:
@@ -295,63 +339,64 @@ class FeatureEncoder:
 
 
 def _count(data: Any, columns: list[str], options: Mapping[str, Any]) -> int:
-    """Rows of a table in memory, or of the part of it that is read."""
+    """Count the rows of a table in memory, or of the part of it that is read."""
     part: RowSubset | None = options.get("part")
     return row_count(data, columns) if part is None else part.rows
 
 
-def build(features: Mapping[str, FeatureSpec]) -> tuple[dict[str, SharedVocabulary], dict[str, ColumnEncoder]]:
-    """Tables by the feature that owns them, and features, with nothing learned.
+def build_column_encoders(
+    features: Mapping[str, FeatureSpec],
+) -> tuple[dict[str, SharedVocabulary], dict[str, ColumnEncoder]]:
+    """Build the vocabularies, by the feature that owns each, and the encoders of all features, with nothing learned.
 
     Raises:
         ValueError: features that contradict each other.
         TypeError: a kind that is none.
     """
     _check(features)
-    tables = {
-        name: SharedVocabulary(name, kind)
-        for name, kind in features.items()
-        if isinstance(kind, (Categorical, Sequence, MultiValue, Cross)) and _owner(kind, name) == name
+    vocabularies = {
+        name: SharedVocabulary(name, spec)
+        for name, spec in features.items()
+        if isinstance(spec, (Categorical, Sequence, MultiValue, Cross)) and _owner(spec, name) == name
     }
-    parts = {name: _feature(name, kind, tables) for name, kind in features.items()}
+    encoders = {name: _column_encoder(name, spec, vocabularies) for name, spec in features.items()}
     seen: dict[str, str] = {}
-    for name, part in parts.items():
-        for output in part.outputs:
+    for name, encoder in encoders.items():
+        for output in encoder.outputs:
             if output in seen:
                 raise ValueError(f"features {seen[output]!r} and {name!r} both give an input {output!r}: rename one")
             seen[output] = name
-    return tables, parts
+    return vocabularies, encoders
 
 
-def _feature(name: str, kind: FeatureSpec, tables: Mapping[str, SharedVocabulary]) -> ColumnEncoder:
-    if isinstance(kind, Numeric):
-        return NumericEncoder(name, kind)
-    if isinstance(kind, Dense):
-        return VectorEncoder(name, kind)
-    if isinstance(kind, Timestamp):
-        return TimestampEncoder(name, kind)
-    table = tables[_owner(kind, name)]
-    return (
-        RaggedEncoder(name, kind, table)
-        if isinstance(kind, (Sequence, MultiValue))
-        else CategoricalEncoder(name, kind, table)
-    )
+def _column_encoder(name: str, spec: FeatureSpec, vocabularies: Mapping[str, SharedVocabulary]) -> ColumnEncoder:
+    if isinstance(spec, Numeric):
+        return NumericEncoder(name, spec)
+    if isinstance(spec, Dense):
+        return VectorEncoder(name, spec)
+    if isinstance(spec, Timestamp):
+        return TimestampEncoder(name, spec)
+    shared = vocabularies[_owner(spec, name)]
+    if isinstance(spec, (Sequence, MultiValue)):
+        return RaggedEncoder(name, spec, shared)
+    return CategoricalEncoder(name, spec, shared)
 
 
-def _owner(kind: FeatureSpec, name: str) -> str:
-    """The feature whose table a feature looks values up in."""
-    return getattr(kind, "vocabulary_of", None) or name
+def _owner(spec: FeatureSpec, name: str) -> str:
+    """Return the feature whose vocabulary a feature looks its values up in."""
+    shares = isinstance(spec, (Categorical, Sequence, MultiValue)) and spec.vocabulary_of
+    return shares or name
 
 
 def _check(features: Mapping[str, FeatureSpec]) -> None:
     if not features:
         raise ValueError("an encoder must have at least one feature, got none")
-    for name, kind in features.items():
+    for name, spec in features.items():
         check_type("a feature", name, str, "called by a string")
-        if not isinstance(kind, tuple(KINDS.values())):
-            hint = f": {kind.__name__}()" if isinstance(kind, type) and kind.__name__ in KINDS else ""
-            raise TypeError(f"the kind of {name!r} must be one of {', '.join(KINDS)}, got {kind!r}{hint}")
-        owner = _owner(kind, name)
+        if not isinstance(spec, tuple(SPECS.values())):
+            hint = f": {spec.__name__}()" if isinstance(spec, type) and spec.__name__ in SPECS else ""
+            raise TypeError(f"the kind of {name!r} must be one of {', '.join(SPECS)}, got {spec!r}{hint}")
+        owner = _owner(spec, name)
         if owner == name:
             continue
         if owner not in features:
@@ -361,3 +406,30 @@ def _check(features: Mapping[str, FeatureSpec]) -> None:
             or _owner(features[owner], owner) != owner
         ):
             raise ValueError(f"vocabulary_of of {name!r} must be a feature with a vocabulary of its own, got {owner!r}")
+
+
+class Report(list[dict[str, Any]]):
+    """A list of dicts that is printed as a table, a column for each key.
+
+    >>> print(Report([{"feature": "city", "rows": 3}, {"feature": "price", "missing": 0.25}]))
+    feature  rows  missing
+    city        3
+    price             0.25
+    """
+
+    def __str__(self) -> str:
+        names = list(dict.fromkeys(key for row in self for key in row))
+        cells = [[_cell(row.get(name)) for name in names] for row in self]
+        widths = [max(len(text) for text in column) for column in zip(names, *cells, strict=True)] if names else []
+        numeric = [all(not isinstance(row.get(name), str) for row in self) for name in names]
+        lines = [
+            "  ".join(t.rjust(w) if n else t.ljust(w) for t, w, n in zip(line, widths, numeric, strict=True)).rstrip()
+            for line in [names, *cells]
+        ]
+        return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,26 +1,45 @@
-"""Which kind each column of a table seems to be, and why."""
+"""Inference of feature specs from the first rows of a table, with the reason for each."""
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
 
 from .._checks import check_at_least
 from ..registry import suggest
-from ..tables import column_names
+from ..tables import RowSubset, column_names, is_files, read_chunks
 from .arrow_columns import factorize, one_array
+from .parallel import is_text
 from .ragged import flat_of
-from .sample import sample
 from .specs import Categorical, Dense, FeatureSpec, MultiValue, Numeric, Sequence, Timestamp
 from .timestamp import moments_of
 
-__all__ = ["propose"]
+__all__ = ["Inferred", "infer_specs", "sample"]
 
-Guess: TypeAlias = tuple[FeatureSpec | None, str]
+Guess: TypeAlias = tuple[FeatureSpec | None, str]  # None for a column to leave out, and the reason
+
+
+class Inferred(NamedTuple):
+    """The specs of the columns of a table.
+
+    Attributes:
+        specs: feature -> spec.
+        reasons: feature -> why it has this spec.
+        left_out: column -> why it is no feature.
+    """
+
+    specs: dict[str, FeatureSpec]
+    reasons: dict[str, str]
+    left_out: dict[str, str]
+
 
 _NAMES_OF_IDS = re.compile(
     r"(^|_)(id|ids|uid|idx|index|code|key|hash|token|zip|zipcode|postcode|user|item|movie|product|brand|category|cat|"
@@ -38,7 +57,7 @@ _FEW = 10  # so few different integers are categories
 _MANY = 1000  # in so many rows, a different value in each is no accident
 
 
-def propose(
+def infer_specs(
     data: Any,
     label: Any = None,
     *,
@@ -46,16 +65,16 @@ def propose(
     given: Mapping[str, FeatureSpec] | None = None,
     rows: int = 100_000,
     **options: Any,
-) -> tuple[dict[str, FeatureSpec], dict[str, str], dict[str, str]]:
-    """Kinds of the columns that are not `given`, the reason for each, and columns left out with the reason.
+) -> Inferred:
+    """Infer the specs of the columns that are not `given`.
 
     Args:
         data: what `read_chunks` takes.
         label: column, or list of columns, to leave out.
         exclude: further columns to leave out.
-        given: features whose kinds are known: they are no guesses, but histories may share their vocabularies.
+        given: features whose specs are known; histories may share their vocabularies.
         rows: how many to look at, from the beginning.
-        options: `schema`, `header`, `null` of `read_chunks`.
+        options: `part` of `sample`; `schema`, `header`, `null` of `read_chunks`.
     """
     given = given or {}
     check_at_least("rows", rows, 1)
@@ -67,73 +86,69 @@ def propose(
     wanted = [name for name in names if name not in labels and name not in exclude]
     unknown = [name for name in wanted if name not in given]
     table = sample(data, unknown, rows, **options)
-    kinds: dict[str, FeatureSpec] = {}
+    specs: dict[str, FeatureSpec] = {}
     reasons: dict[str, str] = {}
-    skipped = dict.fromkeys(labels, "the label") | dict.fromkeys(exclude, "excluded")
+    left_out = dict.fromkeys(labels, "the label") | dict.fromkeys(exclude, "excluded")
     for name in unknown:
-        kind, why = _guess(name, one_array(table[name]), wanted)
-        if kind is None:
-            skipped[name] = why
+        spec, why = _guess(name, one_array(table[name]), wanted)
+        if spec is None:
+            left_out[name] = why
         else:
-            kinds[name], reasons[name] = kind, why
-    _tell_apart(kinds, reasons, skipped, {*kinds, *given})
-    kinds = _with_owners(kinds, given)
-    for kind in (*kinds.values(), *given.values()):
-        owner = kind.vocabulary_of if isinstance(kind, (MultiValue, Sequence)) else None
-        if owner is not None and isinstance(kinds.get(owner), Categorical) and kinds[owner] != Categorical():
-            kinds[owner] = Categorical()
+            specs[name], reasons[name] = spec, why
+    _tell_apart(specs, reasons, left_out, {*specs, *given})
+    specs = _with_owners(specs, given)
+    for spec in (*specs.values(), *given.values()):
+        owner = spec.vocabulary_of if isinstance(spec, (MultiValue, Sequence)) else None
+        if owner is not None and isinstance(specs.get(owner), Categorical) and specs[owner] != Categorical():
+            specs[owner] = Categorical()
             reasons[owner] = reasons[owner].removesuffix(_RARE) + "; each has a row, as a history shares them"
-    return kinds, reasons, skipped
+    return Inferred(specs, reasons, left_out)
 
 
 def _tell_apart(
-    kinds: dict[str, FeatureSpec], reasons: dict[str, str], skipped: dict[str, str], names: set[str]
+    specs: dict[str, FeatureSpec], reasons: dict[str, str], left_out: dict[str, str], names: set[str]
 ) -> None:
-    """Where a column is called like a further input of another feature, the other does without that input."""
-    for name, kind in list(kinds.items()):
-        if isinstance(kind, Numeric) and f"{name}_missing" in names:
-            kinds[name] = replace(kind, indicator=False)
+    """Drop an input of a feature where a column has its name."""
+    for name, spec in list(specs.items()):
+        if isinstance(spec, Numeric) and f"{name}_missing" in names:
+            specs[name] = replace(spec, indicator=False)
             reasons[name] += f"; no indicator, as there is a column {name + '_missing'!r}"
-        elif isinstance(kind, Timestamp):
-            parts = tuple(part for part in kind.parts if f"{name}_{part}" not in names)
-            taken = [f"{name}_{part}" for part in kind.parts if part not in parts]
+        elif isinstance(spec, Timestamp):
+            parts = tuple(part for part in spec.parts if f"{name}_{part}" not in names)
+            taken = [f"{name}_{part}" for part in spec.parts if part not in parts]
             if not parts:
-                del kinds[name], reasons[name]
-                skipped[name] = f"its hour and weekday are there as {' and '.join(map(repr, taken))}"
+                del specs[name], reasons[name]
+                left_out[name] = f"its hour and weekday are there as {' and '.join(map(repr, taken))}"
             elif taken:
-                kinds[name] = replace(kind, parts=parts)
+                specs[name] = replace(spec, parts=parts)
                 reasons[name] = f"{reasons[name].partition(': hour')[0]}: {parts[0]}, as there is a column {taken[0]!r}"
 
 
-def _with_owners(kinds: dict[str, FeatureSpec], given: Mapping[str, FeatureSpec]) -> dict[str, FeatureSpec]:
+def _with_owners(specs: dict[str, FeatureSpec], given: Mapping[str, FeatureSpec]) -> dict[str, FeatureSpec]:
     """A history shares the vocabulary only of a column that has one.
 
     Such a column keeps its rare values: as histories tend to hold what was liked, a value seen once as a target has a
     second count if it was liked, so that being rare would tell the label.
     """
-    out = dict(kinds)
-    for name, kind in kinds.items():
-        if not isinstance(kind, Sequence) or kind.vocabulary_of is None:
+    out = dict(specs)
+    for name, spec in specs.items():
+        if not isinstance(spec, Sequence) or spec.vocabulary_of is None:
             continue
-        owner = given.get(kind.vocabulary_of) or kinds.get(kind.vocabulary_of)
+        owner = given.get(spec.vocabulary_of) or specs.get(spec.vocabulary_of)
         if not isinstance(owner, Categorical) or owner.vocabulary_of is not None:
-            out[name] = Sequence(separator=kind.separator)
+            out[name] = Sequence(separator=spec.separator)
     return out
 
 
-def _guess(name: str, array: Any, columns: list[str]) -> Guess:
-    """A kind for a column and the reason; no kind for one that none can read."""
-    import pyarrow as pa
-
+def _guess(name: str, array: pa.Array, columns: list[str]) -> Guess:
+    """A spec for a column and the reason; no spec for one that none can read."""
     try:
         return _kind_of(name, array, columns)
     except (ValueError, pa.ArrowException) as error:
         return None, f"{array.type} is of no kind: {error}"
 
 
-def _kind_of(name: str, array: Any, columns: list[str]) -> Guess:
-    import pyarrow as pa
-
+def _kind_of(name: str, array: pa.Array, columns: list[str]) -> Guess:
     types, given = pa.types, array.drop_null()
     if not len(given):
         return None, f"no value in the first {len(array):,} rows"
@@ -166,9 +181,7 @@ def _of_categories(different: int, rows: int, why: str) -> Guess:
     return Categorical(), why
 
 
-def _of_numbers(name: str, given: Any, different: int) -> Guess:
-    import pyarrow as pa
-
+def _of_numbers(name: str, given: pa.Array, different: int) -> Guess:
     x = given.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     x = x[np.isfinite(x)]
     if not len(x):
@@ -187,10 +200,8 @@ def _of_numbers(name: str, given: Any, different: int) -> Guess:
     return Numeric(), f"{different:,} different integers from {low:g} to {high:g}"
 
 
-def _of_text(name: str, given: Any, distinct: Any, columns: list[str]) -> Guess | None:
-    """Text that is more than one category; None if it is not."""
-    import pyarrow.compute as pc
-
+def _of_text(name: str, given: pa.Array, distinct: pa.Array, columns: list[str]) -> Guess | None:
+    """Return a guess for text that is more than one category; None if it is not."""
     strings = distinct.drop_null()
     try:
         numbers = pc.utf8_trim_whitespace(strings).cast("float64").to_numpy()
@@ -216,22 +227,18 @@ def _of_text(name: str, given: Any, distinct: Any, columns: list[str]) -> Guess 
     return None
 
 
-def _ids_as_floats(flat: Any) -> bool:
-    """Whether the elements are whole numbers, which are floats as some are missing or as they were written so."""
+def _ids_as_floats(flat: pa.Array) -> bool:
+    """Tell if the elements are whole numbers, which are floats as some are missing or as they were written so."""
     x = flat.drop_null().cast("float64").to_numpy(zero_copy_only=False)
     x = x[~np.isnan(x)]
     return bool(len(x)) and bool((x == np.trunc(x)).all())
 
 
-def _any_missing(flat: Any) -> bool:
-    import pyarrow.compute as pc
-
+def _any_missing(flat: pa.Array) -> bool:
     return bool(pc.any(pc.is_null(flat, nan_is_null=True)).as_py())
 
 
-def _of_lists(name: str, given: Any, separator: str | None, columns: list[str]) -> Guess:
-    import pyarrow as pa
-
+def _of_lists(name: str, given: pa.Array, separator: str | None, columns: list[str]) -> Guess:
     flat, sizes = flat_of(given, name, separator)
     what = "lists" if separator is None else f"strings separated by {separator!r}"
     widths = set(sizes[sizes > 0].tolist())
@@ -246,3 +253,51 @@ def _of_lists(name: str, given: Any, separator: str | None, columns: list[str]) 
             return Sequence(separator=separator, vocabulary_of=bare), f"{what}, called like a history of {bare!r}"
         return Sequence(separator=separator), f"{what}, called like a history"
     return MultiValue(separator=separator), f"{what}, {len(flat.unique()):,} different elements"
+
+
+def sample(data: Any, columns: list[str], rows: int, *, part: RowSubset | None = None, **options: Any) -> pa.Table:
+    """Return the first `rows` rows as one table.
+
+    Columns of text files are read as strings and get the type that fits all these rows: what looks like numbers at the
+    beginning of a file may go on as text.
+
+    Args:
+        data: what `read_chunks` takes.
+        columns: which to read.
+        rows: how many.
+        part: the rows to read, if not all.
+        options: `schema`, `header`, `null` of `read_chunks`.
+    """
+    given = options.pop("schema", None) or {}
+    schema = {**(dict.fromkeys(columns, "string") if is_files(data) else {}), **given}
+    tables: list[pa.Table] = []
+    texts: list[pa.Table] = []
+    left = rows
+    for chunk in read_chunks(data, columns, schema=schema, **options):
+        table = (chunk if part is None else part.take(chunk)).table.slice(0, left)
+        (texts if is_text(chunk) else tables).append(table)
+        left -= table.num_rows
+        if left <= 0:
+            break
+    if texts:
+        tables.append(_retyped(pa.concat_tables(texts), [name for name in columns if name not in given]))
+    if not tables:
+        raise ValueError("data to infer kinds from must have at least one row, got none")
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def _retyped(table: pa.Table, columns: Collection[str]) -> pa.Table:
+    """Give columns of strings the types that a reader of text files finds."""
+    for name in columns:
+        if not table.num_rows:
+            break
+        text = io.BytesIO()
+        csv.write_csv(table.select([name]), text)
+        read = csv.read_csv(
+            pa.py_buffer(text.getvalue()),
+            csv.ReadOptions(block_size=text.tell() + 1, use_threads=False),
+            csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+            csv.ConvertOptions(null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False),
+        )
+        table = table.set_column(table.column_names.index(name), name, read.column(0))
+    return table

@@ -1,4 +1,4 @@
-"""Features of numbers: `Numeric` and `Dense`."""
+"""Encoders of numbers: `Numeric`, one a row, and `Dense`, a vector a row."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from ..features import DenseFeat, FeatureColumn, SparseFeat
 from .arrow_columns import RowError, numbers_of, one_array
-from .column_encoder import Context, Dimension, dimension_of
+from .column_encoder import Context, EmbeddingDim, embedding_dim_of
 from .ragged import flat_of
 from .specs import Dense, Numeric
 from .statistics import Histogram, Moments, on_grid, signed_log
@@ -23,69 +24,69 @@ _FLOAT32 = float(np.finfo(np.float32).max)
 
 
 class NumericEncoder:
-    """One number a row: scaled, or as the id of a bucket."""
+    """One number a row: scaled, float32 [N], or the id of a bucket, int32 [N]."""
 
-    def __init__(self, name: str, kind: Numeric) -> None:
-        self.name, self.kind = name, kind
+    def __init__(self, name: str, spec: Numeric) -> None:
+        self.name, self.spec = name, spec
         self.rows = self.missing = self.infinite = 0
         self.moments, self.histogram = Moments(), Histogram()
-        self.numbers: dict[str, float] = {}
+        self.statistics: dict[str, float] = {}
         self.bounds: Array | None = None
-        self.indicator = bool(kind.indicator)
+        self.indicator = bool(spec.indicator)
         self.learned = False
 
     @property
-    def raw(self) -> tuple[str, ...]:
-        return (self.kind.column or self.name,)
+    def inputs(self) -> tuple[str, ...]:
+        return (self.spec.column or self.name,)
 
     @property
     def bucketed(self) -> bool:
-        return self.kind.scaling == "quantile"
+        return self.spec.scaling == "quantile"
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        if self.bucketed or self.kind.indicator is False or (self.learned and not self.indicator):
+        if self.bucketed or self.spec.indicator is False or (self.learned and not self.indicator):
             return (self.name,)
         return (self.name, f"{self.name}_missing")
 
-    def _read(self, table: Any) -> Array:
-        (column,) = self.raw
+    def _read(self, table: pa.Table) -> Array:
+        (column,) = self.inputs
         return numbers_of(one_array(table[column]), column)
 
-    def partial(self, table: Any, context: Context) -> Any:
-        """Rows, missing, infinite, moments, and a histogram where one is needed."""
+    def summarize(self, table: pa.Table, context: Context) -> Any:
+        """Return the numbers of rows, missing and infinite ones, moments, and a histogram where one is needed."""
         x = self._read(table)
         finite = x[np.isfinite(x)]
         missing = int(np.isnan(x).sum())
-        logged = self.kind.scaling == "standard"
-        moments = Moments.partial(signed_log(finite) if logged else finite, squares=logged)
-        histogram = Histogram.partial(finite) if self.bucketed else None
+        logged = self.spec.scaling == "standard"
+        moments = Moments.summarize(signed_log(finite) if logged else finite, squares=logged)
+        histogram = Histogram.summarize(finite) if self.bucketed else None
         return len(x), missing, len(x) - missing - len(finite), moments, histogram
 
-    def add(self, partial: Any) -> None:
-        rows, missing, infinite, moments, histogram = partial
+    def update(self, summary: Any) -> None:
+        rows, missing, infinite, moments, histogram = summary
         self.rows += rows
         self.missing += missing
         self.infinite += infinite
         if not self.learned:
-            self.moments.add(moments)
+            self.moments.update(moments)
             if histogram is not None:
-                self.histogram.add(histogram)
+                self.histogram.update(histogram)
 
-    def finish(self) -> None:
-        """Settle the scale; an update leaves it, so that old rows keep their numbers."""
+    def compute(self) -> None:
+        """Settle the scale; learning more leaves it, so that old rows keep their numbers."""
         if self.learned:
             return
         m = self.moments
         low, high = (m.low, m.high) if m.count else (0.0, 0.0)
-        self.numbers = {"count": float(m.count), "mean": m.mean, "std": m.std, "low": low, "high": high}
+        self.statistics = {"count": float(m.count), "mean": m.mean, "std": m.std, "low": low, "high": high}
         if self.bucketed:
-            self.bounds = self.histogram.bounds(self.kind.bins)
-        if self.kind.indicator is None:
+            self.bounds = self.histogram.bounds(self.spec.bins)
+        if self.spec.indicator is None:
             self.indicator = not self.bucketed and self.missing > 0
         self.moments, self.histogram, self.learned = Moments(), Histogram(), True
 
-    def encode(self, table: Any, context: Context) -> dict[str, Array]:
+    def encode(self, table: pa.Table, context: Context) -> dict[str, Array]:
         x = self._read(table)
         missing = np.isnan(x)
         if self.bucketed:
@@ -96,14 +97,14 @@ class NumericEncoder:
         return out
 
     def _bucket(self, x: Array, missing: Array) -> Array:
-        if not self.numbers["count"]:  # of no number was learned anything
+        if not self.statistics["count"]:  # there was no number to learn from
             return np.where(missing, MISSING, UNSEEN).astype(np.int32)
         bounds = np.empty(0) if self.bounds is None else self.bounds
         ids = FIRST + np.searchsorted(bounds, on_grid(x), side="right")
         return np.where(missing, MISSING, ids).astype(np.int32)
 
     def _scale(self, x: Array, missing: Array) -> Array:
-        n, scaling = self.numbers, self.kind.scaling
+        n, scaling = self.statistics, self.spec.scaling
         z = signed_log(x) if scaling == "standard" else x
         infinite = np.isinf(x)
         if infinite.any():
@@ -117,7 +118,7 @@ class NumericEncoder:
                 z = np.clip((z / 2 - n["low"] / 2) / width, 0.0, 1.0) if width else np.zeros_like(z)
         return np.clip(z, -_FLOAT32, _FLOAT32).astype(np.float32)
 
-    def blank(self, rows: int) -> dict[str, Array]:
+    def encode_missing(self, rows: int) -> dict[str, Array]:
         if self.bucketed:
             return {self.name: np.zeros(rows, np.int32)}
         nothing = np.full(rows, np.nan)
@@ -126,15 +127,15 @@ class NumericEncoder:
             out[f"{self.name}_missing"] = np.ones(rows, np.float32)
         return out
 
-    def columns(self, dimension: Dimension) -> list[FeatureColumn]:
+    def feature_columns(self, embedding_dim: EmbeddingDim) -> list[FeatureColumn]:
         if self.bucketed:
             size = FIRST + (0 if self.bounds is None else len(self.bounds)) + 1
-            return [SparseFeat(self.name, size, dimension_of(self.kind, dimension, size))]
+            return [SparseFeat(self.name, size, embedding_dim_of(self.spec, embedding_dim, size))]
         return [DenseFeat(name) for name in self.outputs]
 
     def describe(self) -> dict[str, Any]:
-        n = self.numbers
-        keep = ("mean", "std", "low", "high") if self.kind.scaling == "standard" else ("mean", "low", "high")
+        n = self.statistics
+        keep = ("mean", "std", "low", "high") if self.spec.scaling == "standard" else ("mean", "low", "high")
         out: dict[str, Any] = {key: n[key] for key in keep}
         if self.bucketed:
             out["table rows"] = FIRST + (0 if self.bounds is None else len(self.bounds)) + 1
@@ -146,38 +147,38 @@ class NumericEncoder:
             "missing": self.missing,
             "infinite": self.infinite,
             "indicator": self.indicator,
-            "numbers": self.numbers,
+            "numbers": self.statistics,
             "bounds": None if self.bounds is None else self.bounds.tolist(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.rows, self.missing, self.infinite = (int(state[key]) for key in ("rows", "missing", "infinite"))
         self.indicator = bool(state["indicator"])
-        self.numbers = {key: float(state["numbers"][key]) for key in ("count", "mean", "std", "low", "high")}
+        self.statistics = {key: float(state["numbers"][key]) for key in ("count", "mean", "std", "low", "high")}
         self.bounds = None if state["bounds"] is None else np.array(state["bounds"], np.float64)
         self.learned = True
 
 
 class VectorEncoder:
-    """A vector of numbers a row."""
+    """A vector of numbers a row, float32 [N, dimension]; [N] where the dimension is 1."""
 
-    def __init__(self, name: str, kind: Dense) -> None:
-        self.name, self.kind = name, kind
+    def __init__(self, name: str, spec: Dense) -> None:
+        self.name, self.spec = name, spec
         self.rows = self.missing = 0
-        self.dimension = self.settled = kind.dimension or 0
+        self.dimension = self.settled = spec.dimension or 0
 
     @property
-    def raw(self) -> tuple[str, ...]:
-        return (self.kind.column or self.name,)
+    def inputs(self) -> tuple[str, ...]:
+        return (self.spec.column or self.name,)
 
     @property
     def outputs(self) -> tuple[str, ...]:
         return (self.name,)
 
-    def _read(self, table: Any, dimension: int) -> tuple[Array, Array, int]:
-        """The numbers of all rows, how many each has, and how many they should have."""
-        (column,) = self.raw
-        flat, sizes = flat_of(one_array(table[column]), column, self.kind.separator)
+    def _read(self, table: pa.Table, dimension: int) -> tuple[Array, Array, int]:
+        """Return the numbers of all rows, how many each row has, and how many it should have."""
+        (column,) = self.inputs
+        flat, sizes = flat_of(one_array(table[column]), column, self.spec.separator)
         wanted = dimension or int(sizes.max(initial=0))
         wrong = (sizes != wanted) & (sizes != 0)
         if wrong.any():
@@ -185,34 +186,35 @@ class VectorEncoder:
             raise RowError(f"{column!r} must hold {wanted} number(s) or nothing, got {sizes[row]}", row)
         return numbers_of(flat, column), sizes, wanted
 
-    def partial(self, table: Any, context: Context) -> tuple[int, int, int]:
+    def summarize(self, table: pa.Table, context: Context) -> tuple[int, int, int]:
+        """Return the numbers of rows, of missing ones, and of numbers in a row."""
         _, sizes, found = self._read(table, self.settled)
         return len(sizes), int((sizes == 0).sum()), found
 
-    def add(self, partial: tuple[int, int, int]) -> None:
-        rows, missing, found = partial
+    def update(self, summary: tuple[int, int, int]) -> None:
+        rows, missing, found = summary
         self.rows += rows
         self.missing += missing
         if self.dimension and found and found != self.dimension:
-            message = f"{self.raw[0]!r} must hold {self.dimension} number(s), as in rows before, got {found}"
+            message = f"{self.inputs[0]!r} must hold {self.dimension} number(s), as in rows before, got {found}"
             raise RowError(message, 0)  # all rows of a chunk have as many
         self.dimension = self.dimension or found
 
-    def finish(self) -> None:
+    def compute(self) -> None:
         self.dimension = self.settled = self.dimension or 1
 
-    def encode(self, table: Any, context: Context) -> dict[str, Array]:
+    def encode(self, table: pa.Table, context: Context) -> dict[str, Array]:
         numbers, sizes, _ = self._read(table, self.dimension)
         out = np.zeros((len(sizes), self.dimension), np.float32)
         limited = np.clip(np.nan_to_num(numbers, nan=0.0), -_FLOAT32, _FLOAT32)
         out[sizes > 0] = limited.astype(np.float32).reshape(-1, self.dimension)
         return {self.name: out if self.dimension > 1 else out[:, 0]}
 
-    def blank(self, rows: int) -> dict[str, Array]:
+    def encode_missing(self, rows: int) -> dict[str, Array]:
         shape = (rows, self.dimension) if self.dimension > 1 else rows
         return {self.name: np.zeros(shape, np.float32)}
 
-    def columns(self, dimension: Dimension) -> list[FeatureColumn]:
+    def feature_columns(self, embedding_dim: EmbeddingDim) -> list[FeatureColumn]:
         return [DenseFeat(self.name, self.dimension)]
 
     def describe(self) -> dict[str, Any]:

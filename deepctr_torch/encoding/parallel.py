@@ -1,4 +1,4 @@
-"""Work on chunks in several threads, with results in the order of the chunks."""
+"""The passes of an encoder over data: chunks of files, or columns in memory, in several threads."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from .._checks import check_at_least
 from .._parallel import ordered_map
@@ -20,35 +21,40 @@ from .column_encoder import ColumnEncoder, Context
 __all__ = [
     "Memo",
     "Reader",
-    "checked",
+    "check_chunk",
+    "compute",
+    "encode_chunk",
+    "encode_chunks",
     "encode_columns",
-    "encode_one",
-    "encode_table",
-    "finish",
     "is_text",
     "learn",
     "learn_columns",
-    "located",
-    "worker_count",
 ]
 
-
 T = TypeVar("T")
+Array = npt.NDArray[Any]
+Memo: TypeAlias = dict[str, Factorized]  # of one feature, or of one chunk: by raw column
+Reader: TypeAlias = Callable[[Sequence[str]], Iterator[Chunk]]  # the chunks of these columns
 
 
-def worker_count(threads: int | None) -> int:
-    """Threads to work with: as many as were asked for, else as many as there are processors, at most 8."""
+def _thread_count(threads: int | None) -> int:
+    """Return `threads`, or for None one a processor, at most 8."""
     if threads is not None:
         check_at_least("threads", threads, 1)
     return threads or min(8, os.cpu_count() or 1)
 
 
-def checked(chunk: Any, columns: list[str]) -> Chunk:
-    """A chunk of `read_chunks`, or a pyarrow table as one, that has the columns."""
+def check_chunk(chunk: Chunk | pa.Table, columns: Sequence[str]) -> Chunk:
+    """Return a chunk, or a pyarrow table as one.
+
+    Raises:
+        TypeError: something else.
+        ValueError: one of the columns is not there.
+    """
     whole = chunk if isinstance(chunk, Chunk) else Chunk(chunk, "", 0, 0)
-    there = getattr(whole.table, "column_names", None)
-    if there is None:
+    if not isinstance(whole.table, (pa.Table, pa.RecordBatch)):
         raise TypeError(f"a chunk must be a Chunk or a pyarrow table, got {type(chunk).__name__}: use transform")
+    there = whole.table.schema.names
     missing = [name for name in columns if name not in there]
     if missing:
         raise ValueError(f"the chunk lacks {missing}; it has {there}")
@@ -56,12 +62,12 @@ def checked(chunk: Any, columns: list[str]) -> Chunk:
 
 
 def is_text(chunk: Chunk) -> bool:
-    """Whether the rows are of a text file, where integers and strings look alike."""
+    """Tell if the rows come from a text file, where integers and strings look alike."""
     return bool(chunk.file) and not chunk.file.lower().endswith(".parquet")
 
 
-def located(work: Callable[[Any, Context], T], chunk: Chunk, context: Context) -> T:
-    """`work` on a chunk; errors say where in the data."""
+def _located(work: Callable[[pa.Table, Context], T], chunk: Chunk, context: Context) -> T:
+    """Do `work` on a chunk; errors name the place in the data."""
     try:
         return work(chunk.table, context)
     except RowError as error:
@@ -72,131 +78,132 @@ def located(work: Callable[[Any, Context], T], chunk: Chunk, context: Context) -
         raise ValueError(f"{error} in {chunk.file}") from error
 
 
-Array = npt.NDArray[Any]
-Memo: TypeAlias = dict[str, Factorized]  # of one feature, or of one chunk: by raw column
-Reader: TypeAlias = Callable[[Sequence[str]], Iterator[Chunk]]  # the chunks of these columns
+def _update(column: ColumnEncoder, summary: Any, chunk: Chunk) -> None:
+    _located(lambda table, context: column.update(summary), chunk, Context())
 
 
-def learn(parts: Mapping[str, ColumnEncoder], chunks: Iterable[Chunk], threads: int | None) -> int:
-    """Let features learn from all chunks, several chunks at a time; the number of rows."""
+def learn(columns: Mapping[str, ColumnEncoder], chunks: Iterable[Chunk], threads: int | None) -> int:
+    """Let features learn from all chunks, several chunks at a time; return the number of rows."""
 
-    def count(chunk: Chunk) -> tuple[Chunk, list[Any]]:
+    def summarize(chunk: Chunk) -> tuple[Chunk, list[Any]]:
         context = Context(text=is_text(chunk))
-        return chunk, [located(part.partial, chunk, context) for part in parts.values()]
+        return chunk, [_located(column.summarize, chunk, context) for column in columns.values()]
 
     rows = 0
-    for chunk, counted in ordered_map(count, chunks, worker_count(threads)):
+    for chunk, summaries in ordered_map(summarize, chunks, _thread_count(threads)):
         rows += chunk.table.num_rows
-        for part, partial in zip(parts.values(), counted, strict=True):
-            located(_add(part, partial), chunk, Context())
+        for column, summary in zip(columns.values(), summaries, strict=True):
+            _update(column, summary, chunk)
     return rows
 
 
 def learn_columns(
-    parts: Mapping[str, ColumnEncoder], read: Reader, threads: int | None, memos: dict[str, list[Memo]] | None = None
+    columns: Mapping[str, ColumnEncoder],
+    read: Reader,
+    threads: int | None,
+    memos: dict[str, list[Memo]] | None = None,
 ) -> None:
     """Let features learn from rows in memory, several features at a time.
 
     A value is hashed once with those of all rows, where chunks would bring it again and again.
 
     Args:
-        memos: where to put, for each feature and chunk, what `encode_columns` needs not do once more.
+        columns: the encoders.
+        read: the rows.
+        threads: features at a time.
+        memos: a place to put, for each feature and chunk, what `encode_columns` need not compute once more.
     """
 
-    def count(part: ColumnEncoder) -> tuple[ColumnEncoder, list[tuple[Chunk, Any, Memo | None]]]:
+    def summarize(column: ColumnEncoder) -> tuple[ColumnEncoder, list[tuple[Chunk, Any, Memo | None]]]:
         found = []
-        for chunk in read(part.raw):
+        for chunk in read(column.inputs):
             context = Context(memo=None if memos is None else {})
-            partial = located(part.partial, chunk, context)
-            found.append((chunk._replace(table=None), partial, context.memo))
-        return part, found
+            summary = _located(column.summarize, chunk, context)
+            found.append((chunk._replace(table=None), summary, context.memo))
+        return column, found
 
-    for part, found in ordered_map(count, parts.values(), worker_count(threads)):
-        for chunk, partial, memo in found:
-            located(_add(part, partial), chunk, Context())
+    for column, found in ordered_map(summarize, columns.values(), _thread_count(threads)):
+        for chunk, summary, memo in found:
+            _update(column, summary, chunk)
             if memos is not None and memo is not None:
-                memos.setdefault(part.name, []).append(memo)
+                memos.setdefault(column.name, []).append(memo)
 
 
-def finish(parts: Mapping[str, ColumnEncoder], tables: Mapping[str, SharedVocabulary], threads: int | None) -> None:
-    """All rows were counted: settle what was learned."""
-    stages: Sequence[Mapping[str, SharedVocabulary | ColumnEncoder]] = (tables, parts)
-    for learners in stages:  # features after the tables they look values up in
-        for _ in ordered_map(_finish, learners.values(), worker_count(threads)):
+def compute(
+    columns: Mapping[str, ColumnEncoder], vocabularies: Mapping[str, SharedVocabulary], threads: int | None
+) -> None:
+    """Settle what was learned, after the last chunk: vocabularies first, then the features that look values up."""
+    learners: Sequence[Iterable[SharedVocabulary | ColumnEncoder]] = (vocabularies.values(), columns.values())
+    for each in learners:
+        for _ in ordered_map(lambda learner: learner.compute(), each, _thread_count(threads)):
             pass
 
 
-def _add(part: ColumnEncoder, partial: Any) -> Callable[[Any, Context], None]:
-    return lambda table, context: part.add(partial)
-
-
-def _finish(learner: SharedVocabulary | ColumnEncoder) -> None:
-    learner.finish()
-
-
-def encode_table(
-    parts: Mapping[str, ColumnEncoder], chunks: Iterable[Chunk], training: bool, seed: int, threads: int | None
+def encode_chunks(
+    columns: Mapping[str, ColumnEncoder], chunks: Iterable[Chunk], training: bool, seed: int, threads: int | None
 ) -> dict[str, Array]:
-    """The inputs that the features make of all chunks, several chunks at a time."""
+    """Encode all chunks, several at a time, as one array for each input."""
     pieces: dict[str, list[Array]] = {}
 
     def work(chunk: Chunk) -> dict[str, Array]:
-        return encode_one(parts, chunk, training, seed)
+        return encode_chunk(columns, chunk, training, seed)
 
-    for encoded in ordered_map(work, chunks, worker_count(threads)):
+    for encoded in ordered_map(work, chunks, _thread_count(threads)):
         for name, values in encoded.items():
             pieces.setdefault(name, []).append(values)
-    return _joined(parts, pieces)
+    return _concatenated(columns, pieces)
 
 
 def encode_columns(
-    parts: Mapping[str, ColumnEncoder],
+    columns: Mapping[str, ColumnEncoder],
     read: Reader,
     rows: int,
+    *,
     training: bool,
     seed: int,
     threads: int | None,
     memos: dict[str, list[Memo]] | None = None,
 ) -> dict[str, Array]:
-    """The inputs that the features make of `rows` rows in memory, several features at a time."""
+    """Encode `rows` rows in memory, several features at a time, as one array for each input."""
 
-    def work(part: ColumnEncoder) -> list[dict[str, Array]]:
-        if part.kind.train_only and not training:
-            return [part.blank(rows)]
-        remembered = iter(memos.pop(part.name, [])) if memos is not None else iter(())
-        return [encode_one({part.name: part}, c, training, seed, next(remembered, None)) for c in read(part.raw)]
+    def work(column: ColumnEncoder) -> list[dict[str, Array]]:
+        if column.spec.train_only and not training:
+            return [column.encode_missing(rows)]
+        remembered = iter(memos.pop(column.name, [])) if memos is not None else iter(())
+        alone = {column.name: column}
+        return [encode_chunk(alone, c, training, seed, next(remembered, None)) for c in read(column.inputs)]
 
     pieces: dict[str, list[Array]] = {}
-    for encoded in ordered_map(work, parts.values(), worker_count(threads)):
+    for encoded in ordered_map(work, columns.values(), _thread_count(threads)):
         for chunk in encoded:
             for name, values in chunk.items():
                 pieces.setdefault(name, []).append(values)
-    return _joined(parts, pieces)
+    return _concatenated(columns, pieces)
 
 
-def _joined(parts: Mapping[str, ColumnEncoder], pieces: dict[str, list[Array]]) -> dict[str, Array]:
-    """The pieces of each input as one array; of inputs without a piece, as there was no chunk, an empty one."""
+def _concatenated(columns: Mapping[str, ColumnEncoder], pieces: dict[str, list[Array]]) -> dict[str, Array]:
+    """Join the pieces of each input; an input without a piece, as there was no chunk, gets an empty array."""
     out = {}
-    for part in parts.values():
-        for name, empty in part.blank(0).items():
+    for column in columns.values():
+        for name, empty in column.encode_missing(0).items():
             arrays = pieces.pop(name, [empty])
             out[name] = np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
     return out
 
 
-def encode_one(
-    parts: Mapping[str, ColumnEncoder], chunk: Chunk, training: bool, seed: int, memo: Memo | None = None
+def encode_chunk(
+    columns: Mapping[str, ColumnEncoder], chunk: Chunk, training: bool, seed: int, memo: Memo | None = None
 ) -> dict[str, Array]:
-    """The inputs that the features make of one chunk; those only training knows are missing otherwise."""
+    """Encode one chunk; features that only training knows are missing otherwise."""
     key = None
     if training:
         file = chunk.file.replace("\\", "/").rpartition("/")[2]  # the same rows elsewhere are dropped alike
         key = int(hash_values([seed])[0] ^ hash_values([file])[0])
     context = Context(is_text(chunk), key, chunk.first_row, memo)
     out: dict[str, Array] = {}
-    for part in parts.values():
-        if part.kind.train_only and not training:
-            out.update(part.blank(chunk.table.num_rows))
+    for column in columns.values():
+        if column.spec.train_only and not training:
+            out.update(column.encode_missing(chunk.table.num_rows))
         else:
-            out.update(located(part.encode, chunk, context))
+            out.update(_located(column.encode, chunk, context))
     return out

@@ -1,4 +1,4 @@
-"""Columns of lists, or of strings with separators, as their elements."""
+"""Encoders of ragged columns, several values a row: lists, or strings with a separator, as their elements."""
 
 from __future__ import annotations
 
@@ -7,40 +7,39 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..features import FeatureColumn, VarLenSparseFeat
 from .arrow_columns import Factorized, RowError, factorize, numbers_of, one_array, without_empty
 from .categorical import CategoricalEncoder, SharedVocabulary
-from .column_encoder import Context, Dimension
+from .column_encoder import Context, EmbeddingDim
 from .specs import MultiValue, Sequence
 
-__all__ = ["Lists", "RaggedEncoder", "flat_of", "lists_of"]
+__all__ = ["Ragged", "RaggedEncoder", "flat_of", "ragged_of"]
 
 
 Array = npt.NDArray[Any]
 
 
-class Lists(NamedTuple):
-    """A column of lists.
+class Ragged(NamedTuple):
+    """A ragged column of N rows.
 
     Attributes:
-        flat: an arrow array, the elements of all rows, those missing left out.
-        lengths: int64 [N].
-        kept: int64, the position of each element among all, those missing included.
-        sizes: int64 [N], lengths with the missing elements.
+        flat: the elements of all rows, without the missing ones.
+        lengths: how many elements each row has, int64 [N].
+        kept: the position of each element of `flat` among all, missing ones included, int64.
+        sizes: `lengths` with the missing elements, int64 [N].
     """
 
-    flat: Any
+    flat: pa.Array
     lengths: Array
     kept: Array
     sizes: Array
 
 
-def flat_of(array: Any, name: str, separator: str | None) -> tuple[Any, Array]:
-    """The elements of lists or, with a separator, of strings, and how many each row has; missing ones included."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+def flat_of(array: pa.Array, name: str, separator: str | None) -> tuple[pa.Array, Array]:
+    """Return the elements of lists, or of strings with a separator, and the size of each row; missing ones included."""
     types = pa.types
     if types.is_null(array.type):
         array = array.cast(pa.large_list(pa.int64()))
@@ -60,11 +59,8 @@ def flat_of(array: Any, name: str, separator: str | None) -> tuple[Any, Array]:
     return (pc.utf8_trim_whitespace(flat) if split else flat), sizes
 
 
-def lists_of(array: Any, name: str, separator: str | None) -> Lists:
-    """The elements of lists or, with a separator, of strings; missing ones are left out."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+def ragged_of(array: pa.Array, name: str, separator: str | None) -> Ragged:
+    """Return the elements of lists, or of strings with a separator, without the missing ones."""
     flat, sizes = flat_of(array, name, separator)
     valid = flat.is_valid().to_numpy(zero_copy_only=False)
     if pa.types.is_string(flat.type) or pa.types.is_large_string(flat.type):
@@ -72,14 +68,14 @@ def lists_of(array: Any, name: str, separator: str | None) -> Lists:
     elif pa.types.is_floating(flat.type):
         valid = valid & ~np.isnan(flat.cast(pa.float64()).to_numpy(zero_copy_only=False))
     if valid.all():
-        return Lists(flat, sizes, np.arange(len(flat)), sizes)
+        return Ragged(flat, sizes, np.arange(len(flat)), sizes)
     rows = np.repeat(np.arange(len(sizes)), sizes)
     lengths = np.bincount(rows[valid], minlength=len(sizes))
-    return Lists(flat.filter(pa.array(valid)), lengths, np.flatnonzero(valid), sizes)
+    return Ragged(flat.filter(pa.array(valid)), lengths, np.flatnonzero(valid), sizes)
 
 
 class _Cut(NamedTuple):
-    """Lists cut to `maxlen`: the elements that stay, and where they go in a matrix [rows, maxlen]."""
+    """A ragged column cut to `maxlen`: the elements that stay, and the cell of each in a matrix [rows, maxlen]."""
 
     column: Factorized
     row: Array
@@ -90,18 +86,18 @@ class _Cut(NamedTuple):
 
 
 class RaggedEncoder(CategoricalEncoder):
-    """Several ids a row."""
+    """Several ids a row, padded with 0: int32 [N, maxlen]."""
 
-    kind: Sequence | MultiValue
+    spec: Sequence | MultiValue
 
-    def __init__(self, name: str, kind: Sequence | MultiValue, table: SharedVocabulary) -> None:
-        super().__init__(name, kind, table)
+    def __init__(self, name: str, spec: Sequence | MultiValue, shared: SharedVocabulary) -> None:
+        super().__init__(name, spec, shared)
         self.longest = 0
-        self.weights = kind.weights if isinstance(kind, MultiValue) else None
+        self.weights = spec.weights if isinstance(spec, MultiValue) else None
 
     @property
-    def raw(self) -> tuple[str, ...]:
-        return (self.kind.column or self.name, *([self.weights] if self.weights else []))
+    def inputs(self) -> tuple[str, ...]:
+        return (self.spec.column or self.name, *([self.weights] if self.weights else []))
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -109,32 +105,32 @@ class RaggedEncoder(CategoricalEncoder):
 
     @property
     def maxlen(self) -> int:
-        """Width of the input; what was learned is at least 1."""
-        return self.kind.maxlen or max(self.longest, 1)
+        """The width of the input, at least 1."""
+        return self.spec.maxlen or max(self.longest, 1)
 
-    def _cut(self, table: Any, context: Context, maxlen: int | None) -> _Cut:
-        """The elements of a chunk; all of them where `maxlen` is None."""
-        column = self.kind.column or self.name
-        lists = lists_of(one_array(table[column]), column, self.kind.separator)
-        lengths, rows = lists.lengths, len(lists.lengths)
+    def _cut(self, table: pa.Table, context: Context, maxlen: int | None) -> _Cut:
+        """Return the elements of a chunk, cut to `maxlen`; all of them if that is None."""
+        column = self.spec.column or self.name
+        ragged = ragged_of(one_array(table[column]), column, self.spec.separator)
+        lengths, rows = ragged.lengths, len(ragged.lengths)
         row = np.repeat(np.arange(rows), lengths)
         position = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        flat, kept = lists.flat, lists.kept
+        flat, kept = ragged.flat, ragged.kept
         if maxlen is not None and (lengths > maxlen).any():
-            if isinstance(self.kind, Sequence) and self.kind.keep == "latest":
+            if isinstance(self.spec, Sequence) and self.spec.keep == "latest":
                 position = position - np.maximum(lengths - maxlen, 0)[row]
             stay = np.flatnonzero((position >= 0) & (position < maxlen))
             row, position, flat, kept = row[stay], position[stay], flat.take(stay), kept[stay]
-        weights = self._weights(table, lists.sizes)
-        values = factorize(flat, column, context.text or self.kind.separator is not None)
+        weights = self._weights(table, ragged.sizes)
+        values = factorize(flat, column, context.text or self.spec.separator is not None)
         longest = int(lengths.max(initial=0))
         return _Cut(values, row, position, rows, longest, None if weights is None else weights[kept])
 
-    def _weights(self, table: Any, sizes: Array) -> Array | None:
-        """One number for each raw element; ones for rows that have none."""
+    def _weights(self, table: pa.Table, sizes: Array) -> Array | None:
+        """Return one weight for each raw element; 1 in rows without weights."""
         if self.weights is None:
             return None
-        flat, given = flat_of(one_array(table[self.weights]), self.weights, self.kind.separator)
+        flat, given = flat_of(one_array(table[self.weights]), self.weights, self.spec.separator)
         wrong = (given != sizes) & (given > 0)
         if wrong.any():
             row = int(wrong.argmax())
@@ -149,21 +145,21 @@ class RaggedEncoder(CategoricalEncoder):
         out[np.repeat(given > 0, sizes)] = numbers
         return out
 
-    def partial(self, table: Any, context: Context) -> Any:
-        cut = self._cut(table, context, self.kind.maxlen)
+    def summarize(self, table: pa.Table, context: Context) -> Any:
+        cut = self._cut(table, context, self.spec.maxlen)
         empty = cut.rows - len(np.unique(cut.row))
-        return (cut.rows, empty, len(cut.row), self._counted(cut.column)), cut.longest
+        return (cut.rows, empty, len(cut.row), self._count(cut.column)), cut.longest
 
-    def add(self, partial: Any) -> None:
-        counted, longest = partial
-        super().add(counted)
-        if self.table.lookup is None:  # an update does not change the width
+    def update(self, summary: Any) -> None:
+        counts, longest = summary
+        super().update(counts)
+        if not self.shared.fitted:  # an update does not change the width
             self.longest = max(self.longest, longest)
 
-    def encode(self, table: Any, context: Context) -> dict[str, Array]:
+    def encode(self, table: pa.Table, context: Context) -> dict[str, Array]:
         cut = self._cut(table, context, self.maxlen)
         cells = (context.first_row + cut.row) * self.maxlen + cut.position
-        ids = np.zeros((cut.rows, self.maxlen), self.table.dtype)
+        ids = np.zeros((cut.rows, self.maxlen), self.shared.id_dtype)
         ids[cut.row, cut.position] = self._rows(cut.column, context, cells)
         if cut.weights is None:
             return {self.name: ids}
@@ -171,15 +167,15 @@ class RaggedEncoder(CategoricalEncoder):
         weights[cut.row, cut.position] = cut.weights
         return {self.name: ids, self.outputs[1]: weights}
 
-    def blank(self, rows: int) -> dict[str, Array]:
-        out: dict[str, Array] = {self.name: np.zeros((rows, self.maxlen), self.table.dtype)}
+    def encode_missing(self, rows: int) -> dict[str, Array]:
+        out: dict[str, Array] = {self.name: np.zeros((rows, self.maxlen), self.shared.id_dtype)}
         if self.weights:
             out[self.outputs[1]] = np.zeros((rows, self.maxlen), np.float32)
         return out
 
-    def columns(self, dimension: Dimension) -> list[FeatureColumn]:
+    def feature_columns(self, embedding_dim: EmbeddingDim) -> list[FeatureColumn]:
         weights = self.outputs[1] if self.weights else None
-        return [VarLenSparseFeat(self._sparse(dimension), self.maxlen, self.kind.combiner, weight_name=weights)]
+        return [VarLenSparseFeat(self._sparse(embedding_dim), self.maxlen, self.spec.combiner, weight_name=weights)]
 
     def state(self) -> dict[str, Any]:
         return {**super().state(), "longest": self.longest}

@@ -1,4 +1,4 @@
-"""An encoder as `encoder.json` and `vocab/*.arrow`; nothing in it is code."""
+"""Saved encoders: `encoder.json` and `vocab/*.arrow`; nothing in them is code."""
 
 from __future__ import annotations
 
@@ -7,57 +7,56 @@ import re
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..hashing import HASH_VERSION
 from .categorical import SharedVocabulary
-from .column_encoder import ColumnEncoder
 from .specs import FeatureSpec, spec_from_json, spec_to_json
-from .vocabulary import Hashed, Vocabulary
+from .vocabulary import HashedVocabulary, Vocabulary
 
-__all__ = ["FORMAT", "kinds", "read", "restore", "save"]
+if TYPE_CHECKING:
+    from .encoder import FeatureEncoder
+
+__all__ = ["FORMAT", "read_description", "restore_encoder", "save_encoder", "specs_of"]
 
 FORMAT = "deepctr_torch.encoder/1"
 
 
-def save(
-    features: Mapping[str, FeatureSpec],
-    rows: int,
-    parts: Mapping[str, ColumnEncoder],
-    tables: Mapping[str, SharedVocabulary],
-    directory: str | PathLike[str],
-    notes: Mapping[str, Mapping[str, str]],
-) -> None:
-    """Write an encoder; the description last, so that a folder with one is whole. `notes` say why, for `explain`."""
+def save_encoder(encoder: FeatureEncoder, directory: str | PathLike[str]) -> None:
+    """Write a fitted encoder; the description last, so that a folder with one is whole."""
     target = Path(directory)
     (target / "vocab").mkdir(parents=True, exist_ok=True)
-    described = {name: _save_table(table, i, target) for i, (name, table) in enumerate(tables.items())}
+    vocabularies = {
+        name: _save_vocabulary(shared, i, target) for i, (name, shared) in enumerate(encoder.vocabularies.items())
+    }
     description = {
         "format": FORMAT,
         "hash_version": HASH_VERSION,
-        "rows": rows,
+        "rows": encoder.rows,
         "features": [
-            {"name": name, **spec_to_json(kind), "learned": parts[name].state()} for name, kind in features.items()
+            {"name": name, **spec_to_json(spec), "learned": encoder.column_encoders[name].state()}
+            for name, spec in encoder.features.items()
         ],
-        "tables": described,
-        **notes,
+        "tables": vocabularies,
+        "reasons": encoder.reasons,
+        "left_out": encoder.left_out,
     }
     (target / "encoder.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
 
 
-def _save_table(table: SharedVocabulary, number: int, target: Path) -> dict[str, Any]:
-    lookup = table.learned
-    out: dict[str, Any] = {"type": lookup.kind, "first_rows": table.first_rows}
-    if isinstance(lookup, Hashed):
-        return {**out, "buckets": lookup.buckets}
-    slug = re.sub(r"[^A-Za-z0-9_-]+", "_", table.name)[:40]
+def _save_vocabulary(shared: SharedVocabulary, number: int, target: Path) -> dict[str, Any]:
+    learned = shared.learned
+    out: dict[str, Any] = {"type": learned.dtype, "first_rows": shared.first_rows}
+    if isinstance(learned, HashedVocabulary):
+        return {**out, "buckets": learned.buckets}
+    slug = re.sub(r"[^A-Za-z0-9_-]+", "_", shared.name)[:40]
     file = f"vocab/{number:03d}_{slug}.arrow"
-    lookup.save(target / file)
-    return {**out, "file": file, "size": lookup.size}
+    learned.save(target / file)
+    return {**out, "file": file, "size": learned.size}
 
 
-def read(directory: str | PathLike[str]) -> dict[str, Any]:
-    """The description in a folder.
+def read_description(directory: str | PathLike[str]) -> dict[str, Any]:
+    """Read the description in a folder.
 
     Raises:
         FileNotFoundError: there is none.
@@ -78,8 +77,8 @@ def read(directory: str | PathLike[str]) -> dict[str, Any]:
     return dict(description)
 
 
-def kinds(description: Mapping[str, Any]) -> dict[str, FeatureSpec]:
-    """Feature -> kind."""
+def specs_of(description: Mapping[str, Any]) -> dict[str, FeatureSpec]:
+    """Return feature -> spec of a description."""
     own = {"name", "learned"}
     return {
         str(f["name"]): spec_from_json({k: v for k, v in f.items() if k not in own}, str(f["name"]))
@@ -87,34 +86,31 @@ def kinds(description: Mapping[str, Any]) -> dict[str, FeatureSpec]:
     }
 
 
-def restore(
-    description: Mapping[str, Any],
-    parts: Mapping[str, ColumnEncoder],
-    tables: Mapping[str, SharedVocabulary],
-    directory: str | PathLike[str],
-) -> int:
-    """Give features and tables what they learned; how many rows they learned from."""
+def restore_encoder(encoder: FeatureEncoder, description: Mapping[str, Any], directory: str | PathLike[str]) -> None:
+    """Give an encoder of the same features what the saved one had learned."""
     try:
-        for name, table in tables.items():
+        for name, shared in encoder.vocabularies.items():
             if name not in description["tables"]:
                 there = list(description["tables"])
                 raise ValueError(f"{directory} must hold the table of {name!r}, got those of {there}")
             saved = description["tables"][name]
-            table.first_rows = int(saved["first_rows"])
-            table.lookup = _load_table(saved, name, Path(directory))
-            table.lookup.prepare()
+            learned = _load_vocabulary(saved, name, Path(directory))
+            learned.prepare()
+            shared.restore(learned, int(saved["first_rows"]))
         for feature in description["features"]:
-            parts[str(feature["name"])].restore(feature["learned"])
-        return int(description["rows"])
+            encoder.column_encoders[str(feature["name"])].restore(feature["learned"])
+        encoder.rows = int(description["rows"])
     except KeyError as error:
         raise ValueError(f"{Path(directory) / 'encoder.json'} must be whole, but lacks {error}") from error
+    encoder.reasons = dict(description.get("reasons", {}))
+    encoder.left_out = dict(description.get("left_out", {}))
 
 
-def _load_table(saved: Mapping[str, Any], name: str, directory: Path) -> Vocabulary | Hashed:
+def _load_vocabulary(saved: Mapping[str, Any], name: str, directory: Path) -> Vocabulary | HashedVocabulary:
     if saved["type"] not in ("int", "string"):
         raise ValueError(f"the values of {name!r} must be of type int or string, got {saved['type']!r}")
     if "buckets" in saved:
-        return Hashed(int(saved["buckets"]), saved["type"])
+        return HashedVocabulary(int(saved["buckets"]), saved["type"])
     file = str(saved["file"])
     if not re.fullmatch(r"vocab/[A-Za-z0-9_-]+\.arrow", file):
         raise ValueError(f"the vocabulary of {name!r} must lie in vocab/, got {file!r}")

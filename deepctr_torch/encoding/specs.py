@@ -1,4 +1,4 @@
-"""What a feature can be: the kinds that a `FeatureEncoder` is told, one for each feature."""
+"""Feature specs: the options of each feature, as the user declares them for a `FeatureEncoder`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .._checks import check_at_least, check_choice, check_fraction, check_type
 from ..registry import suggest
 
 __all__ = [
-    "KINDS",
-    "PARTS",
+    "SPECS",
+    "TIMESTAMP_PARTS",
     "Categorical",
+    "CategoricalSpec",
     "Cross",
     "Dense",
     "FeatureSpec",
-    "IdKind",
     "MultiValue",
     "Numeric",
     "Sequence",
@@ -28,13 +28,13 @@ __all__ = [
 ]
 
 SCALINGS = ("standard", "quantile", "minmax", "plain")
-PARTS = {"minute": 60, "hour": 24, "weekday": 7, "weekend": 2, "day": 31, "month": 12, "hour_of_week": 168}
+TIMESTAMP_PARTS = {"minute": 60, "hour": 24, "weekday": 7, "weekend": 2, "day": 31, "month": 12, "hour_of_week": 168}
 UNITS = ("s", "ms", "us", "ns")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Options:
-    """What every kind can be told.
+class _Spec:
+    """The options that every spec has.
 
     Args:
         column: the raw column, where it is not called like the feature.
@@ -59,8 +59,8 @@ class _Options:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Vocabulary(_Options):
-    """What every kind that looks values up can be told.
+class _WithVocabulary(_Spec):
+    """The options of specs that look values up in a vocabulary.
 
     Args:
         min_count: values that occur less often in training share the row of the unseen.
@@ -87,8 +87,8 @@ class _Vocabulary(_Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Shared(_Vocabulary):
-    """What kinds with a vocabulary that others may share can be told.
+class _WithShared(_WithVocabulary):
+    """The options of specs whose vocabulary others may share.
 
     Args:
         vocabulary_of: another feature, whose vocabulary and table this one shares.
@@ -107,7 +107,7 @@ class _Shared(_Vocabulary):
 
 
 @dataclass(frozen=True)
-class Categorical(_Shared):
+class Categorical(_WithShared):
     """One value a row, any integers or strings; becomes an id.
 
     The vocabulary is of integers or of strings, as the training data are (of text files: integers where all fields are
@@ -118,7 +118,7 @@ class Categorical(_Shared):
 
 
 @dataclass(frozen=True)
-class Numeric(_Options):
+class Numeric(_Spec):
     """One number a row.
 
     Args:
@@ -145,8 +145,8 @@ class Numeric(_Options):
 
 
 @dataclass(frozen=True)
-class _Several(_Shared):
-    """What `Sequence` and `MultiValue` share.
+class _Ragged(_WithShared):
+    """The options of specs with several values a row.
 
     Args:
         maxlen: width of the input.
@@ -170,7 +170,7 @@ class _Several(_Shared):
 
 
 @dataclass(frozen=True)
-class Sequence(_Several):
+class Sequence(_Ragged):
     """A history a row, in the order of time: a list, or a string with a separator. Becomes ids, padded with 0.
 
     Args:
@@ -193,7 +193,7 @@ class Sequence(_Several):
 
 
 @dataclass(frozen=True)
-class MultiValue(_Several):
+class MultiValue(_Ragged):
     """A set of values a row, such as tags: a list, or a string with a separator. Becomes ids, padded with 0.
 
     Args:
@@ -207,7 +207,7 @@ class MultiValue(_Several):
 
 
 @dataclass(frozen=True)
-class Cross(_Vocabulary):
+class Cross(_WithVocabulary):
     """The combination of two or more columns as one value; missing where one of them is.
 
     Args:
@@ -227,7 +227,7 @@ class Cross(_Vocabulary):
 
 
 @dataclass(frozen=True)
-class Timestamp(_Options):
+class Timestamp(_Spec):
     """A moment; becomes one id for each part, `<feature>_hour` and so on.
 
     Args:
@@ -247,12 +247,12 @@ class Timestamp(_Options):
         if not self.parts or len(set(self.parts)) < len(self.parts):
             raise ValueError(f"parts must be at least one name and none twice, got {self.parts}")
         for part in self.parts:
-            check_choice("part of a Timestamp", part, PARTS)
+            check_choice("part of a Timestamp", part, TIMESTAMP_PARTS)
         check_choice("unit", self.unit, UNITS)
 
 
 @dataclass(frozen=True)
-class Dense(_Options):
+class Dense(_Spec):
     """A vector of numbers a row, all of one length, passed on as it is; zeros where it is missing.
 
     Args:
@@ -269,28 +269,32 @@ class Dense(_Options):
             check_at_least("dimension", self.dimension, 1)
 
 
-IdKind: TypeAlias = Categorical | Sequence | MultiValue | Cross
+CategoricalSpec: TypeAlias = Categorical | Sequence | MultiValue | Cross
 FeatureSpec: TypeAlias = Categorical | Numeric | Sequence | MultiValue | Cross | Timestamp | Dense
-KINDS: dict[str, type[FeatureSpec]] = {
-    k.__name__: k for k in (Categorical, Numeric, Sequence, MultiValue, Cross, Timestamp, Dense)
+SPECS: dict[str, type[FeatureSpec]] = {
+    spec.__name__: spec for spec in (Categorical, Numeric, Sequence, MultiValue, Cross, Timestamp, Dense)
 }
 
 
-def spec_to_json(kind: FeatureSpec) -> dict[str, Any]:
-    """Name and options, as plain data."""
-    return {"kind": type(kind).__name__, **asdict(kind)}
+def spec_to_json(spec: FeatureSpec) -> dict[str, Any]:
+    """Return class name and options, as plain data."""
+    return {"kind": type(spec).__name__, **asdict(spec)}
 
 
 def spec_from_json(saved: Mapping[str, Any], feature: str) -> FeatureSpec:
-    """The inverse of `spec_to_json`; refuses kinds and options it does not know."""
+    """Return the spec that `spec_to_json` saved.
+
+    Raises:
+        ValueError: an unknown kind or option.
+    """
     options = dict(saved)
     name = str(options.pop("kind", ""))
-    if name not in KINDS:
-        raise ValueError(f"unknown kind {name!r} of feature {feature!r}: {suggest(name, KINDS)}")
-    cls: Any = KINDS[name]
+    if name not in SPECS:
+        raise ValueError(f"unknown kind {name!r} of feature {feature!r}: {suggest(name, SPECS)}")
+    cls: Any = SPECS[name]
     known = {f.name for f in fields(cls)}
     for option in options:
         if option not in known:
             raise ValueError(f"unknown option {option!r} of feature {feature!r}: {suggest(option, known)}")
-    kind: FeatureSpec = cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
-    return kind
+    spec: FeatureSpec = cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+    return spec

@@ -1,4 +1,4 @@
-"""Features of moments: `Timestamp`."""
+"""Encoder of moments: the hour, the weekday and other parts of each as ids."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..features import FeatureColumn, SparseFeat
 from .arrow_columns import RowError, one_array
-from .column_encoder import Context, Dimension, dimension_of
-from .specs import PARTS, Timestamp
+from .column_encoder import Context, EmbeddingDim, embedding_dim_of
+from .specs import TIMESTAMP_PARTS, Timestamp
 from .vocabulary import FIRST, MISSING
 
 __all__ = ["TimestampEncoder"]
@@ -22,61 +24,60 @@ _SECONDS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
 class TimestampEncoder:
-    """A moment a row, as one id for each part."""
+    """A moment a row, as one id for each part, int32 [N] each."""
 
-    def __init__(self, name: str, kind: Timestamp) -> None:
-        self.name, self.kind = name, kind
+    def __init__(self, name: str, spec: Timestamp) -> None:
+        self.name, self.spec = name, spec
         self.rows = self.missing = 0
-        if kind.timezone is not None:
-            _check_zone(kind.timezone)
+        if spec.timezone is not None:
+            _check_zone(spec.timezone)
 
     @property
-    def raw(self) -> tuple[str, ...]:
-        return (self.kind.column or self.name,)
+    def inputs(self) -> tuple[str, ...]:
+        return (self.spec.column or self.name,)
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        return tuple(f"{self.name}_{part}" for part in self.kind.parts)
+        return tuple(f"{self.name}_{part}" for part in self.spec.parts)
 
-    def _read(self, table: Any) -> Any:
-        """Moments on the clock of the zone, an arrow array of timestamps in seconds without a zone."""
-        import pyarrow.compute as pc
+    def _read(self, table: pa.Table) -> pa.TimestampArray:
+        """Return moments on the clock of the zone: timestamps in seconds, without a zone."""
+        (column,) = self.inputs
+        moments = moments_of(one_array(table[column]), column, self.spec.unit)
+        return moments if self.spec.timezone is None else pc.local_timestamp(_in_zone(moments, self.spec.timezone))
 
-        (column,) = self.raw
-        moments = moments_of(one_array(table[column]), column, self.kind.unit)
-        return moments if self.kind.timezone is None else pc.local_timestamp(_in_zone(moments, self.kind.timezone))
-
-    def partial(self, table: Any, context: Context) -> tuple[int, int]:
+    def summarize(self, table: pa.Table, context: Context) -> tuple[int, int]:
+        """Return the numbers of rows and of missing moments."""
         moments = self._read(table)
         return len(moments), moments.null_count
 
-    def add(self, partial: tuple[int, int]) -> None:
-        self.rows += partial[0]
-        self.missing += partial[1]
+    def update(self, summary: tuple[int, int]) -> None:
+        self.rows += summary[0]
+        self.missing += summary[1]
 
-    def finish(self) -> None:
-        """Nothing to learn."""
+    def compute(self) -> None:
+        """Do nothing: there is nothing to settle."""
 
-    def encode(self, table: Any, context: Context) -> dict[str, Array]:
+    def encode(self, table: pa.Table, context: Context) -> dict[str, Array]:
         moments = self._read(table)
         missing = moments.is_null().to_numpy(zero_copy_only=False)
         return {
             output: np.where(missing, MISSING, FIRST + _part(moments, part)).astype(np.int32)
-            for output, part in zip(self.outputs, self.kind.parts, strict=True)
+            for output, part in zip(self.outputs, self.spec.parts, strict=True)
         }
 
-    def blank(self, rows: int) -> dict[str, Array]:
+    def encode_missing(self, rows: int) -> dict[str, Array]:
         return {output: np.zeros(rows, np.int32) for output in self.outputs}
 
-    def columns(self, dimension: Dimension) -> list[FeatureColumn]:
-        sizes = [FIRST + PARTS[part] for part in self.kind.parts]
+    def feature_columns(self, embedding_dim: EmbeddingDim) -> list[FeatureColumn]:
+        sizes = [FIRST + TIMESTAMP_PARTS[part] for part in self.spec.parts]
         return [
-            SparseFeat(output, size, dimension_of(self.kind, dimension, size))
+            SparseFeat(output, size, embedding_dim_of(self.spec, embedding_dim, size))
             for output, size in zip(self.outputs, sizes, strict=True)
         ]
 
     def describe(self) -> dict[str, Any]:
-        return {"table rows": sum(FIRST + PARTS[part] for part in self.kind.parts)}
+        return {"table rows": sum(FIRST + TIMESTAMP_PARTS[part] for part in self.spec.parts)}
 
     def state(self) -> dict[str, Any]:
         return {"rows": self.rows, "missing": self.missing}
@@ -94,23 +95,22 @@ def _check_zone(name: str) -> None:
         raise ValueError(f'timezone must be the name of a zone, such as "Europe/Paris", got {name!r}') from None
 
 
-def _in_zone(moments: Any, zone: str) -> Any:
-    import pyarrow as pa
-
+def _in_zone(moments: pa.TimestampArray, zone: str) -> pa.TimestampArray:
     return moments.cast(pa.timestamp("s", "UTC")).cast(pa.timestamp("s", zone))
 
 
-def moments_of(array: Any, name: str, unit: str) -> Any:
-    """Moments of any type as arrow timestamps [s], UTC without saying so; null where missing.
+def moments_of(array: pa.Array, name: str, unit: str) -> pa.TimestampArray:
+    """Convert moments of any type to arrow timestamps [s], in UTC without saying so; null where missing.
 
     Args:
         array: timestamps, dates, numbers since 1970, or ISO strings; strings of digits are numbers.
-        name: how messages call the column.
-        unit: what numbers count.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
+        name: the name of the column in messages.
+        unit: the unit of numbers: "s", "ms", "us" or "ns".
 
+    Raises:
+        RowError: a string that is no time.
+        ValueError: a column of another type.
+    """
     types, seconds = pa.types, pa.timestamp("s")
     if types.is_null(array.type):
         return array.cast(seconds)
@@ -131,28 +131,20 @@ def moments_of(array: Any, name: str, unit: str) -> Any:
     return _bounded(pa.array(whole, mask=numbers.is_null().to_numpy(zero_copy_only=False)))
 
 
-def _bounded(seconds: Any) -> Any:
-    """Seconds as timestamps; those that no calendar of four digits has are missing."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+def _bounded(seconds: pa.Array) -> pa.TimestampArray:
+    """Convert seconds to timestamps; those beyond years of four digits become missing."""
     known = pc.and_(pc.greater_equal(seconds, -62_135_596_800), pc.less(seconds, 253_402_300_800))
     return pc.if_else(known, seconds, pa.scalar(None, seconds.type)).cast(pa.int64()).cast(pa.timestamp("s"))
 
 
-def _naive(array: Any) -> Any:
-    """Timestamps of any unit and zone, in UTC."""
-    import pyarrow as pa
-
+def _naive(array: pa.TimestampArray) -> pa.TimestampArray:
+    """Convert timestamps of any unit and zone to seconds in UTC."""
     ticks = array.cast(pa.timestamp(array.type.unit)).cast(pa.int64())  # of a zone: what UTC's clock shows
     seconds = np.floor_divide(ticks.fill_null(0).to_numpy(), _SECONDS[array.type.unit])
     return _bounded(pa.array(seconds, mask=array.is_null().to_numpy(zero_copy_only=False)))
 
 
-def _from_text(strings: Any, name: str, unit: str) -> Any:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+def _from_text(strings: pa.StringArray, name: str, unit: str) -> pa.TimestampArray:
     trimmed = pc.utf8_trim_whitespace(strings)
     trimmed = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, trimmed.type), trimmed)
     if pc.all(pc.match_substring_regex(trimmed, r"^-?[0-9]+(\.[0-9]*)?$"), min_count=0).as_py():
@@ -160,30 +152,27 @@ def _from_text(strings: Any, name: str, unit: str) -> Any:
     try:
         return _naive(trimmed.cast(pa.timestamp("us")))
     except pa.ArrowInvalid:
-        return _by_python(trimmed.dictionary_encode(), name)
+        return _from_iso(trimmed.dictionary_encode(), name)
 
 
-def _by_python(coded: Any, name: str) -> Any:
-    """ISO strings that arrow does not read, such as those with a zone."""
-    import pyarrow as pa
-
+def _from_iso(encoded: pa.DictionaryArray, name: str) -> pa.TimestampArray:
+    """Parse ISO strings that arrow does not read, such as those with a zone."""
     seconds: list[int] = []
-    for position, value in enumerate(coded.dictionary.to_pylist()):
+    for position, value in enumerate(encoded.dictionary.to_pylist()):
         try:
             moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
         except ValueError:
-            row = int((coded.indices.fill_null(-1).to_numpy() == position).argmax())
+            row = int((encoded.indices.fill_null(-1).to_numpy() == position).argmax())
             raise RowError(f"{name!r} must hold ISO times or numbers, got {value!r}", row) from None
         aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
         seconds.append(int(aware.timestamp() // 1))
-    return pa.array(seconds, pa.int64()).take(coded.indices).cast(pa.timestamp("s"))
+    return pa.array(seconds, pa.int64()).take(encoded.indices).cast(pa.timestamp("s"))
 
 
-def _part(moments: Any, part: str) -> Array:
-    """The number of a part of moments, from 0; anything where missing."""
-    import pyarrow.compute as pc
+def _part(moments: pa.TimestampArray, part: str) -> Array:
+    """Return a part of moments, counted from 0; anything where missing."""
 
-    def number(values: Any) -> Array:
+    def number(values: pa.Array) -> Array:
         out: Array = pc.fill_null(values, 0).to_numpy(zero_copy_only=False).astype(np.int64)
         return out
 

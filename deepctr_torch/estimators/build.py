@@ -6,14 +6,14 @@ import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
-from ..encoding import Categorical, FeatureEncoder
+from ..encoding import Categorical, FeatureEncoder, auto_dimension
 from ..encoding import Sequence as History
-from ..encoding.categorical import CategoricalEncoder
 from ..features import DenseFeat, FeatureColumn, VarLenSparseFeat
 from ..layers.core import DNN
 from ..layers.parallel import ParallelDNN
@@ -31,9 +31,7 @@ __all__ = [
     "is_multitask",
     "model_class",
     "model_defaults",
-    "one_dimension",
     "reads_history",
-    "table_dimension",
     "with_history",
 ]
 
@@ -112,9 +110,7 @@ def with_history(encoder: FeatureEncoder, history: Any) -> FeatureEncoder:
         features[f"hist_{target}"] = kind
     if features == encoder.features:
         return encoder
-    made = FeatureEncoder(features)
-    made.reasons, made._skipped = encoder.reasons, encoder._skipped
-    return made
+    return encoder.with_features(features)
 
 
 def _histories(encoder: FeatureEncoder, cls: type, history: Any) -> list[str]:
@@ -139,9 +135,9 @@ def columns_of(encoder: FeatureEncoder, cls: type, embedding_dim: Any) -> list[F
     if embedding_dim != "auto":
         return encoder.feature_columns(embedding_dim)
     if not model_traits(cls).one_dimension:
-        return encoder.feature_columns(table_dimension)
-    tables = {p.table.name: p.table.first_rows for p in encoder._parts.values() if isinstance(p, CategoricalEncoder)}
-    return encoder.feature_columns(one_dimension(list(tables.values())))
+        return encoder.feature_columns(partial(auto_dimension, at_most=EMBEDDING_DIM))
+    largest = max((shared.first_rows for shared in encoder.vocabularies.values()), default=1)
+    return encoder.feature_columns(auto_dimension(largest, at_most=EMBEDDING_DIM))  # their vectors meet each other
 
 
 def _linear(columns: Sequence[FeatureColumn]) -> list[FeatureColumn]:
@@ -254,17 +250,3 @@ def eval_steps(rows: int, batch: int, wanted: float | int | str) -> int:
     if wanted != "auto":
         raise ValueError(f'eval_every must be steps (int), a part of an epoch (float) or "auto", got {wanted!r}')
     return max(1, math.ceil(steps / EVALUATIONS))
-
-
-def table_dimension(rows: int) -> int:
-    """Length of the vectors of a table by its rows: about `2 * rows ** 0.25`, in steps of 4, at most `EMBEDDING_DIM`.
-
-    >>> [table_dimension(n) for n in (3, 100, 1000, 1_000_000)]
-    [4, 8, 12, 16]
-    """
-    return min(4 * max(1, math.ceil(math.sqrt(math.sqrt(rows)) / 2 - 1e-9)), EMBEDDING_DIM)
-
-
-def one_dimension(rows: list[int]) -> int:
-    """The one length for models whose vectors meet each other: that of the largest table."""
-    return table_dimension(max(rows, default=1))

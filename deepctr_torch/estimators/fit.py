@@ -8,8 +8,7 @@ from typing import Any
 
 from ..callbacks import EarlyStopping
 from ..encoding import FeatureEncoder, Timestamp
-from ..encoding.infer import propose
-from ..encoding.sample import sample
+from ..encoding.infer import infer_specs, sample
 from ..optim.sparse import default_lr, parse_optimizer
 from ..tables import RowSubset
 from .batches import Encoded
@@ -93,14 +92,13 @@ def _targets(est: Any, data: Data, parts: Split, old: Any) -> Targets:
 def _encoder(est: Any, data: Data, part: RowSubset | None, time_: Any, old: Any) -> FeatureEncoder:
     """A copy of what was given, or of the old estimator's; not yet fitted unless that was."""
     if old is not None:
-        encoder: FeatureEncoder = old.encoder_._copy()
+        encoder: FeatureEncoder = old.encoder_.copy()
         return encoder
     given = est.features
     if isinstance(given, FeatureEncoder):
         if given.fitted:
-            return given._copy()
-        made = FeatureEncoder(given.features)
-        made.reasons, made._skipped = given.reasons, given._skipped
+            return given.copy()
+        made = given.copy()
     elif isinstance(given, Mapping):
         made = FeatureEncoder(given)
     elif isinstance(given, str) and given == "infer":
@@ -121,15 +119,14 @@ def _check_inputs(encoder: FeatureEncoder, data: Data) -> None:
 def _inferred(data: Data, part: RowSubset | None, time_name: str | None) -> FeatureEncoder:
     """Kinds from the beginning of the training rows; a time to split by is a feature only as hour and weekday."""
     table = sample(data.where, data.names, INFER_ROWS, part=part, **data.options)
-    kinds, reasons, skipped = propose(table)
-    if not isinstance(kinds.get(time_name or ""), (Timestamp, type(None))):
-        del kinds[str(time_name)], reasons[str(time_name)]
-        skipped[str(time_name)] = "the time to split by"
-    if not kinds:
-        raise ValueError(f"X must have a column to learn from, got none: n_samples = {table.num_rows}, {skipped}")
-    encoder = FeatureEncoder(kinds)
-    encoder.reasons, encoder._skipped = reasons, skipped
-    return encoder
+    inferred = infer_specs(table)
+    specs, reasons, left_out = inferred
+    if not isinstance(specs.get(time_name or ""), (Timestamp, type(None))):
+        del specs[str(time_name)], reasons[str(time_name)]
+        left_out[str(time_name)] = "the time to split by"
+    if not specs:
+        raise ValueError(f"X must have a column to learn from, got none: n_samples = {table.num_rows}, {left_out}")
+    return FeatureEncoder.of_inferred(inferred)
 
 
 def _build(est: Any, cls: Any, encoder: FeatureEncoder, targets: Targets, seed: int, start: list[float] | None) -> Any:

@@ -203,7 +203,7 @@ class NumberTargets(Targets):
         moments = {name: Moments() for name in names}
         for name, values, where, trained in pieces:
             x = _finite(name, values, where)
-            moments[name].add(Moments.partial(x[trained & ~np.isnan(x)]))
+            moments[name].update(Moments.summarize(x[trained & ~np.isnan(x)]))
         means = [float(m.mean) if m.count else 0.0 for m in moments.values()]
         spreads = [float(m.std) if m.count else 0.0 for m in moments.values()]
         stds = [std if std > 1e-9 * abs(mean) else 1.0 for mean, std in zip(means, spreads, strict=True)]

@@ -5,6 +5,11 @@ Needs the extra `tables`.
 
 from __future__ import annotations
 
+from .._optional import needs
+
+with needs("tables"):
+    import pyarrow as _  # noqa: F401  # every module here does
+
 from .history import add_history
 from .rates import add_rates
 from .split import time_masks, time_split

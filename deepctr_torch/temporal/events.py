@@ -6,21 +6,33 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from .._optional import needs
 from ..tables import Chunk, column_names, list_files, read_chunks
 from ..tables.files import is_files
 from ..tables.memory import library_of
-from .times import NumberArray, Span, Unit, earlier, first_of, span_of, time_numbers
+from .times import NumberArray, Span, TimeNumber, TimeUnit, earlier, first_of, span_of, time_numbers
 
-__all__ = ["Feature", "Rows", "TextOptions", "add_columns", "in_memory", "label_numbers", "same_unit"]
+__all__ = [
+    "EventFeature",
+    "EventRows",
+    "NewColumns",
+    "TextOptions",
+    "add_columns",
+    "in_memory",
+    "label_numbers",
+    "same_unit",
+]
 
 _CHUNK = 262_144  # rows: state is merged with each chunk, so chunks are larger than those of training
 _EVERYTHING = 2**62
+
+NewColumns: TypeAlias = "dict[str, pa.Array | NDArray[Any]]"
 
 
 class TextOptions(NamedTuple):
@@ -36,7 +48,7 @@ class TextOptions(NamedTuple):
         return {"schema": schema, "header": self.header, "null": self.null}
 
 
-class Rows(NamedTuple):
+class EventRows(NamedTuple):
     """Rows in the order of time.
 
     Attributes:
@@ -46,39 +58,39 @@ class Rows(NamedTuple):
         where: number in `table` -> where the row is, for messages.
     """
 
-    table: Any
+    table: pa.Table
     time: NumberArray
     bound: NumberArray
     where: Callable[[int], str]
 
 
-class Feature(Protocol):
-    """What is computed from rows that come in the order of time."""
+class EventFeature(Protocol):
+    """New columns that are computed from rows in the order of time."""
 
     needed: list[str]
     ids: list[str]  # of these, users, items and the like; strings where text files do not say: "007" is not 7
     made: list[str]
 
-    def step(self, rows: Rows, once: bool) -> dict[str, Any]:
-        """The new columns of `rows` by name: arrow or numpy arrays. `once`: these are all the rows there are."""
+    def step(self, rows: EventRows, once: bool) -> NewColumns:
+        """Compute the new columns of `rows`, by name. `once`: these are all the rows there are."""
 
 
 class Clock:
-    """Times of chunk after chunk: one type, and a delay in its unit."""
+    """Reader of the times of chunk after chunk: one type for all, and a delay in its unit."""
 
     def __init__(self, column: str, delay: Span) -> None:
         self.column, self.delay = column, delay
-        self.unit: Unit | None = None
-        self._latest: Any = None
+        self.unit: TimeUnit | None = None
+        self._latest: TimeNumber | None = None
 
-    def read(self, chunk: Chunk) -> Rows:
+    def read(self, chunk: Chunk) -> EventRows:
         time, unit = time_numbers(chunk.table.column(self.column), self.column, chunk.where)
         self.unit = same_unit(self.unit, unit, self.column, chunk)
         span = span_of("delay", self.delay, self.column, unit)
-        return Rows(chunk.table, time, earlier(time, span), chunk.where)
+        return EventRows(chunk.table, time, earlier(time, span), chunk.where)
 
-    def in_order(self, rows: Rows) -> Rows:
-        """`rows`, if none is earlier than one before it in the stream."""
+    def check_sorted(self, rows: EventRows) -> None:
+        """Raise if a row is earlier than one before it in the stream."""
         before = np.append(rows.time[:1] if self._latest is None else self._latest, rows.time[:-1])
         if (rows.time < before).any():
             row = first_of(rows.time < before)
@@ -89,13 +101,12 @@ class Clock:
                 f"scan_parquet(files).sort({self.column!r}).sink_parquet(file)"
             )
         self._latest = rows.time[-1]
-        return rows
 
 
 def add_columns(
-    events: Any, feature: Feature, time: str, delay: Span, out: str | os.PathLike[str] | None, text: TextOptions
+    events: Any, feature: EventFeature, time: str, delay: Span, out: str | os.PathLike[str] | None, text: TextOptions
 ) -> Any:
-    """`events` with the columns that `feature` makes: as it came, or a stream, or the path of the file written."""
+    """Add the columns that `feature` makes: return `events` as it came, a stream, or the path of the file written."""
     clock = Clock(time, delay)
     streamed = hasattr(events, "__next__")
     if not streamed:
@@ -113,7 +124,7 @@ def add_columns(
 
 
 def check_columns(names: Sequence[str], needed: Sequence[str], made: Sequence[str]) -> None:
-    """All that is needed is there, and nothing that would be made."""
+    """Raise unless all columns needed are there, and none that would be made."""
     missing = [name for name in needed if name not in names]
     if missing:
         raise ValueError(f"events must have the columns {', '.join(needed)}, got none named {missing[0]!r}")
@@ -122,16 +133,16 @@ def check_columns(names: Sequence[str], needed: Sequence[str], made: Sequence[st
         raise ValueError(f"events must have no column {taken[0]!r} yet, as it is about to be added")
 
 
-def same_unit(before: Unit | None, unit: Unit, column: str, chunk: Chunk) -> Unit:
-    """`unit`, if the chunks before had none other."""
+def same_unit(before: TimeUnit | None, unit: TimeUnit, column: str, chunk: Chunk) -> TimeUnit:
+    """Return `unit`; raise if the chunks before had another."""
     if before is not None and unit != before:
-        kinds = f"{unit.kind} after {before.kind}"
-        raise ValueError(f"the time column {column!r} must have one type, got {kinds} in {chunk.where(0)}")
+        types = f"{unit.type} after {before.type}"
+        raise ValueError(f"the time column {column!r} must have one type, got {types} in {chunk.where(0)}")
     return unit
 
 
 def in_memory(data: Any, columns: Sequence[str]) -> Chunk:
-    """Columns of a table in memory as one pyarrow table.
+    """Return columns of a table in memory as one pyarrow table.
 
     Raises:
         ValueError: the table has no rows.
@@ -142,19 +153,22 @@ def in_memory(data: Any, columns: Sequence[str]) -> Chunk:
     return chunk
 
 
-def _at_once(events: Any, feature: Feature, clock: Clock) -> dict[str, Any]:
+def _at_once(events: Any, feature: EventFeature, clock: Clock) -> NewColumns:
     rows = clock.read(in_memory(events, list(dict.fromkeys([*feature.needed, clock.column]))))
     if (rows.time[1:] >= rows.time[:-1]).all():
         return feature.step(rows, once=True)
     order = np.argsort(rows.time, kind="stable")
     back = np.empty_like(order)
     back[order] = np.arange(len(order))
-    ordered = Rows(rows.table.take(order), rows.time[order], rows.bound[order], lambda i: rows.where(int(order[i])))
+    ordered = EventRows(
+        rows.table.take(order), rows.time[order], rows.bound[order], lambda i: rows.where(int(order[i]))
+    )
     made = feature.step(ordered, once=True)
     return {k: v[back] if isinstance(v, np.ndarray) else v.take(back) for k, v in made.items()}
 
 
-def _numbered(events: Iterable[Any]) -> Iterator[Chunk]:
+def _numbered(events: Iterable[Chunk | pa.Table]) -> Iterator[Chunk]:
+    """Number the chunks of a stream, and their rows."""
     first = 0
     for number, one in enumerate(events):
         chunk = one if isinstance(one, Chunk) else Chunk(one, "", number, first)
@@ -162,18 +176,17 @@ def _numbered(events: Iterable[Any]) -> Iterator[Chunk]:
         yield chunk
 
 
-def _streamed(chunks: Iterator[Chunk], feature: Feature, clock: Clock) -> Iterator[Any]:
+def _streamed(chunks: Iterator[Chunk], feature: EventFeature, clock: Clock) -> Iterator[pa.Table]:
     for chunk in chunks:
         check_columns(chunk.table.column_names, [*feature.needed, clock.column], feature.made)
         if chunk.table.num_rows:
-            made = feature.step(clock.in_order(clock.read(chunk)), once=False)
-            yield with_columns(chunk.table, made)
+            rows = clock.read(chunk)
+            clock.check_sorted(rows)
+            yield with_columns(chunk.table, feature.step(rows, once=False))
 
 
-def _write(tables: Iterator[Any], path: Path) -> Path:
-    """One Parquet file of all tables; it appears under its name when it is complete."""
-    with needs("tables"):
-        import pyarrow.parquet as pq
+def _write(tables: Iterator[pa.Table], path: Path) -> Path:
+    """Write all tables into one Parquet file, which appears under its name when it is complete."""
     part = path.with_name(f"{path.name}.part")
     first = next(tables, None)
     if first is None:
@@ -188,12 +201,10 @@ def _write(tables: Iterator[Any], path: Path) -> Path:
     return path
 
 
-def with_columns(data: Any, made: Mapping[str, Any]) -> Any:
-    """`data` with further columns, as the kind of table it is."""
+def with_columns(data: Any, made: NewColumns) -> Any:
+    """Return `data` with further columns, as the kind of table it is."""
     library = library_of(data)
     if library == "pyarrow":
-        import pyarrow as pa
-
         table = data if isinstance(data, pa.Table) else pa.Table.from_batches([data])
         for name, values in made.items():
             table = table.append_column(name, pa.array(values) if isinstance(values, np.ndarray) else values)
@@ -209,16 +220,14 @@ def with_columns(data: Any, made: Mapping[str, Any]) -> Any:
     return {**data, **arrays} if isinstance(data, Mapping) else data.assign(**arrays)
 
 
-def label_numbers(rows: Rows, name: str, *, binary: bool) -> NDArray[np.float64]:
-    """A column of labels as float64; NaN where there is none.
+def label_numbers(rows: EventRows, name: str, *, binary: bool) -> NDArray[np.float64]:
+    """Return a column of labels as float64; NaN where there is none.
 
     Args:
         rows: the rows.
         name: the column.
         binary: labels must lie in [0, 1].
     """
-    import pyarrow as pa
-
     column = rows.table.column(name)
     kind = column.type
     if pa.types.is_boolean(kind):

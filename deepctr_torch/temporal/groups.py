@@ -1,4 +1,4 @@
-"""Rows by key and time: codes of keys, and where in the order of time each row finds what was known."""
+"""EventRows by key and time: codes of keys, and where in the order of time each row finds what was known."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from .times import NumberArray
 
-__all__ = ["IntArray", "Keys", "Windows", "before_all", "grown", "run_ends", "windows"]
+__all__ = ["IntArray", "Keys", "Windows", "before_all", "grow_rows", "run_ends", "windows"]
 
 IntArray = NDArray[np.int64]
 
@@ -25,8 +27,8 @@ class Keys:
     def __len__(self) -> int:
         return len(self._codes) if self.columns else 1
 
-    def codes(self, table: Any, *, once: bool) -> IntArray:
-        """A number a row; -1 where one of the columns is missing: null, NaN, or the empty string.
+    def codes(self, table: pa.Table, *, once: bool) -> IntArray:
+        """Return a number a row; -1 where one of the columns is missing: null, NaN, or the empty string.
 
         Args:
             table: a pyarrow table that has the columns.
@@ -44,8 +46,8 @@ class Keys:
         return np.append(known, -1)[local]
 
 
-def _local_codes(columns: Sequence[Any], names: Sequence[str]) -> tuple[IntArray, IntArray]:
-    """Numbers of the distinct values of one table, -1 for missing, and a row that has each."""
+def _local_codes(columns: Sequence[pa.ChunkedArray], names: Sequence[str]) -> tuple[IntArray, IntArray]:
+    """Return the codes of one table's rows, -1 for missing, and for each code a row that has it."""
     code, missing = np.zeros(len(columns[0]), np.int64), np.zeros(len(columns[0]), bool)
     for column, name in zip(columns, names, strict=True):
         one, size = _encoded(column, name)
@@ -57,11 +59,8 @@ def _local_codes(columns: Sequence[Any], names: Sequence[str]) -> tuple[IntArray
     return code - skipped, first[skipped:]
 
 
-def _encoded(column: Any, name: str) -> tuple[IntArray, int]:
-    """Numbers of the values of one column, -1 for null, NaN and the empty string, and how many there may be."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+def _encoded(column: pa.ChunkedArray, name: str) -> tuple[IntArray, int]:
+    """Return the codes of one column, -1 for null, NaN and the empty string, and how many there may be."""
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column)
     try:
@@ -77,7 +76,7 @@ def _encoded(column: Any, name: str) -> tuple[IntArray, int]:
 
 
 class Windows(NamedTuple):
-    """What each query sees: `order[start:stop]`, positions of entries in the order of time."""
+    """The entries that each query sees: `order[start:stop]`, positions in the order of time."""
 
     order: IntArray
     start: IntArray
@@ -85,7 +84,7 @@ class Windows(NamedTuple):
 
 
 def windows(code: IntArray, time: NumberArray, query: IntArray, bound: NumberArray) -> Windows:
-    """For each query the entries of its code with a time below its bound.
+    """Find for each query the entries of its code with a time below its bound.
 
     Entries of equal code and time stay in the order given. A query of code -1 sees none.
     """
@@ -100,17 +99,17 @@ def windows(code: IntArray, time: NumberArray, query: IntArray, bound: NumberArr
 
 
 def run_ends(code: IntArray, time: NumberArray) -> IntArray:
-    """Where, of entries sorted by code and time, the last one is of each code and time."""
+    """Return the position of the last entry of each code and time, of entries sorted by both."""
     return np.flatnonzero(np.append((code[1:] != code[:-1]) | (time[1:] != time[:-1]), True)[: len(code)])
 
 
 def before_all(like: NumberArray) -> float:
-    """The time of what every later row sees."""
+    """Return the lowest time: every later row sees what has it."""
     return -np.inf if like.dtype.kind == "f" else np.iinfo(np.int64).min
 
 
-def grown(array: NDArray[Any], size: int) -> NDArray[Any]:
-    """`array` with at least `size` rows, zeros behind its own."""
+def grow_rows(array: NDArray[Any], size: int) -> NDArray[Any]:
+    """Return `array` with at least `size` rows, zeros behind its own."""
     if len(array) >= size:
         return array
     result = np.zeros((max(size, 2 * len(array)), *array.shape[1:]), array.dtype)

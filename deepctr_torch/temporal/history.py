@@ -7,11 +7,12 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from .._checks import check_at_least
-from .events import Rows, TextOptions, add_columns, label_numbers
-from .groups import IntArray, Keys, before_all, grown, run_ends, windows
-from .times import NumberArray, Span
+from .events import EventRows, NewColumns, TextOptions, add_columns, label_numbers
+from .groups import IntArray, Keys, before_all, grow_rows, run_ends, windows
+from .times import NumberArray, Span, TimeNumber
 
 __all__ = ["add_history"]
 
@@ -98,10 +99,10 @@ class _History:
         self.seen: IntArray = np.zeros((0, maxlen), np.int64)
         self.size: IntArray = np.zeros(0, np.int64)
         self.pending: tuple[IntArray, NumberArray, IntArray] | None = None
-        self.kept: Any = None
+        self.kept: pa.Table = None
         self.limit = _SPARE
 
-    def step(self, rows: Rows, once: bool) -> dict[str, Any]:
+    def step(self, rows: EventRows, once: bool) -> NewColumns:
         user = self.users.codes(rows.table, once=once)
         enters = user >= 0
         if self.label is not None:
@@ -123,9 +124,7 @@ class _History:
         self._clear()
         return made
 
-    def _keep(self, rows: Rows, entries: IntArray) -> None:
-        import pyarrow as pa
-
+    def _keep(self, rows: EventRows, entries: IntArray) -> None:
         columns = [_large(rows.table.column(name).take(pa.array(entries))) for name in self.items]
         new = pa.table(columns, names=self.made)
         if self.kept is not None and new.schema.types != self.kept.schema.types:
@@ -133,10 +132,8 @@ class _History:
             raise ValueError(f"items in {', '.join(self.items)} must have one type, got {kinds} in {rows.where(0)}")
         self.kept = new if self.kept is None else pa.concat_tables([self.kept, new])
 
-    def _lists(self, row: IntArray, start: IntArray, stop: IntArray) -> dict[str, Any]:
-        """Histories as arrow lists: of each event the last `maxlen` of row[start:stop]."""
-        import pyarrow as pa
-
+    def _lists(self, row: IntArray, start: IntArray, stop: IntArray) -> NewColumns:
+        """Return histories as arrow lists: for each event the last `maxlen` of row[start:stop]."""
         size = np.minimum(stop - start, self.maxlen)
         offsets = np.append(0, np.cumsum(size))
         taken = pa.array(row[np.arange(offsets[-1]) + np.repeat(stop - offsets[1:], size)])
@@ -149,10 +146,14 @@ class _History:
     def _with_state(
         self, code: IntArray, time: NumberArray, row: IntArray, user: IntArray
     ) -> tuple[IntArray, NumberArray, IntArray, IntArray]:
-        """The chunk's entries behind what is remembered of its users and of those with pending events; these users."""
+        """Put what is remembered of its users, and of those with pending events, before the chunk's entries.
+
+        Returns:
+            Code, time and row of all entries, and the users concerned.
+        """
         pending = self.pending or (code[:0], time[:0], row[:0])
         touched = np.unique(np.append(user[user >= 0], pending[0]))
-        self.seen, self.size = grown(self.seen, len(self.users)), grown(self.size, len(self.users))
+        self.seen, self.size = grow_rows(self.seen, len(self.users)), grow_rows(self.size, len(self.users))
         size = self.size[touched]
         seen = self.seen[touched][np.arange(self.maxlen) < size[:, None]]
         then = np.full(len(seen), before_all(time), time.dtype)
@@ -171,8 +172,8 @@ class _History:
         table[filled] = row[((stop - size)[:, None] + step)[filled]]
         self.seen[user], self.size[user] = table, size
 
-    def _leave(self, code: IntArray, time: NumberArray, row: IntArray, bound: Any) -> None:
-        """Remember what is not settled: of each user and time the latest `maxlen`."""
+    def _leave(self, code: IntArray, time: NumberArray, row: IntArray, bound: TimeNumber) -> None:
+        """Remember the entries that are not settled: of each user and time the latest `maxlen`."""
         late = np.flatnonzero(time >= bound)
         code, time, row = code[late], time[late], row[late]
         ends = run_ends(code, time)
@@ -192,15 +193,13 @@ class _History:
         self.limit = 2 * len(live) + _SPARE
 
 
-def _large(column: Any) -> Any:
-    """Text with 64-bit offsets: the items of all histories together may exceed 2 GiB."""
-    import pyarrow as pa
-
+def _large(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return text with 64-bit offsets: the items of all histories together may exceed 2 GiB."""
     kinds = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
     return column.cast(kinds[column.type]) if column.type in kinds else column
 
 
-def _joined(column: Any) -> Any:
-    """The one array of a chunked column."""
+def _joined(column: pa.ChunkedArray) -> pa.Array:
+    """Return a chunked column as one array."""
     joined = column.combine_chunks()
-    return joined if not hasattr(joined, "chunks") else joined.chunk(0)
+    return joined.chunk(0) if isinstance(joined, pa.ChunkedArray) else joined

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._checks import check_fraction, check_non_negative
-from .events import Rows, TextOptions, add_columns, label_numbers
-from .groups import IntArray, Keys, before_all, grown, run_ends, windows
+from .events import EventRows, NewColumns, TextOptions, add_columns, label_numbers
+from .groups import IntArray, Keys, before_all, grow_rows, run_ends, windows
 from .times import NumberArray, Span
 
 __all__ = ["add_rates"]
@@ -78,7 +78,7 @@ def add_rates(
 
 
 def _named(keys: str | Sequence[str | tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """Name of each key -> its columns."""
+    """Return name -> columns of each key."""
     groups = [keys] if isinstance(keys, str) else list(keys)
     columns = [(key,) if isinstance(key, str) else tuple(key) for key in groups]
     if not columns or not all(columns):
@@ -90,7 +90,7 @@ def _named(keys: str | Sequence[str | tuple[str, ...]]) -> dict[str, tuple[str, 
 
 
 def _prior(prior: float | tuple[float, float]) -> tuple[float | None, float]:
-    """Fixed rate, or None for the global rate, and strength."""
+    """Return the fixed rate, or None for the global rate, and the strength."""
     if isinstance(prior, (tuple, list)):
         if len(prior) != 2:
             raise ValueError(f"prior must be a strength or (rate, strength), got {prior!r}")
@@ -104,6 +104,8 @@ def _prior(prior: float | tuple[float, float]) -> tuple[float | None, float]:
 
 
 class _Rates:
+    """Smoothed rates of several keys, and of all events where the prior is the global rate."""
+
     def __init__(self, keys: dict[str, tuple[str, ...]], label: str, rate: float | None, strength: float) -> None:
         columns = list(dict.fromkeys(column for key in keys.values() for column in key))
         self.needed, self.ids = [*columns, label], [column for column in columns if column != label]
@@ -112,7 +114,7 @@ class _Rates:
         self.keys = {name: _Totals(columns) for name, columns in keys.items()}
         self.all = _Totals(())
 
-    def step(self, rows: Rows, once: bool) -> dict[str, Any]:
+    def step(self, rows: EventRows, once: bool) -> NewColumns:
         labels = label_numbers(rows, self.label, binary=True)
         prior: float | FloatArray
         if self.rate is None:
@@ -120,7 +122,7 @@ class _Rates:
             prior = (total + 1) / (number + 2)
         else:
             prior = self.rate
-        made: dict[str, Any] = {}
+        made: NewColumns = {}
         for name, key in self.keys.items():
             total, number = key.step(rows, labels, once)
             weight = number + self.strength
@@ -131,7 +133,7 @@ class _Rates:
 
 
 class _Totals:
-    """Of each value of a key the sum of labels and the number of events, as each later event knows them.
+    """The sum of labels and the number of events for each value of a key, as each later event knows them.
 
     Sums run from event to event in the order of time, so that neither chunks nor other keys change a bit of them.
 
@@ -147,8 +149,8 @@ class _Totals:
         self.known: tuple[FloatArray, IntArray] = np.zeros(0), np.zeros(0, np.int64)
         self.pending: tuple[IntArray, NumberArray, FloatArray, IntArray] | None = None
 
-    def step(self, rows: Rows, labels: FloatArray, once: bool) -> tuple[FloatArray, IntArray]:
-        """Sum and number that each of `rows` knows."""
+    def step(self, rows: EventRows, labels: FloatArray, once: bool) -> tuple[FloatArray, IntArray]:
+        """Return the sum and the number that each of `rows` knows, [N] each."""
         key = self.keys.codes(rows.table, once=once)
         entries = np.flatnonzero((key >= 0) & ~np.isnan(labels))
         code, time = key[entries], rows.time[entries]
@@ -171,11 +173,11 @@ class _Totals:
         return sums[:n], numbers[:n]
 
     def _grow(self, size: int) -> None:
-        self.total, self.number = grown(self.total, size), grown(self.number, size)
-        self.known = grown(self.known[0], size), grown(self.known[1], size)
+        self.total, self.number = grow_rows(self.total, size), grow_rows(self.number, size)
+        self.known = grow_rows(self.known[0], size), grow_rows(self.known[1], size)
 
     def _running(self, code: IntArray, labels: FloatArray) -> tuple[FloatArray, IntArray]:
-        """Sum and number of each entry's code, itself included, of all events so far."""
+        """Return the sum and the number of each entry's code over all events so far, itself included."""
         import polars as pl
 
         values, first, last = _ends(code)
@@ -192,7 +194,11 @@ class _Totals:
     def _with_state(
         self, code: IntArray, time: NumberArray, total: FloatArray, number: IntArray, key: IntArray
     ) -> tuple[IntArray, NumberArray, FloatArray, IntArray, IntArray]:
-        """The chunk's entries behind what is remembered of its keys and of those with pending events; these keys."""
+        """Put what is remembered of its keys, and of those with pending events, before the chunk's entries.
+
+        Returns:
+            Code, time, sum and number of all entries, and the keys concerned.
+        """
         pending = self.pending or (code[:0], time[:0], total[:0], number[:0])
         touched = np.unique(np.append(key[key >= 0], pending[0]))
         known = touched[self.known[1][touched] > 0]
@@ -207,7 +213,7 @@ class _Totals:
 
 
 def _ends(code: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-    """Distinct codes, and the first and the last entry of each."""
+    """Return the distinct codes, and the first and the last entry of each."""
     order = np.argsort(code, kind="stable")
     change = np.flatnonzero(np.append(True, code[order][1:] != code[order][:-1])[: len(code)])
     last = order[np.append(change[1:], len(code))[: len(change)] - 1]
@@ -216,7 +222,7 @@ def _ends(code: IntArray) -> tuple[IntArray, IntArray, IntArray]:
 
 
 def _at(values: NDArray[Any], order: IntArray, start: IntArray, stop: IntArray) -> NDArray[Any]:
-    """The value of the last entry of each window; 0 of an empty one."""
+    """Return the value of the last entry of each window; 0 for an empty one."""
     if len(order) == 0:
         return np.zeros(len(start), values.dtype)
     return np.where(stop > start, values[order[stop - 1]], 0).astype(values.dtype, copy=False)

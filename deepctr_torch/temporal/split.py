@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import compress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..tables import Chunk, column_names, read_chunks
 from ..tables.files import is_files
 from ..tables.memory import library_of
 from .events import TextOptions, in_memory, same_unit
-from .times import NumberArray, Span, Unit, earlier, span_of, time_numbers
+from .times import NumberArray, Span, TimeNumber, TimeUnit, earlier, span_of, time_numbers
 
 __all__ = ["time_masks", "time_split"]
+
+TimePoint: TypeAlias = "float | str | date | np.datetime64"
 
 
 def time_split(
     data: Any,
     time: str,
     *,
-    valid_from: Any = None,
+    valid_from: TimePoint | None = None,
     fraction: float | None = None,
     gap: Span = 0,
     schema: Mapping[str, Any] | None = None,
@@ -35,7 +38,7 @@ def time_split(
     """Split a table by time into training and validation rows: no validation row precedes a training row.
 
     Validation rows are those with a time of at least `valid_from`; training rows those earlier by more than `gap`
-    before it; what lies in the gap is left out. Rows of equal time stay on one side.
+    before it; what lies in the gap is left out. EventRows of equal time stay on one side.
 
     Args:
         data: a pandas, polars or pyarrow table or a dict of arrays; or the path of a file, a folder, a glob, or a list
@@ -74,14 +77,14 @@ def time_masks(
     data: Any,
     time: str,
     *,
-    valid_from: Any = None,
+    valid_from: TimePoint | None = None,
     fraction: float | None = None,
     gap: Span = 0,
     schema: Mapping[str, Any] | None = None,
     header: Sequence[str] | None = None,
     null: Sequence[str] = ("",),
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which rows of a table `time_split` trains on, and which it validates on, [N] each, files one after the other.
+    """Return masks of the rows that `time_split` trains on and validates on, bool [N] each, files one after the other.
 
     Args:
         data, time, valid_from, fraction, gap, schema, header, null: as `time_split` has them.
@@ -91,8 +94,8 @@ def time_masks(
 
 
 def _times_and_cut(
-    data: Any, time: str, valid_from: Any, fraction: float | None, gap: Span, text: TextOptions
-) -> tuple[NumberArray, Unit, _Cut]:
+    data: Any, time: str, valid_from: TimePoint | None, fraction: float | None, gap: Span, text: TextOptions
+) -> tuple[NumberArray, TimeUnit, _Cut]:
     if (valid_from is None) == (fraction is None):
         raise ValueError("time_split needs either valid_from or fraction, and not both")
     if fraction is not None and not 0 < fraction < 1:
@@ -105,8 +108,8 @@ def _times_and_cut(
     return times, unit, _cut(times, time, unit, valid_from, fraction, gap)
 
 
-def _parts(times: NumberArray, unit: Unit, cut: _Cut, time: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which rows lie in which part; both have some."""
+def _parts(times: NumberArray, unit: TimeUnit, cut: _Cut, time: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return the masks of both parts; raise if one is empty."""
     parts = cut.masks(times)
     for part, name in zip(parts, ("training", "validation"), strict=True):
         if not part.any():
@@ -120,14 +123,14 @@ def _parts(times: NumberArray, unit: Unit, cut: _Cut, time: str) -> tuple[NDArra
 class _Cut(NamedTuple):
     """Training rows have a time below `train`, validation rows one of at least `valid`."""
 
-    train: Any
-    valid: Any
+    train: TimeNumber
+    valid: TimeNumber
 
     def masks(self, times: NumberArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         return times < self.train, times >= self.valid
 
 
-def _all_times(chunks: Any, time: str) -> tuple[NumberArray, Unit]:
+def _all_times(chunks: Iterable[Chunk], time: str) -> tuple[NumberArray, TimeUnit]:
     parts, unit = [], None
     for chunk in chunks:
         numbers, its = time_numbers(chunk.table.column(time), time, chunk.where)
@@ -138,31 +141,33 @@ def _all_times(chunks: Any, time: str) -> tuple[NumberArray, Unit]:
     return np.concatenate(parts), unit
 
 
-def _cut(times: NumberArray, time: str, unit: Unit, valid_from: Any, fraction: float | None, gap: Span) -> _Cut:
+def _cut(
+    times: NumberArray, time: str, unit: TimeUnit, valid_from: TimePoint | None, fraction: float | None, gap: Span
+) -> _Cut:
     if fraction is not None:
         first = len(times) - min(max(round(fraction * len(times)), 1), len(times))
         valid = np.partition(times, first)[first]
     else:
         valid = _position(valid_from, time, unit)
     span = span_of("gap", gap, time, unit)
-    return _Cut(earlier(np.asarray(valid), span)[()], valid)
+    return _Cut(earlier(np.array([valid]), span)[0], valid)
 
 
-def _position(value: Any, time: str, unit: Unit) -> Any:
-    """`valid_from` as a number of the time column."""
+def _position(value: TimePoint | None, time: str, unit: TimeUnit) -> TimeNumber:
+    """Return `valid_from` as a number of the time column."""
     if not unit.step:
         try:
             number = Decimal(str(value))
-            return np.int64(math.ceil(number)) if unit.whole else np.float64(value)
+            return np.int64(math.ceil(number)) if unit.whole else np.float64(value)  # type: ignore[arg-type]
         except (ArithmeticError, TypeError, ValueError) as error:
-            kind = f"as {time!r} holds {unit.kind}"
+            kind = f"as {time!r} holds {unit.type}"
             raise ValueError(f"valid_from must be a finite number, {kind}, got {value!r}") from error
     return _instant(value, time, unit)
 
 
-def _instant(value: Any, time: str, unit: Unit) -> np.int64:
-    """A date or time in the steps of the column, rounded up."""
-    wrong = f"valid_from must be a date, a datetime or ISO text, as {time!r} holds {unit.kind}, got {value!r}"
+def _instant(value: TimePoint | None, time: str, unit: TimeUnit) -> np.int64:
+    """Return a date or time in the steps of the column, rounded up."""
+    wrong = f"valid_from must be a date, a datetime or ISO text, as {time!r} holds {unit.type}, got {value!r}"
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value.strip().replace("Z", "+00:00"))
@@ -177,7 +182,7 @@ def _instant(value: Any, time: str, unit: Unit) -> np.int64:
     return np.int64(steps.astype(np.int64) + int(steps < exact))
 
 
-def _shown(value: Any, unit: Unit) -> str:
+def _shown(value: TimeNumber, unit: TimeUnit) -> str:
     return str(np.asarray(value).astype(f"datetime64[{unit.step}]")) if unit.step else str(value)
 
 
@@ -189,7 +194,7 @@ def _take(data: Any, mask: NDArray[np.bool_]) -> Any:
 
 
 def _rows_of(values: Any, mask: NDArray[np.bool_]) -> Any:
-    """Some rows of a column of a dict: an array, tensor or column of a library stays one, a list becomes an array."""
+    """Return some rows of a column of a dict; arrays, tensors and columns of a library stay, lists become arrays."""
     if isinstance(values, np.ndarray) or hasattr(values, "iloc") or hasattr(values, "detach"):
         return values[mask]
     if hasattr(values, "filter"):  # polars, pyarrow
@@ -208,8 +213,7 @@ def _rows_of(values: Any, mask: NDArray[np.bool_]) -> Any:
     return out
 
 
-def _filtered(data: Any, time: str, cut: _Cut, part: int, text: TextOptions) -> Iterator[Any]:
-    chunk: Chunk
+def _filtered(data: Any, time: str, cut: _Cut, part: int, text: TextOptions) -> Iterator[pa.Table]:
     for chunk in read_chunks(data, **text.reading()):
         times, _ = time_numbers(chunk.table.column(time), time, chunk.where)
         mask = cut.masks(times)[part]

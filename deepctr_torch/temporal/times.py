@@ -9,14 +9,16 @@ from datetime import timedelta
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from .._checks import check_non_negative
-from .._optional import needs
 
-__all__ = ["NumberArray", "Span", "Unit", "earlier", "first_of", "span_of", "time_numbers"]
+__all__ = ["NumberArray", "Span", "TimeNumber", "TimeUnit", "earlier", "first_of", "span_of", "time_numbers"]
 
 NumberArray: TypeAlias = NDArray[Any]  # int64 or float64
+TimeNumber: TypeAlias = "np.int64 | np.float64"  # one of them
 Span: TypeAlias = "float | str | timedelta | np.timedelta64"
 
 _NANOSECONDS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "D": 86_400 * 10**9}
@@ -24,29 +26,26 @@ _WORDS = {"w": 7 * 86_400, "d": 86_400, "h": 3_600, "min": 60, "m": 60, "s": 1}
 _TEXT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|us|ns|w|d|h|min|m|s|)\s*", re.IGNORECASE)
 
 
-class Unit(NamedTuple):
-    """What the numbers of a time column mean.
+class TimeUnit(NamedTuple):
+    """The type and the unit of the numbers of a time column.
 
     Attributes:
-        kind: the arrow type, as text.
+        type: the arrow type, as text.
         step: "ns", "us", "ms", "s" or "D" of dates and timestamps; "" of numbers, whose unit only the user knows.
         whole: the numbers are integers.
     """
 
-    kind: str
+    type: str
     step: str
     whole: bool
 
 
-def time_numbers(column: Any, name: str, where: Callable[[int], str]) -> tuple[NumberArray, Unit]:
-    """The times of a column as int64 or float64, and their unit.
+def time_numbers(column: pa.ChunkedArray, name: str, where: Callable[[int], str]) -> tuple[NumberArray, TimeUnit]:
+    """Return the times of a column as int64 or float64, and their unit.
 
     Raises:
         ValueError: a time is missing or not finite, or the column holds no numbers, dates or timestamps.
     """
-    with needs("tables"):
-        import pyarrow as pa
-        import pyarrow.compute as pc
     kind = column.type
     step = kind.unit if pa.types.is_timestamp(kind) else {"date32[day]": "D", "date64[ms]": "ms"}.get(str(kind), "")
     if not (step or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
@@ -59,22 +58,22 @@ def time_numbers(column: Any, name: str, where: Callable[[int], str]) -> tuple[N
         if not np.isfinite(numbers).all():
             row = first_of(~np.isfinite(numbers))
             raise ValueError(f"times must be finite, got {numbers[row]} in column {name!r}, {where(row)}")
-        return numbers, Unit(str(kind), "", False)
+        return numbers, TimeUnit(str(kind), "", False)
     if str(kind) == "date32[day]":
         column = column.cast(pa.int32())
     try:
-        return column.cast(pa.int64()).to_numpy(), Unit(str(kind), step, True)
+        return column.cast(pa.int64()).to_numpy(), TimeUnit(str(kind), step, True)
     except pa.ArrowInvalid as error:
         raise ValueError(f"times must lie below 2**63, got more in column {name!r}") from error
 
 
 def first_of(wrong: NDArray[np.bool_]) -> int:
-    """Where the first True is."""
+    """Return the position of the first True."""
     return int(np.argmax(wrong))
 
 
-def span_of(name: str, value: Span, column: str, unit: Unit) -> float:
-    """The argument `name` in the unit of the time column; rounded down to whole steps where times are integers.
+def span_of(name: str, value: Span, column: str, unit: TimeUnit) -> float:
+    """Return the argument `name` in the unit of the time column; rounded down to whole steps where times are integers.
 
     Rounding changes nothing: of integer times, t < now - 1.5 are those with t < now - 1.
 
@@ -84,16 +83,16 @@ def span_of(name: str, value: Span, column: str, unit: Unit) -> float:
     duration = _nanoseconds(name, value)
     if unit.step:
         if duration is None and value != 0:
-            raise ValueError(f"{name} must be a duration such as '1d', as {column!r} holds {unit.kind}, got {value!r}")
+            raise ValueError(f"{name} must be a duration such as '1d', as {column!r} holds {unit.type}, got {value!r}")
         return int((duration or 0) // _NANOSECONDS[unit.step])
     if duration is not None:
-        raise ValueError(f"{name} must be a number, as the time column {column!r} holds {unit.kind}, got {value!r}")
+        raise ValueError(f"{name} must be a number, as the time column {column!r} holds {unit.type}, got {value!r}")
     number = float(value)  # type: ignore[arg-type]  # a number, or the text of one
     return math.floor(number) if unit.whole else number
 
 
 def _nanoseconds(name: str, value: Span) -> int | None:
-    """A duration in nanoseconds; None of a number."""
+    """Return a duration in nanoseconds; None for a number."""
     if isinstance(value, str):
         match = _TEXT.fullmatch(value)
         if match is None:
@@ -115,7 +114,7 @@ def _nanoseconds(name: str, value: Span) -> int | None:
 
 
 def earlier(time: NumberArray, span: float) -> NumberArray:
-    """`time - span`, without overflow at the lower end."""
+    """Return `time - span`, without overflow at the lower end."""
     if time.dtype.kind == "f":
         return time - span
     lowest = np.iinfo(np.int64).min

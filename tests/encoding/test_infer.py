@@ -18,7 +18,7 @@ from deepctr_torch.encoding import (
     Sequence,
     Timestamp,
 )
-from deepctr_torch.encoding.infer import propose
+from deepctr_torch.encoding.infer import infer_specs
 
 
 def of(values: Any, name: str = "x", **others: Any) -> FeatureSpec | str:
@@ -149,7 +149,7 @@ def test_histories_know_the_kinds_that_are_given() -> None:
         ({"hist_item": Sequence(vocabulary_of="item")}, {"item": Categorical()}),
     )
     for given, found in cases:
-        assert propose(table, given=given)[0] == found
+        assert infer_specs(table, given=given).specs == found
 
 
 def test_columns_that_no_kind_reads_are_left_out() -> None:
@@ -205,7 +205,7 @@ def test_text_files_are_judged_by_all_rows_of_the_sample(tmp_path: Path) -> None
     assert isinstance(encoder.features["isbn"], Categorical)
     others = {name: kind for name, kind in encoder.features.items() if name != "isbn"}
     assert others == {"shop": Categorical(), "day": Timestamp(), "price": Numeric(), "note": Categorical()}
-    assert encoder._skipped == {"flag": "the same value in every row"}
+    assert encoder.left_out == {"flag": "the same value in every row"}
     encoder.fit(path)
     named = FeatureEncoder.infer(path, schema={"shop": "string"})
     assert named.features["shop"] == Categorical()

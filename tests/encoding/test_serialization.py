@@ -124,5 +124,5 @@ def test_reasons_are_saved_and_copied(tmp_path: Path) -> None:
     data = {"city": ["a", "b", "a"], "same": [1, 1, 1], "click": [0, 1, 0]}
     encoder = FeatureEncoder.infer(data, label="click").fit(data)
     encoder.save(tmp_path)
-    assert FeatureEncoder.load(tmp_path).explain() == encoder._copy().explain() == encoder.explain()
+    assert FeatureEncoder.load(tmp_path).explain() == encoder.copy().explain() == encoder.explain()
     assert [row["kind"] for row in encoder.explain()] == ["Categorical", "left out", "left out"]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from deepctr_torch.encoding import Categorical, Cross, Dense, MultiValue, Numeric, Sequence, Timestamp
-from deepctr_torch.encoding.specs import KINDS, spec_from_json, spec_to_json
+from deepctr_torch.encoding.specs import SPECS, spec_from_json, spec_to_json
 
 EXAMPLES = [
     Categorical(min_count=3, max_vocabulary=10, dropout=0.1, column="raw", train_only=True, embedding_dim="auto"),
@@ -25,7 +25,7 @@ def test_json_has_the_whole_kind(kind: Any) -> None:
     import json
 
     assert spec_from_json(json.loads(json.dumps(spec_to_json(kind))), "f") == kind
-    assert type(kind) in KINDS.values()
+    assert type(kind) in SPECS.values()
 
 
 @pytest.mark.parametrize(

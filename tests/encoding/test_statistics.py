@@ -15,15 +15,15 @@ FINITE = st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=30)
 @given(FINITE, st.integers(0, 30))
 def test_sums_are_exact_and_do_not_depend_on_how_they_are_cut(values: list[float], cut: int) -> None:
     exact = ExactSum()
-    exact.add(ExactSum.partial(np.array(values[:cut])))
-    exact.add(ExactSum.partial(np.array(values[cut:])))
+    exact.update(ExactSum.summarize(np.array(values[:cut])))
+    exact.update(ExactSum.summarize(np.array(values[cut:])))
     assert exact.value == sum(map(Fraction, values), Fraction(0))
 
 
 def test_moments_of_a_tiny_sample() -> None:
     moments = Moments()
     for part in ([1.0, 2.0], [], [6.0]):
-        moments.add(Moments.partial(np.array(part)))
+        moments.update(Moments.summarize(np.array(part)))
     assert (moments.count, moments.mean, moments.low, moments.high) == (3, 3.0, 1.0, 6.0)
     assert moments.std == math.sqrt(14 / 3)
 
@@ -31,13 +31,13 @@ def test_moments_of_a_tiny_sample() -> None:
 def test_moments_against_numpy_where_the_mean_is_far_from_zero() -> None:
     x = np.random.default_rng(0).normal(1e6, 1.0, 1000)
     moments = Moments()
-    moments.add(Moments.partial(x))
+    moments.update(Moments.summarize(x))
     np.testing.assert_allclose([moments.mean, moments.std], [x.mean(), x.std()], rtol=1e-5)
 
 
 def test_equal_numbers_do_not_vary_though_squares_are_rounded() -> None:
     moments = Moments()
-    moments.add(Moments.partial(np.full(1000, 0.1)))
+    moments.update(Moments.summarize(np.full(1000, 0.1)))
     assert moments.std == 0.0
     assert Moments().std == Moments().mean == 0.0
 
@@ -57,7 +57,7 @@ def test_the_grid_keeps_small_integers_and_short_fractions() -> None:
 def bounds(values: list[float], bins: int, cuts: int = 1) -> list[float]:
     histogram = Histogram()
     for part in np.array_split(np.array(values, float), cuts):
-        histogram.add(Histogram.partial(part))
+        histogram.update(Histogram.summarize(part))
     return histogram.bounds(bins).tolist()
 
 

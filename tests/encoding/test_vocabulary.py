@@ -9,17 +9,16 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 
-from deepctr_torch.encoding import index
 from deepctr_torch.encoding import vocabulary as module
 from deepctr_torch.encoding.arrow_columns import factorize
-from deepctr_torch.encoding.vocabulary import Counter, Hashed, Vocabulary
+from deepctr_torch.encoding.vocabulary import Counter, HashedVocabulary, Vocabulary
 from deepctr_torch.hashing import hash_rows
 
 
 def counted(*columns: Any, text: bool = False) -> Counter:
     counter = Counter()
     for column in columns:
-        counter.add(Counter.partial(factorize(pa.array(column), "f", text)))
+        counter.update(Counter.summarize(factorize(pa.array(column), "f", text)))
     return counter
 
 
@@ -27,7 +26,7 @@ def learned(*columns: Any, text: bool = False, min_count: int = 1, most: int | N
     return Vocabulary.learn([counted(*columns, text=text)], min_count, most)
 
 
-def rows(vocabulary: Vocabulary | Hashed, values: Any, text: bool = False) -> list[int]:
+def rows(vocabulary: Vocabulary | HashedVocabulary, values: Any, text: bool = False) -> list[int]:
     column = factorize(pa.array(values), "f", text)
     return vocabulary.lookup(column)[column.codes].tolist()
 
@@ -50,11 +49,11 @@ def test_rare_values_share_a_row() -> None:
 
 def test_values_are_cast_to_the_type_of_training() -> None:
     integers = learned([5, 7, 7])
-    assert integers.kind == "int"
+    assert integers.dtype == "int"
     assert rows(integers, ["5", "7.0", "007", "x", ""]) == [3, 2, 1, 1, 0]
     assert rows(integers, [5.0, float("nan"), 5.5]) == [3, 0, 1]
     strings = learned(["5", "7", "7"])
-    assert strings.kind == "string"
+    assert strings.dtype == "string"
     assert rows(strings, [5, 7, 6, None]) == [3, 2, 1, 0]
 
 
@@ -100,7 +99,7 @@ def test_an_update_with_values_of_another_type() -> None:
 
 
 def test_strings_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "_keys", lambda values: np.zeros(len(values), np.uint64))
+    monkeypatch.setattr(module, "_hash_keys", lambda values: np.zeros(len(values), np.uint64))
     vocabulary = learned(["a", "b", "b"])
     assert rows(vocabulary, ["a", "b", "c", None]) == [3, 2, 1, 0]
 
@@ -122,10 +121,10 @@ def test_rows_of_integers_against_a_dict(training: list[int], later: list[int]) 
 
 
 def test_hashed_rows_are_those_of_the_hashing_module() -> None:
-    strings = Hashed(10, "string")
+    strings = HashedVocabulary(10, "string")
     assert rows(strings, ["a", "bc", None, ""]) == [*(hash_rows(["a", "bc"], 11) + 1), 0, 0]
     assert rows(strings, [5]) == rows(strings, ["5"]) == (hash_rows(["5"], 11) + 1).tolist()
-    integers = Hashed(10, "int")
+    integers = HashedVocabulary(10, "int")
     assert integers.rows == 12
     assert rows(integers, [5, -1, None]) == [*(hash_rows([5, -1], 11) + 1), 0]
     expected = (hash_rows([5], 11) + 1).tolist() + (hash_rows(["x"], 11) + 1).tolist() + [0]
@@ -159,11 +158,11 @@ def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
 def test_the_type_is_settled_by_the_first_values(first: list[None]) -> None:
     vocabulary = learned(pa.array(first, pa.float64()))
     assert vocabulary.update([counted(["b", "a", "b"])], 1, None) is None
-    assert (vocabulary.kind, vocabulary.values.to_pylist()) == ("string", ["b", "a"])
+    assert (vocabulary.dtype, vocabulary.values.to_pylist()) == ("string", ["b", "a"])
     assert rows(vocabulary, ["b", "a", "c", None]) == [2, 3, 1, 0]
     text = learned(first)
     text.update([counted(["7", "5.0"], text=True)], 1, None)
-    assert (text.kind, text.values.to_pylist()) == ("int", [5, 7])
+    assert (text.dtype, text.values.to_pylist()) == ("int", [5, 7])
     nothing = learned(first)
     nothing.update([counted([None])], 1, None)
     nothing.update([counted(["a"])], 1, None)
@@ -173,12 +172,12 @@ def test_the_type_is_settled_by_the_first_values(first: list[None]) -> None:
 def test_booleans_are_the_same_in_text() -> None:
     booleans, text = learned([True, False, True]), learned(["true", "false", "true", ""], text=True)
     assert text.values.to_pylist() == booleans.values.to_pylist() == [1, 0]
-    for vocabulary in (booleans, text, Hashed(10, "int")):
+    for vocabulary in (booleans, text, HashedVocabulary(10, "int")):
         expected = rows(vocabulary, [True, False, None])
         for true, false in (("true", "false"), ("True", "False"), ("TRUE", "FALSE"), ("1", "0"), ("1.0", "0.0")):
             assert rows(vocabulary, [true, false, ""], text=True) == expected
-    assert learned(["true", "maybe"], text=True).kind == "string"
-    assert learned(["true", "false"]).kind == "string"  # strings of a frame are strings
+    assert learned(["true", "maybe"], text=True).dtype == "string"
+    assert learned(["true", "false"]).dtype == "string"  # strings of a frame are strings
 
 
 def test_unsigned_integers_are_the_same_in_text() -> None:
@@ -187,5 +186,5 @@ def test_unsigned_integers_are_the_same_in_text() -> None:
     for vocabulary in (learned(pa.array(large, pa.uint64())), learned(text, text=True)):
         assert vocabulary.values.to_pylist() == [-(2**63), -1, 5]
         assert rows(vocabulary, text, text=True) == rows(vocabulary, pa.array(large, pa.uint64())) == [2, 3, 4]
-    hashed = Hashed(1000, "int")
+    hashed = HashedVocabulary(1000, "int")
     assert rows(hashed, text, text=True) == rows(hashed, pa.array(large, pa.uint64()))

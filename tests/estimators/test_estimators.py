@@ -117,7 +117,9 @@ def test_a_time_split_trains_on_the_past_only() -> None:
     assert "only late" not in split.encoder_.vocabulary("movie").values.to_pylist()
     early = TABLE.filter(pl.col("day") < 27)
     alone = FeatureEncoder(split.encoder_.features).fit(early)
-    assert {n: p.state() for n, p in alone._parts.items()} == {n: p.state() for n, p in split.encoder_._parts.items()}
+    assert {n: p.state() for n, p in alone.column_encoders.items()} == {
+        n: p.state() for n, p in split.encoder_.column_encoders.items()
+    }
     assert "day" not in split.encoder_.features
     assert {"feature": "day", "kind": "left out", "why": "the time to split by"} in list(split.encoder_.explain())
 
