@@ -1,4 +1,4 @@
-"""Links and paths that the pages name lead somewhere; `mkdocs build --strict` checks links between pages of the site."""
+"""Links and paths that pages name lead somewhere; `mkdocs build --strict` checks links between pages of the site."""
 
 from __future__ import annotations
 
