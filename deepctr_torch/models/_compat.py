@@ -17,6 +17,7 @@ from ..layers.sequence import pool
 
 if TYPE_CHECKING:
     from .basemodel import BaseModel
+    from .trainable import TrainableModel
 
 __all__ = [
     "adopt_tasks",
@@ -91,7 +92,7 @@ def keep_layer(model: BaseModel, name: str, layer: nn.Module | nn.Parameter) -> 
     model.__dict__[name] = layer
 
 
-def adopt_tasks(model: BaseModel) -> None:
+def adopt_tasks(model: TrainableModel) -> None:
     """The tasks of a subclass that says what they are as the original's models do: `num_tasks`, `task_names`, `out`."""
     count = getattr(model, "num_tasks", 1)
     if count < 2 or len(model.tasks) == count:

@@ -47,7 +47,7 @@ class ModelMeta(type):
         return model
 
 
-class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
+class BaseModel(TrainableModel, metaclass=ModelMeta):
     """A CTR model: embedding tables, a linear side, a head, and the training loop.
 
     All models share these arguments:
@@ -177,6 +177,16 @@ class BaseModel(TrainableModel, nn.Module, metaclass=ModelMeta):
         """Predictions [B, T] for a packed matrix [B, W] laid out by `feature_index`, or for a `Batch`."""
         batch = X if isinstance(X, Batch) else self.schema.unpack(X)
         return self.predict_rows(batch, self.embedding.lookup(batch))[0]
+
+    @property
+    def overrides_forward(self) -> bool:
+        """True if a subclass brings its own `forward(X)`, as user code for DeepCTR-Torch does."""
+        return type(self).forward is not BaseModel.forward
+
+    @property
+    def overrides_penalty(self) -> bool:
+        """True if a subclass computes its penalty itself."""
+        return type(self).get_regularization_loss is not BaseModel.get_regularization_loss
 
     @property
     def embedding_size(self) -> int:

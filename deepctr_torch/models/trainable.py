@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .._checks import check_fraction
 from ..callbacks import History
@@ -19,13 +19,14 @@ from ..data.files import Files
 from ..data.labels import check_class_weight
 from ..data.loader import make_source
 from ..data.stream import StreamSource, is_stream
-from ..features import FeatureSchema
+from ..embedding import EmbeddingLookup
+from ..features import Batch, FeatureSchema
 from ..metrics.registry import Metric, get_metric
 from ..metrics.task_metrics import MetricsSpec, TaskMetrics
 from ..optim.cowclip import CowClip
 from ..optim.step import TrainStep
-from ..training.compile_config import CompileConfig, compile_losses
-from ..training.evaluation import evaluate_source, predict_all
+from ..training.compile_config import CompileConfig, compile_losses, resolve_task_weights
+from ..training.evaluation import evaluate_source, predict_all, predictor
 from ..training.loop import FitPlan, Trainer
 from ..training.losses import Loss
 from ..training.schedules import get_schedule
@@ -36,20 +37,34 @@ __all__ = ["TrainableModel"]
 DEFAULT_BATCH = 256
 
 
-class TrainableModel:
-    """`compile`, `fit`, `evaluate`, `predict`."""
+class TrainableModel(nn.Module):
+    """A module with `compile`, `fit`, `evaluate`, `predict`; `BaseModel` brings the rest of `Trainable`."""
 
     schema: FeatureSchema
+    embedding: EmbeddingLookup
     tasks: tuple[tuple[str, str], ...]
     num_classes: int | None
+    seed: int
+    epochs_trained: int
+    stop_training: bool
     history: History
+    aux_loss: Tensor
     regularization_weight: list[tuple[list[nn.Parameter], float, float]]
-    forward: Any
+    task_log_variances: nn.Parameter
+    predict_rows: Callable[[Batch, list[Tensor]], tuple[Tensor, Tensor | None]]
+    get_regularization_loss: Callable[[], Tensor]
+    negative_rate: float = 1.0  # share of the negative rows trained on; predictions are corrected for it
     _compiled: CompileConfig | None = None
     _update: TrainStep | None = None
     _compile_arguments: ClassVar[dict[str, Any] | None] = None
-    task_log_variances: nn.Parameter
-    negative_rate: float = 1.0  # share of the negative rows trained on; predictions are corrected for it
+
+    @property
+    def overrides_forward(self) -> bool:
+        raise NotImplementedError
+
+    @property
+    def overrides_penalty(self) -> bool:
+        raise NotImplementedError
 
     def compile(  # hides nn.Module.compile: compile(torch_compile=True) is the way to that
         self,
@@ -99,59 +114,12 @@ class TrainableModel:
             ValueError: an unknown name; it says what is known and suggests the nearest.
         """
         given = {k: v for k, v in locals().items() if k != "self"}
-        adopt_tasks(self)  # type: ignore[arg-type]
+        adopt_tasks(self)
         shown, losses = compile_losses(loss, self.tasks)
-        self._compiled, self._update = self._config(losses, given), self._train_step(given)
+        self._compiled, self._update = _compile_config(self, losses, given), _train_step(self, given)
         self.loss_func, self.metrics = shown, self._compiled.metrics.functions
         self.metrics_names = ["loss", *self.metrics]
         object.__setattr__(self, "_compile_arguments", given)
-
-    def _config(self, losses: list[Loss], given: Mapping[str, Any]) -> CompileConfig:
-        """Resolve what `compile` was `given`, all but the optimizer."""
-        schedule = given["lr_schedule"]
-        return CompileConfig(
-            tasks=self.tasks,
-            losses=losses,
-            metrics=TaskMetrics(self.tasks, given["metrics"]),
-            lr_schedule=None if schedule is None else get_schedule(schedule),
-            task_weights=self._task_weights(given["task_weights"]),
-            reduction=given["loss_reduction"],
-            precision=given["precision"],
-            clip_norm=given["clip_norm"],
-            torch_compile=given["torch_compile"],
-            embedding_update=given["embedding_update"],
-        )
-
-    def _train_step(self, given: Mapping[str, Any]) -> TrainStep:
-        return TrainStep(
-            self,  # type: ignore[arg-type]
-            given["optimizer"],
-            learning_rate=given["learning_rate"],
-            embedding_optimizer=given["embedding_optimizer"],
-            embedding_lr=given["embedding_lr"],
-            mode=given["embedding_update"],
-            large_batch=CowClip.of(given["large_batch"]),
-        )
-
-    def _task_weights(self, weights: Any) -> list[float] | None:
-        names = [n for n, _ in self.tasks]
-        if isinstance(weights, str):
-            if weights != "uncertainty" or len(names) < 2:
-                raise ValueError(f"task_weights must be numbers, or 'uncertainty' with several tasks, got {weights!r}")
-            if not hasattr(self, "task_log_variances"):
-                device = next(self.parameters()).device  # type: ignore[attr-defined]
-                self.task_log_variances = nn.Parameter(torch.zeros(len(names), device=device))
-            return None
-        if hasattr(self, "task_log_variances"):
-            del self.task_log_variances
-        if weights is None:
-            return [1.0] * len(names)
-        values = (
-            [float(weights.get(n, 1.0)) for n in names] if isinstance(weights, Mapping) else [float(w) for w in weights]
-        )
-        if len(values) != len(names) or (isinstance(weights, Mapping) and set(weights) - set(names)):
-            raise ValueError(f"task_weights must have one number for each task of {names}, got {weights!r}")
-        return values
 
     @property
     def optim(self) -> Any:
@@ -161,7 +129,7 @@ class TrainableModel:
     @optim.setter
     def optim(self, optimizer: Any) -> None:
         if self._update is None:  # a subclass with a `compile` of its own
-            self._update = TrainStep(self, optimizer)  # type: ignore[arg-type]
+            self._update = TrainStep(self, optimizer)
         else:
             self._update.replace(optimizer)
         if self._compile_arguments is not None:
@@ -169,10 +137,10 @@ class TrainableModel:
 
     def _get_optim(self, optimizer: Any) -> Any:
         """For a `compile` of one's own, as the original wrote it: the optimizer of a name."""
-        return TrainStep(self, optimizer).optimizer  # type: ignore[arg-type]
+        return TrainStep(self, optimizer).optimizer
 
     def _get_loss_func(self, loss: Any) -> Any:
-        adopt_tasks(self)  # type: ignore[arg-type]
+        adopt_tasks(self)
         return compile_losses(loss, self.tasks)[0]
 
     def _get_metrics(self, metrics: MetricsSpec, set_eps: bool = False) -> dict[str, Metric]:
@@ -188,30 +156,6 @@ class TrainableModel:
         if self._update is None or self._compiled is None:
             raise RuntimeError(f"call compile(optimizer, loss, metrics) before {method}")
         return self._compiled, self._update
-
-    @property
-    def overrides_forward(self) -> bool:
-        """Whether a subclass brings its own `forward(X)`, as user code for DeepCTR-Torch does."""
-        from .basemodel import BaseModel
-
-        return type(self).forward is not BaseModel.forward
-
-    @property
-    def overrides_penalty(self) -> bool:
-        """Whether a subclass computes its penalty itself."""
-        from .basemodel import BaseModel
-
-        return type(self).get_regularization_loss is not BaseModel.get_regularization_loss  # type: ignore[attr-defined]
-
-    def _labels(self, class_weight: Mapping[Any, float] | None = None) -> LabelSpec:
-        compiled = self._compiled
-        if class_weight and len(self.tasks) > 1:
-            raise ValueError(
-                "class_weight goes with one task; weigh tasks with compile(task_weights=...), rows with sample_weight"
-            )
-        if class_weight is not None:
-            check_class_weight(class_weight, self.tasks[0][1], self.num_classes)
-        return LabelSpec(self.tasks, self.num_classes, compiled.metrics.group_columns if compiled else (), class_weight)
 
     def fit(
         self,
@@ -261,68 +205,121 @@ class TrainableModel:
         Raises:
             ValueError, TypeError: bad input, before the first step (streams: before the step that would use the batch).
         """
-        compiled, update = self._needed("fit")
-        size = DEFAULT_BATCH if batch_size is None else batch_size
+        config, step = self._needed("fit")
         plan = FitPlan(
-            size, epochs, initial_epoch, shuffle, steps_per_epoch, max_steps, eval_every, int(verbose), profile
-        )
-        labels = self._labels(class_weight)
+            batch_size=DEFAULT_BATCH if batch_size is None else batch_size, epochs=epochs, initial_epoch=initial_epoch,
+            shuffle=shuffle, steps_per_epoch=steps_per_epoch, max_steps=max_steps, eval_every=eval_every,
+            verbose=int(verbose), profile=profile,
+        )  # fmt: skip
+        labels = _label_spec(self, config.metrics, class_weight)
         source = make_source(self.schema, x, y, labels, sample_weight, groups, training=True)
-        source, validation = self._apart(source, validation_split, validation_data, labels)
-        asked = batch_size if isinstance(source, StreamSource) else size  # nobody may know what a stream brings
-        update.decide(self, source.batch_size or asked)
-        return Trainer(self, compiled, update, source, validation, plan, callbacks).run()
-
-    def _apart(
-        self, source: DataSource, split: float, data: Any, labels: LabelSpec
-    ) -> tuple[DataSource, DataSource | None]:
-        """What is trained on, and what is validated on."""
-        validation = self._validation(source, split, data, labels)
-        if isinstance(source, ArraySource) and data is None and split:
-            source = source.split(split)[0]
-        if source.weighted or (validation is not None and validation.weighted):
-            self._needed("fit")[0].metrics.check_weighted()
-        return source, validation
-
-    def _validation(self, source: DataSource, split: float, data: Any, labels: LabelSpec) -> DataSource | None:
-        plain = labels._replace(class_weight=None)
-        if data is not None:
-            if is_stream(data) or isinstance(data, Files):
-                return make_source(self.schema, data, None, plain)
-            if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
-                raise ValueError(
-                    "validation_data must be (x, y), (x, y, sample_weight) or a stream of batches, "
-                    f"got {type(data).__name__}"
-                )
-            x, y, weight = (*data, None)[:3]
-            try:
-                return make_source(self.schema, x, y, plain, weight)
-            except (ValueError, TypeError) as error:
-                kind = TypeError if isinstance(error, TypeError) else ValueError
-                raise kind(f"validation_data: {error}") from error
-        if not split:
-            return None
-        check_fraction("validation_split", split)
-        if not isinstance(source, ArraySource):
-            raise ValueError("validation_split needs the data in memory; give a stream its validation_data")
-        return source.split(split)[1]
+        source, validation = _split(self.schema, source, validation_split, validation_data, labels)
+        known = batch_size if isinstance(source, StreamSource) else plan.batch_size  # a stream brings its own
+        step.decide(self, source.batch_size or known)
+        return Trainer(self, config, step, source=source, validation=validation, plan=plan, callbacks=callbacks).run()
 
     def evaluate(
         self, x: Any, y: Any = None, batch_size: int | None = 256, *, sample_weight: Any = None, groups: Any = None
     ) -> dict[str, float]:
         """Every compiled metric over all of `x`; arguments as in `fit`."""
-        compiled, _ = self._needed("evaluate")
-        source = make_source(self.schema, x, y, self._labels(), sample_weight, groups)
+        config, step = self._needed("evaluate")
+        labels = _label_spec(self, config.metrics)
+        source = make_source(self.schema, x, y, labels, sample_weight, groups)
         with torch.random.fork_rng(devices=[]):  # an iterator of a DataLoader draws from the global generator
-            values = evaluate_source(self, compiled, source, batch_size or DEFAULT_BATCH)
+            values = evaluate_source(
+                self,
+                config,
+                source=source,
+                batch_size=batch_size or DEFAULT_BATCH,
+                predict=predictor(self, config, step),
+            )
         return {name: value for name, value in values.items() if name != "loss"}
 
     def predict(self, x: Any, batch_size: int | None = 256) -> npt.NDArray[np.float64]:
         """Predictions, float64 [N, 1], [N, T] or [N, C], in the order of `x`; leaves the model in evaluation mode."""
         source = make_source(self.schema, x)
         with torch.random.fork_rng(devices=[]):  # as in evaluate
-            return predict_all(self, source, batch_size or DEFAULT_BATCH)
+            predict = predictor(self, self._compiled, self._update)
+            return predict_all(self, source, batch_size or DEFAULT_BATCH, predict)
 
     def _in_multi_worker_mode(self) -> bool:
         """Asked by callbacks written for the original."""
         return False
+
+
+def _compile_config(model: TrainableModel, losses: list[Loss], given: Mapping[str, Any]) -> CompileConfig:
+    """Resolve the arguments that `compile` was `given`, all but those of the optimizer."""
+    schedule = given["lr_schedule"]
+    metrics = TaskMetrics(model.tasks, given["metrics"])
+    weights = resolve_task_weights(given["task_weights"], model.tasks)
+    if weights is None and not hasattr(model, "task_log_variances"):
+        model.task_log_variances = nn.Parameter(torch.zeros(len(model.tasks), device=next(model.parameters()).device))
+    if weights is not None and hasattr(model, "task_log_variances"):
+        del model.task_log_variances
+    return CompileConfig(
+        tasks=model.tasks,
+        losses=losses,
+        metrics=metrics,
+        lr_schedule=None if schedule is None else get_schedule(schedule),
+        task_weights=weights,
+        reduction=given["loss_reduction"],
+        precision=given["precision"],
+        clip_norm=given["clip_norm"],
+        torch_compile=given["torch_compile"],
+        embedding_update=given["embedding_update"],
+    )
+
+
+def _train_step(model: TrainableModel, given: Mapping[str, Any]) -> TrainStep:
+    """Make the optimizer that `compile` was `given`."""
+    return TrainStep(
+        model,
+        given["optimizer"],
+        learning_rate=given["learning_rate"],
+        embedding_optimizer=given["embedding_optimizer"],
+        embedding_lr=given["embedding_lr"],
+        mode=given["embedding_update"],
+        large_batch=CowClip.of(given["large_batch"]),
+    )
+
+
+def _label_spec(
+    model: TrainableModel, metrics: TaskMetrics, class_weight: Mapping[Any, float] | None = None
+) -> LabelSpec:
+    """Return what a source must know of labels, and which columns the metrics group by."""
+    if class_weight and len(model.tasks) > 1:
+        raise ValueError(
+            "class_weight goes with one task; weigh tasks with compile(task_weights=...), rows with sample_weight"
+        )
+    if class_weight is not None:
+        check_class_weight(class_weight, model.tasks[0][1], model.num_classes)
+    return LabelSpec(model.tasks, model.num_classes, metrics.group_columns, class_weight)
+
+
+def _split(
+    schema: FeatureSchema, source: DataSource, split: float, data: Any, labels: LabelSpec
+) -> tuple[DataSource, DataSource | None]:
+    """Return what is trained on and what is validated on: `data`, or a part `split` off the source, or None."""
+    if data is not None:
+        return source, _validation_source(schema, data, labels._replace(class_weight=None))
+    if not split:
+        return source, None
+    check_fraction("validation_split", split)
+    if not isinstance(source, ArraySource):
+        raise ValueError("validation_split needs the data in memory; give a stream its validation_data")
+    return source.split(split)
+
+
+def _validation_source(schema: FeatureSchema, data: Any, labels: LabelSpec) -> DataSource:
+    if is_stream(data) or isinstance(data, Files):
+        return make_source(schema, data, None, labels)
+    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+        raise ValueError(
+            f"validation_data must be (x, y), (x, y, sample_weight) or a stream of batches, got {type(data).__name__}"
+        )
+    x, y, weight = (*data, None)[:3]
+    try:
+        return make_source(schema, x, y, labels, weight)
+    except (ValueError, TypeError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"validation_data: {error}") from error

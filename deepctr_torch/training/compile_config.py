@@ -14,7 +14,7 @@ from ..metrics.task_metrics import TaskMetrics, Tasks, per_task
 from .losses import Loss, get_loss, weighted_loss
 from .schedules import Schedule
 
-__all__ = ["CompileConfig", "LossSpec", "compile_losses"]
+__all__ = ["CompileConfig", "LossSpec", "compile_losses", "resolve_task_weights"]
 
 LossSpec: TypeAlias = str | Callable[..., Any]
 FOR_CLASSES = ("cross_entropy", "sparse_categorical_crossentropy")
@@ -146,3 +146,26 @@ def compile_losses(
         raise ValueError(f"{f'the {kind} task {name!r}' if name else f'a {kind} task'} needs {such}, got {one!r}")
     losses = [get_loss(one) for one in many]
     return (losses if isinstance(loss, (list, tuple, Mapping)) else losses[0]), losses
+
+
+def resolve_task_weights(
+    weights: Sequence[float] | Mapping[str, float] | str | None, tasks: Tasks
+) -> list[float] | None:
+    """Resolve the `task_weights` argument of `compile` into one number a task; None where they are learned.
+
+    >>> resolve_task_weights({"buy": 2}, [("click", "binary"), ("buy", "binary")])
+    [1.0, 2.0]
+    """
+    names = [name for name, _ in tasks]
+    if isinstance(weights, str):
+        if weights != "uncertainty" or len(names) < 2:
+            raise ValueError(f"task_weights must be numbers, or 'uncertainty' with several tasks, got {weights!r}")
+        return None
+    if weights is None:
+        return [1.0] * len(names)
+    values = (
+        [float(weights.get(n, 1.0)) for n in names] if isinstance(weights, Mapping) else [float(w) for w in weights]
+    )
+    if len(values) != len(names) or (isinstance(weights, Mapping) and set(weights) - set(names)):
+        raise ValueError(f"task_weights must have one number for each task of {names}, got {weights!r}")
+    return values

@@ -1,10 +1,10 @@
-"""Predictions over a whole source, and what is computed of them: metrics over all rows, never averages over batches."""
+"""Predictions over a whole source, and metrics over all its rows, never averages over batches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,32 +17,59 @@ from ..data.negative_sampling import correct_probability
 from ..features import Batch, rows_packed
 from ..metrics.state import MetricState, TensorBuffer
 from .compile_config import CompileConfig
+from .protocol import Trainable
 
-__all__ = ["evaluate_source", "predict_all", "predict_batch", "predict_source"]
+if TYPE_CHECKING:
+    from ..optim.step import TrainStep
+
+__all__ = [
+    "Predict",
+    "device_of",
+    "evaluate_source",
+    "predict_all",
+    "predict_batch",
+    "predict_source",
+    "predictor",
+]
+
+Predict: TypeAlias = Callable[[Batch], tuple[Tensor, Tensor | None]]
 
 PREDICT_ROWS = 4096  # blocks of predict and evaluate are at least this large; the result does not depend on it
 
 
+def device_of(model: Trainable) -> torch.device:
+    """Return the device of the model's weights."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
 @torch.inference_mode()
-def predict_source(model: Any, source: DataSource, batch_size: int) -> Iterator[tuple[LabeledBatch, Tensor]]:
-    """Examples in the order of the source, with predictions in evaluation mode, corrected for sampled negatives."""
-    device = next(model.parameters()).device if any(True for _ in model.parameters()) else torch.device("cpu")
+def predict_source(
+    model: Trainable, source: DataSource, batch_size: int, predict: Predict | None = None
+) -> Iterator[tuple[LabeledBatch, Tensor]]:
+    """Yield batches in the order of the source, with predictions in evaluation mode, corrected for sampled negatives.
+
+    Args:
+        model: predicts.
+        source: yields the batches.
+        batch_size: rows of a batch, at least `PREDICT_ROWS` where the source lets it be chosen.
+        predict: what predicts a batch, such as compiled code of the model; `predict_batch` unless given.
+    """
+    device = device_of(model)
     model.eval()
-    predict = _compiled_predict(model)
+    predict = predict or partial(predict_batch, model)
     for each in on_device(source, device, passes=1).batches(max(batch_size, PREDICT_ROWS)):
         example = to_device(each, device)
-        yield example, correct_probability(predict(example.batch)[0], getattr(model, "negative_rate", 1.0))
+        yield example, correct_probability(predict(example.batch)[0], model.negative_rate)
 
 
-def predict_batch(model: Any, batch: Batch) -> tuple[Tensor, Tensor | None]:
+def predict_batch(model: Trainable, batch: Batch) -> tuple[Tensor, Tensor | None]:
     """Predictions [B, T] and the auxiliary loss a sample (or None) of one batch."""
     if model.overrides_forward:
         return _predict_packed(model, batch)
-    found: tuple[Tensor, Tensor | None] = model.predict_rows(batch, model.embedding.lookup(batch))
-    return found
+    return model.predict_rows(batch, model.embedding.lookup(batch))
 
 
-def _predict_packed(model: Any, batch: Batch) -> tuple[Tensor, Tensor | None]:
+def _predict_packed(model: Trainable, batch: Batch) -> tuple[Tensor, Tensor | None]:
     """The same of a model with a `forward(X)` of its own, written for the original."""
     model.aux_loss = torch.zeros((1,), device=batch.ids.device)
     with rows_packed():
@@ -53,32 +80,35 @@ def _predict_packed(model: Any, batch: Batch) -> tuple[Tensor, Tensor | None]:
     return prediction, auxiliary
 
 
-def _compiled_predict(model: Any) -> Callable[[Batch], Any]:
-    """`predict_batch` of a model; compiled if the model was compiled with `torch_compile=True`."""
-    compiled = getattr(model, "_compiled", None)
-    if compiled is None or not compiled.torch_compile or model.overrides_forward:
+def predictor(model: Trainable, compiled: CompileConfig | None, step: TrainStep | None) -> Predict:
+    """Return what predicts a batch: compiled code if the model was compiled with `torch_compile=True`."""
+    if compiled is None or step is None or not compiled.torch_compile or model.overrides_forward:
         return partial(predict_batch, model)
-    score = model._update.compile_score(model)
-    return lambda batch: score(batch, model.embedding.lookup(batch))
+    predict_rows = step.compile_score(model)
+    return lambda batch: predict_rows(batch, model.embedding.lookup(batch))
 
 
-def predict_all(model: Any, source: DataSource, batch_size: int) -> npt.NDArray[np.float64]:
-    """Predictions over a whole source, [N, T] or [N, C], on the host."""
+def predict_all(
+    model: Trainable, source: DataSource, batch_size: int, predict: Predict | None = None
+) -> npt.NDArray[np.float64]:
+    """Return predictions over a whole source, [N, T] or [N, C], on the host; arguments as of `predict_source`."""
     found = TensorBuffer()
-    for _, prediction in predict_source(model, source, batch_size):
+    for _, prediction in predict_source(model, source, batch_size, predict):
         found.add(prediction)
     if not found.rows:
         raise ValueError("no batch to predict: the stream is empty")
     return found.joined().astype(np.float64)
 
 
-def evaluate_source(model: Any, compiled: CompileConfig, source: DataSource, batch_size: int) -> dict[str, float]:
-    """`loss` (of the data alone, a row) and every metric over a whole source."""
+def evaluate_source(
+    model: Trainable, compiled: CompileConfig, source: DataSource, batch_size: int, predict: Predict | None = None
+) -> dict[str, float]:
+    """Return `loss` (of the data alone, a row) and every metric over a whole source."""
     state = MetricState(compiled.metrics)
     total: Tensor | float = 0.0
     rows = 0
     with torch.inference_mode():
-        for example, prediction in predict_source(model, source, batch_size):
+        for example, prediction in predict_source(model, source, batch_size, predict):
             rows += len(prediction)
             if example.weight is not None:
                 compiled.metrics.check_weighted()

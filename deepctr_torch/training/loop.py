@@ -6,7 +6,7 @@ import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,32 +16,15 @@ from .._checks import check_at_least
 from ..callbacks import CallbackList, History, ProgressBar
 from ..data.batch import DataSource, LabeledBatch
 from ..data.device import AsyncScalar, on_device, to_device
-from ..features import Batch
 from ..metrics.state import MetricState
 from ..metrics.task_metrics import TaskMetrics
 from ..optim.step import TrainStep
 from .compile_config import CompileConfig
-from .evaluation import evaluate_source
+from .evaluation import device_of, evaluate_source, predictor
 from .profiler import StepProfile
+from .protocol import Trainable
 
-__all__ = ["FitPlan", "TrainableProtocol", "Trainer"]
-
-
-class TrainableProtocol(Protocol):
-    """What the loop asks of a model."""
-
-    training: bool
-    stop_training: bool
-    seed: int
-    epochs_trained: int
-    negative_rate: float
-    history: History
-
-    def train(self, mode: bool = True) -> Any: ...
-
-    def eval(self) -> Any: ...
-
-    def predict_rows(self, batch: Batch, rows: list[Tensor]) -> tuple[Tensor, Tensor | None]: ...
+__all__ = ["FitPlan", "PeriodState", "Trainer"]
 
 
 @dataclass(frozen=True)
@@ -153,7 +136,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: Any,
+        model: Trainable,
         compiled: CompileConfig,
         update: TrainStep,
         source: DataSource,
@@ -161,8 +144,13 @@ class Trainer:
         plan: FitPlan,
         callbacks: Any = None,
     ) -> None:
-        self.model, self.compiled, self.update, self.plan = model, compiled, update, plan
-        self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        if source.weighted or (validation is not None and validation.weighted):
+            compiled.metrics.check_weighted()
+        self.model = model
+        self.compiled = compiled
+        self.update = update
+        self.plan = plan
+        self.device = device_of(model)
         self.source = on_device(source, self.device)
         self.negative_rate = source.negative_rate
         self.validation = None if validation is None else on_device(validation, self.device)
@@ -221,8 +209,7 @@ class Trainer:
                 if self._done():
                     break
         self.callbacks.on_train_end()
-        history: History = model.history
-        return history
+        return model.history
 
     def _base_rates(self) -> None:
         if self.schedule is not None:
@@ -230,7 +217,7 @@ class Trainer:
 
     def _done(self) -> bool:
         over = self.plan.max_steps is not None and self.step_number >= self.plan.max_steps
-        return over or bool(self.model.stop_training)
+        return over or self.model.stop_training
 
     def _params(self) -> dict[str, Any]:
         steps = self.epoch_steps if self.period_steps is None else self.period_steps
@@ -324,7 +311,13 @@ class Trainer:
         logs = seen.compute()
         if self.validation is not None:
             self.callbacks.on_test_begin()
-            results = evaluate_source(self.model, self.compiled, self.validation, self.plan.batch_size)
+            results = evaluate_source(
+                self.model,
+                self.compiled,
+                source=self.validation,
+                batch_size=self.plan.batch_size,
+                predict=predictor(self.model, self.compiled, self.update),
+            )
             logs.update({f"val_{name}": value for name, value in results.items()})
             self.callbacks.on_test_end()
             self.model.train()

@@ -1,0 +1,68 @@
+"""The protocol between the training loop and a model: all that training, evaluation and prediction ask of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from ..callbacks import History
+from ..embedding import EmbeddingLookup
+from ..features import Batch, FeatureSchema
+
+__all__ = ["Trainable"]
+
+
+class Trainable(Protocol):
+    """A model that can be trained: a module with a lookup, and what comes after it.
+
+    Attributes:
+        training: set by `train` and `eval`.
+        schema: layout of a batch, and of the packed matrix that an overridden `forward(X)` takes.
+        embedding: the lookup.
+        seed: of shuffling and dropout.
+        epochs_trained: how many ever; with `seed` it determines all random choices of the next epoch.
+        stop_training: True ends the training after the step, set by callbacks.
+        negative_rate: share of the negative rows that it was trained on.
+        history: of the last `fit`.
+        aux_loss: set by an overridden `forward(X)` for the loss of its step.
+        regularization_weight: (weights, l1, l2) of each penalty.
+    """
+
+    training: bool
+    schema: FeatureSchema
+    embedding: EmbeddingLookup
+    seed: int
+    epochs_trained: int
+    stop_training: bool
+    negative_rate: float
+    history: History
+    aux_loss: Tensor
+    regularization_weight: list[tuple[list[nn.Parameter], float, float]]
+
+    @property
+    def overrides_forward(self) -> bool:
+        """True for a `forward(X)` of its own, whose lookups nobody sees."""
+
+    @property
+    def overrides_penalty(self) -> bool:
+        """True for a `get_regularization_loss()` of its own."""
+
+    def predict_rows(self, batch: Batch, rows: list[Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Return predictions [B, T] and an auxiliary loss a sample [B] (or None), from the rows looked up."""
+
+    def get_regularization_loss(self) -> Tensor:
+        """Return the penalty of the current weights [1]."""
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        """Return all weights."""
+
+    def train(self, mode: bool = True) -> Any:
+        """Set training mode."""
+
+    def eval(self) -> Any:
+        """Set evaluation mode."""
+
+    def __call__(self, X: Tensor) -> Tensor:
+        """Return predictions [B, T] (or [B]) of a packed matrix."""
