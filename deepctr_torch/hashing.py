@@ -41,7 +41,7 @@ def _hash_integers(values: npt.NDArray[Any]) -> UInt64Array:
 
 
 def hash_utf8(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> UInt64Array:
-    """64-bit hashes [N] of strings that lie one after the other, as in an Arrow column.
+    """Compute the 64-bit hashes [N] of strings that lie one after the other, as in an Arrow column.
 
     Args:
         data: their UTF-8 bytes.
@@ -71,7 +71,7 @@ def _hash_strings(values: Sequence[str]) -> UInt64Array:
 
 
 def _hash_objects(values: Sequence[Any]) -> UInt64Array:
-    """Strings and integers, mixed at will."""
+    """Hash strings and integers, mixed at will."""
     text = np.fromiter((isinstance(v, str) for v in values), dtype=bool, count=len(values))
     if text.all():
         return _hash_strings(values)
@@ -89,12 +89,12 @@ def _hash_objects(values: Sequence[Any]) -> UInt64Array:
 
 
 def _as_given(values: npt.ArrayLike) -> npt.NDArray[Any]:
-    """An array; of a list, one of objects, where numpy would make text or floats of integers."""
+    """Return an array; of a list one of objects, where numpy would make text or floats of integers."""
     return np.asarray(values) if hasattr(values, "dtype") else np.array(values, dtype=object)
 
 
 def hash_values(values: npt.ArrayLike) -> UInt64Array:
-    """64-bit hashes of strings or integers, in the shape of `values`.
+    """Compute the 64-bit hashes of strings or integers, in the shape of `values`.
 
     >>> [hex(h) for h in hash_values([0, 5, -1])]
     ['0xe220a8397b1dcdaf', '0x63033b0ca389c35a', '0xe4d971771b652c20']
@@ -114,7 +114,7 @@ def hash_values(values: npt.ArrayLike) -> UInt64Array:
 
 
 def hash_rows(values: npt.ArrayLike, vocabulary_size: int, *, padded: bool = False) -> npt.NDArray[np.int64]:
-    """Table rows in [1, vocabulary_size) of strings or integers, in the shape of `values`.
+    """Hash strings or integers to table rows in [1, vocabulary_size), in the shape of `values`.
 
     Args:
         values: strings or integers.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 from .._checks import check_type
 from ..features import FeatureColumn
 from ..registry import suggest
-from ..tables import Chunk, RowSubset, is_files, read_chunks, row_count
+from ..tables import Chunk, PathsLike, RowSubset, TableLike, is_files, read_chunks, row_count
 from .categorical import CategoricalEncoder, SharedVocabulary
 from .column_encoder import ColumnEncoder, EmbeddingDim
 from .infer import Inferred, infer_specs
@@ -109,7 +109,13 @@ class FeatureEncoder:
         return {column: "float64" if column in numeric - others else "string" for column in self.inputs}
 
     def read(
-        self, data: Any, training: bool = True, rows: int = _ROWS, *, part: RowSubset | None = None, **options: Any
+        self,
+        data: TableLike | PathsLike,
+        training: bool = True,
+        rows: int = _ROWS,
+        *,
+        part: RowSubset | None = None,
+        **options: Any,
     ) -> Iterator[Chunk]:
         """Read `data` in chunks with the columns needed, typed for this encoder; options as `read_chunks` has.
 
@@ -121,10 +127,10 @@ class FeatureEncoder:
         chunks = read_chunks(data, columns, rows, schema=schema, keep_nan=True, **options)
         return chunks if part is None else map(part.take, chunks)
 
-    def _reader(self, data: Any, options: Mapping[str, Any]) -> Reader:
+    def _reader(self, data: TableLike | PathsLike, options: Mapping[str, Any]) -> Reader:
         return lambda columns: self.read(data, columns=list(columns), rows=_COLUMN, **options)
 
-    def fit(self, data: Any, *, threads: int | None = None, **options: Any) -> FeatureEncoder:
+    def fit(self, data: TableLike | PathsLike, *, threads: int | None = None, **options: Any) -> FeatureEncoder:
         """Learn vocabularies and statistics in one pass; memory grows with the distinct values, not the rows.
 
         Args:
@@ -135,17 +141,25 @@ class FeatureEncoder:
         Raises:
             ValueError: no rows, a missing column, or a value that does not fit; names column, row and file.
         """
-        return self._restart()._learn(data, threads, options)
+        self._restart()
+        return self._learn(data, threads, options)
 
     def fit_transform(
-        self, data: Any, *, training: bool = False, seed: int = 0, threads: int | None = None, **options: Any
+        self,
+        data: TableLike | PathsLike,
+        *,
+        training: bool = False,
+        seed: int = 0,
+        threads: int | None = None,
+        **options: Any,
     ) -> dict[str, Array]:
         """`fit`, then `transform` of the same data, with less work for tables in memory."""
         if is_files(data):
             fitted = self.fit(data, threads=threads, **options)
             return fitted.transform(data, training=training, seed=seed, threads=threads, **options)
         memos: dict[str, list[Memo]] = {}
-        self._restart()._learn(data, threads, options, memos)
+        self._restart()
+        self._learn(data, threads, options, memos)
         return encode_columns(
             self.column_encoders,
             self._reader(data, options),
@@ -156,12 +170,11 @@ class FeatureEncoder:
             memos=memos,
         )
 
-    def _restart(self) -> FeatureEncoder:
+    def _restart(self) -> None:
         self.rows = 0
         self.vocabularies, self.column_encoders = build_column_encoders(self.features)
-        return self
 
-    def update(self, data: Any, *, threads: int | None = None, **options: Any) -> FeatureEncoder:
+    def update(self, data: TableLike | PathsLike, *, threads: int | None = None, **options: Any) -> FeatureEncoder:
         """Learn values that are new, and leave everything else as it is: no value changes its row.
 
         A value gets a row once it came `min_count` times in all data ever learned from, as long as `max_vocabulary`
@@ -194,7 +207,7 @@ class FeatureEncoder:
 
     def _learn(
         self,
-        data: Any,
+        data: TableLike | PathsLike,
         threads: int | None,
         options: Mapping[str, Any],
         memos: dict[str, list[Memo]] | None = None,
@@ -212,7 +225,13 @@ class FeatureEncoder:
         return self
 
     def transform(
-        self, data: Any, *, training: bool = False, seed: int = 0, threads: int | None = None, **options: Any
+        self,
+        data: TableLike | PathsLike,
+        *,
+        training: bool = False,
+        seed: int = 0,
+        threads: int | None = None,
+        **options: Any,
     ) -> dict[str, Array]:
         """Encode rows as inputs of a model: name -> ids (int32) or numbers (float32).
 
@@ -297,7 +316,9 @@ class FeatureEncoder:
         return Report([*rows, *({"feature": n, "kind": "left out", "why": why} for n, why in self.left_out.items())])
 
     @classmethod
-    def infer(cls, data: Any, label: Any = None, **options: Any) -> FeatureEncoder:
+    def infer(
+        cls, data: TableLike | PathsLike, label: str | Iterable[str] | None = None, **options: Any
+    ) -> FeatureEncoder:
         """Return an encoder, not yet fitted, with a kind for each column that the beginning of `data` suggests.
 
         Args:
@@ -338,7 +359,7 @@ class FeatureEncoder:
             raise RuntimeError("the encoder must learn from data first: call fit")
 
 
-def _count(data: Any, columns: list[str], options: Mapping[str, Any]) -> int:
+def _count(data: TableLike, columns: list[str], options: Mapping[str, Any]) -> int:
     """Count the rows of a table in memory, or of the part of it that is read."""
     part: RowSubset | None = options.get("part")
     return row_count(data, columns) if part is None else part.rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
@@ -15,7 +15,7 @@ from pyarrow import csv
 
 from .._checks import check_at_least
 from ..registry import suggest
-from ..tables import RowSubset, column_names, is_files, read_chunks
+from ..tables import PathsLike, RowSubset, TableLike, column_names, is_files, read_chunks
 from .arrow_columns import factorize, one_array
 from .parallel import is_text
 from .ragged import flat_of
@@ -58,8 +58,8 @@ _MANY = 1000  # in so many rows, a different value in each is no accident
 
 
 def infer_specs(
-    data: Any,
-    label: Any = None,
+    data: TableLike | PathsLike,
+    label: str | Iterable[str] | None = None,
     *,
     exclude: Collection[str] = (),
     given: Mapping[str, FeatureSpec] | None = None,
@@ -255,7 +255,9 @@ def _of_lists(name: str, given: pa.Array, separator: str | None, columns: list[s
     return MultiValue(separator=separator), f"{what}, {len(flat.unique()):,} different elements"
 
 
-def sample(data: Any, columns: list[str], rows: int, *, part: RowSubset | None = None, **options: Any) -> pa.Table:
+def sample(
+    data: TableLike | PathsLike, columns: list[str], rows: int, *, part: RowSubset | None = None, **options: Any
+) -> pa.Table:
     """Return the first `rows` rows as one table.
 
     Columns of text files are read as strings and get the type that fits all these rows: what looks like numbers at the

@@ -25,7 +25,7 @@ Array = npt.NDArray[Any]
 
 
 class Counter:
-    """How often each value occurs. Counts are summed, so that neither order nor chunks matter."""
+    """Counts of values. They are summed, so that neither order nor chunks matter."""
 
     def __init__(self) -> None:
         self._merged: dict[str, pa.Table] = {}
@@ -128,7 +128,7 @@ class Vocabulary:
 
     @property
     def counts(self) -> Array:
-        """How often each of `values` occurred in training, int64 [size]."""
+        """The number of times that each of `values` occurred in training, int64 [size]."""
         return np.asarray(self.table["count"].to_numpy()[: self.size], np.int64)
 
     def copy(self) -> Vocabulary:

@@ -23,7 +23,7 @@ COMBINERS = ("sum", "mean", "max")
 
 
 def _whole(name: str, value: Any) -> int:
-    """`value` as an int of at least 1; whole floats such as 1e6 are fine."""
+    """Return `value` as an int of at least 1; whole floats such as 1e6 are fine."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     check_at_least(name, value, 1)
@@ -195,14 +195,14 @@ FeatureColumn: TypeAlias = SparseColumn | DenseFeat
 
 
 def input_width(column: FeatureColumn) -> int:
-    """How wide the input of a column is."""
+    """Return the width of the input of a column."""
     if isinstance(column, SparseFeat):
         return 1
     return column.dimension if isinstance(column, DenseFeat) else column.maxlen
 
 
 def build_input_features(feature_columns: Iterable[FeatureColumn]) -> OrderedDict[str, tuple[int, int]]:
-    """Name -> (start, stop) in the packed input matrix, in order of first appearance.
+    """Return name -> (start, stop) in the packed input matrix, in order of first appearance.
 
     A sequence is followed by its length and weight columns.
 
@@ -235,5 +235,5 @@ def build_input_features(feature_columns: Iterable[FeatureColumn]) -> OrderedDic
 
 
 def get_feature_names(feature_columns: Iterable[FeatureColumn]) -> list[str]:
-    """Names of the inputs that `feature_columns` read, length and weight columns included, in packed order."""
+    """Return the names of the inputs that `feature_columns` read, length and weight columns too, in packed order."""
     return list(build_input_features(feature_columns))

@@ -29,12 +29,12 @@ def rows_packed() -> Iterator[None]:
 
 
 def rows_are_packed() -> bool:
-    """Whether we are inside `rows_packed`."""
+    """Tell if the caller is inside `rows_packed`."""
     return _ROWS_PACKED.get()
 
 
 def packed_ids(X: Tensor, where: tuple[int, int], column: SparseColumn) -> Tensor:
-    """Table rows, int64 [B, n], of the feature that lies at (start, stop) in a packed matrix."""
+    """Return the table rows, int64 [B, n], of the feature that lies at (start, stop) in a packed matrix."""
     ids = X[:, slice(*where)].long()
     if not column.use_hash or _ROWS_PACKED.get():
         return ids
@@ -43,7 +43,7 @@ def packed_ids(X: Tensor, where: tuple[int, int], column: SparseColumn) -> Tenso
 
 
 def checkable(ids: Tensor) -> bool:
-    """Whether looking at the values costs next to nothing: on the CPU, and not while a graph is being recorded."""
+    """Tell if looking at the values costs next to nothing: on the CPU, and not while a graph is being recorded."""
     recording = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     return ids.device.type == "cpu" and not recording
 

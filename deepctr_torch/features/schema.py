@@ -1,4 +1,4 @@
-"""What the columns resolve to: `FeatureSchema`, the layout of every `Batch`.
+"""The columns resolved: `FeatureSchema`, the layout of every `Batch`.
 
 A sample travels as a `Batch`: integer ids and float numbers, apart from each other, so that an id never passes through
 a float.
@@ -111,7 +111,7 @@ class FeatureSchema:
         return torch.int32 if rows < 2**31 else torch.int64
 
     def sequence_slice(self, name: str, widths: tuple[int, ...]) -> tuple[int, int]:
-        """Where the sequence lies in the `ids` of a batch whose sequences have these widths."""
+        """Return (start, stop) of the sequence in the `ids` of a batch whose sequences have these widths."""
         k = self.sequence_position[name]
         start = len(self.ids) + sum(widths[:k])
         return start, start + widths[k]
@@ -138,7 +138,7 @@ class FeatureSchema:
                 raise ValueError(f"weight_name {name!r} of {column.name!r} must hold numbers, but is {seen[name]}")
 
     def unpack(self, X: Tensor) -> Batch:
-        """The packed matrix [B, W], laid out by `feature_index`, as a batch; hashed columns hold raw values.
+        """Take a packed matrix [B, W], laid out by `feature_index`, apart into a batch; hashed columns hold raw values.
 
         (Inside `rows_packed` they hold table rows.)
 
@@ -176,7 +176,7 @@ class FeatureSchema:
             )
 
     def pack(self, batch: Batch) -> Tensor:
-        """The inverse of `unpack` inside `rows_packed`: [B, W] in float32, or float64 where that would round ids."""
+        """Invert `unpack` inside `rows_packed`: return [B, W] in float32, or float64 where that would round ids."""
         rows = batch.ids.shape[0]
         big = any(c.vocabulary_size > EXACT["float32"] for c in self.sparse)
         dtype = torch.float64 if big else torch.float32

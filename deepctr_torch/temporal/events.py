@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ..tables import Chunk, column_names, list_files, read_chunks
+from ..tables import Chunk, PathsLike, TableLike, column_names, list_files, read_chunks
 from ..tables.files import is_files
 from ..tables.memory import library_of
 from .times import NumberArray, Span, TimeNumber, TimeUnit, earlier, first_of, span_of, time_numbers
@@ -32,11 +32,12 @@ __all__ = [
 _CHUNK = 262_144  # rows: state is merged with each chunk, so chunks are larger than those of training
 _EVERYTHING = 2**62
 
+Events: TypeAlias = "TableLike | PathsLike | Iterator[pa.Table]"
 NewColumns: TypeAlias = "dict[str, pa.Array | NDArray[Any]]"
 
 
 class TextOptions(NamedTuple):
-    """How text files are read, as `read_chunks` has it."""
+    """The options of text files, as `read_chunks` has them."""
 
     schema: Mapping[str, Any] | None = None
     header: Sequence[str] | None = None
@@ -104,21 +105,23 @@ class Clock:
 
 
 def add_columns(
-    events: Any, feature: EventFeature, time: str, delay: Span, out: str | os.PathLike[str] | None, text: TextOptions
+    events: Events, feature: EventFeature, time: str, delay: Span, out: str | os.PathLike[str] | None, text: TextOptions
 ) -> Any:
     """Add the columns that `feature` makes: return `events` as it came, a stream, or the path of the file written."""
     clock = Clock(time, delay)
-    streamed = hasattr(events, "__next__")
-    if not streamed:
+    chunks: Iterator[Chunk]
+    if isinstance(events, Iterator):
+        chunks = _numbered(events)
+    else:
         check_columns(column_names(events, header=text.header), [*feature.needed, time], feature.made)
-    if not streamed and not is_files(events):
-        if out is not None:
-            raise ValueError("out is for events in files: a table in memory is returned with its new columns")
-        return with_columns(events, _at_once(events, feature, clock))
-    if not streamed and out is not None and Path(out).resolve() in {file.resolve() for file in list_files(events)}:
-        raise ValueError(f"out must be another file than those read, got {out}")
-    options = text.reading([name for name in feature.ids if name != time])
-    chunks = _numbered(events) if streamed else read_chunks(events, rows=_CHUNK, **options)
+        if not is_files(events):
+            if out is not None:
+                raise ValueError("out is for events in files: a table in memory is returned with its new columns")
+            return with_columns(events, _at_once(events, feature, clock))
+        if out is not None and Path(out).resolve() in {file.resolve() for file in list_files(events)}:
+            raise ValueError(f"out must be another file than those read, got {out}")
+        options = text.reading([name for name in feature.ids if name != time])
+        chunks = read_chunks(events, rows=_CHUNK, **options)
     tables = _streamed(chunks, feature, clock)
     return tables if out is None else _write(tables, Path(out))
 
@@ -141,7 +144,7 @@ def same_unit(before: TimeUnit | None, unit: TimeUnit, column: str, chunk: Chunk
     return unit
 
 
-def in_memory(data: Any, columns: Sequence[str]) -> Chunk:
+def in_memory(data: TableLike, columns: Sequence[str]) -> Chunk:
     """Return columns of a table in memory as one pyarrow table.
 
     Raises:
@@ -153,7 +156,7 @@ def in_memory(data: Any, columns: Sequence[str]) -> Chunk:
     return chunk
 
 
-def _at_once(events: Any, feature: EventFeature, clock: Clock) -> NewColumns:
+def _at_once(events: TableLike, feature: EventFeature, clock: Clock) -> NewColumns:
     rows = clock.read(in_memory(events, list(dict.fromkeys([*feature.needed, clock.column]))))
     if (rows.time[1:] >= rows.time[:-1]).all():
         return feature.step(rows, once=True)
@@ -201,7 +204,7 @@ def _write(tables: Iterator[pa.Table], path: Path) -> Path:
     return path
 
 
-def with_columns(data: Any, made: NewColumns) -> Any:
+def with_columns(data: TableLike, made: NewColumns) -> Any:
     """Return `data` with further columns, as the kind of table it is."""
     library = library_of(data)
     if library == "pyarrow":

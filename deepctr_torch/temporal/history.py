@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from .._checks import check_at_least
-from .events import EventRows, NewColumns, TextOptions, add_columns, label_numbers
+from .events import EventRows, Events, NewColumns, TextOptions, add_columns, label_numbers
 from .groups import IntArray, Keys, before_all, grow_rows, run_ends, windows
 from .times import NumberArray, Span, TimeNumber
 
@@ -20,7 +20,7 @@ _SPARE = 1_000_000  # rows of forgotten items that are left lying before they ar
 
 
 def add_history(
-    events: Any,
+    events: Events,
     user: str,
     item: str | Sequence[str],
     time: str,

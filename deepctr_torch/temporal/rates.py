@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._checks import check_fraction, check_non_negative
-from .events import EventRows, NewColumns, TextOptions, add_columns, label_numbers
+from .events import EventRows, Events, NewColumns, TextOptions, add_columns, label_numbers
 from .groups import IntArray, Keys, before_all, grow_rows, run_ends, windows
 from .times import NumberArray, Span
 
@@ -20,7 +20,7 @@ FloatArray = NDArray[np.float64]
 
 
 def add_rates(
-    events: Any,
+    events: Events,
     keys: str | Sequence[str | tuple[str, ...]],
     label: str,
     time: str,

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..tables import Chunk, column_names, read_chunks
+from ..tables import Chunk, ColumnLike, PathsLike, TableLike, column_names, read_chunks
 from ..tables.files import is_files
 from ..tables.memory import library_of
 from .events import TextOptions, in_memory, same_unit
@@ -25,7 +25,7 @@ TimePoint: TypeAlias = "float | str | date | np.datetime64"
 
 
 def time_split(
-    data: Any,
+    data: TableLike | PathsLike,
     time: str,
     *,
     valid_from: TimePoint | None = None,
@@ -74,7 +74,7 @@ def time_split(
 
 
 def time_masks(
-    data: Any,
+    data: TableLike | PathsLike,
     time: str,
     *,
     valid_from: TimePoint | None = None,
@@ -94,7 +94,12 @@ def time_masks(
 
 
 def _times_and_cut(
-    data: Any, time: str, valid_from: TimePoint | None, fraction: float | None, gap: Span, text: TextOptions
+    data: TableLike | PathsLike,
+    time: str,
+    valid_from: TimePoint | None,
+    fraction: float | None,
+    gap: Span,
+    text: TextOptions,
 ) -> tuple[NumberArray, TimeUnit, _Cut]:
     if (valid_from is None) == (fraction is None):
         raise ValueError("time_split needs either valid_from or fraction, and not both")
@@ -186,14 +191,14 @@ def _shown(value: TimeNumber, unit: TimeUnit) -> str:
     return str(np.asarray(value).astype(f"datetime64[{unit.step}]")) if unit.step else str(value)
 
 
-def _take(data: Any, mask: NDArray[np.bool_]) -> Any:
+def _take(data: TableLike, mask: NDArray[np.bool_]) -> Any:
     library = library_of(data)
     if library:
         return data[mask] if library == "pandas" else data.filter(mask)
     return {name: _rows_of(values, mask) for name, values in data.items()}
 
 
-def _rows_of(values: Any, mask: NDArray[np.bool_]) -> Any:
+def _rows_of(values: ColumnLike, mask: NDArray[np.bool_]) -> Any:
     """Return some rows of a column of a dict; arrays, tensors and columns of a library stay, lists become arrays."""
     if isinstance(values, np.ndarray) or hasattr(values, "iloc") or hasattr(values, "detach"):
         return values[mask]
@@ -213,7 +218,7 @@ def _rows_of(values: Any, mask: NDArray[np.bool_]) -> Any:
     return out
 
 
-def _filtered(data: Any, time: str, cut: _Cut, part: int, text: TextOptions) -> Iterator[pa.Table]:
+def _filtered(data: TableLike | PathsLike, time: str, cut: _Cut, part: int, text: TextOptions) -> Iterator[pa.Table]:
     for chunk in read_chunks(data, **text.reading()):
         times, _ = time_numbers(chunk.table.column(time), time, chunk.where)
         mask = cut.masks(times)[part]
