@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 
 from deepctr_torch.encoding.arrow_columns import RowError, cross, factorize, hash_arrow, numbers_of, to_integers
-from deepctr_torch.encoding.ragged import flat_of, ragged_of
 from deepctr_torch.hashing import hash_values
 
 
@@ -81,32 +80,6 @@ def test_combinations() -> None:
     values = [*column.values.to_pylist(), None]
     found = [values[code] for code in column.codes]
     assert found == ["1\x1fx\x1f5", "1\x1fy\x1f5", None, None, "1\x1fx\x1f05"]
-
-
-def test_elements_of_lists() -> None:
-    for kind in (pa.list_(pa.int64()), pa.large_list(pa.int64())):
-        lists = ragged_of(pa.array([[1, None, 2], None, [], [3]], kind)[1:], "f", None)
-        assert (lists.flat.to_pylist(), lists.lengths.tolist()) == ([3], [0, 0, 1])
-    lists = ragged_of(pa.array([[1.0, float("nan"), 2.0], None, [], [None]]), "f", None)
-    assert (lists.flat.to_pylist(), lists.lengths.tolist()) == ([1, 2], [2, 0, 0, 0])
-    assert (lists.kept.tolist(), lists.sizes.tolist()) == ([0, 2], [3, 0, 0, 1])
-    fixed = pa.FixedSizeListArray.from_arrays(pa.array([1, 2, 3, 4]), 2)
-    assert ragged_of(fixed[1:], "f", None).flat.to_pylist() == [3, 4]
-    assert ragged_of(pa.array([["a", ""], ["b"]]), "f", None).flat.to_pylist() == ["a", "b"]
-    assert ragged_of(pa.array([None, None]), "f", "|").lengths.tolist() == [0, 0]
-
-
-def test_elements_of_strings() -> None:
-    lists = ragged_of(pa.array(["a| b||c", "", None, "d", "|"]), "f", "|")
-    assert lists.flat.to_pylist() == ["a", "b", "c", "d"]
-    assert lists.lengths.tolist() == [3, 0, 0, 1, 0]
-
-
-def test_what_is_no_list_is_refused() -> None:
-    with pytest.raises(ValueError, match="'f' must hold lists, got string: for several values in a string give a sep"):
-        flat_of(pa.array(["a|b"]), "f", None)
-    with pytest.raises(ValueError, match="'f' must hold lists of single values"):
-        flat_of(pa.array([[[1]]]), "f", None)
 
 
 def test_numbers() -> None:

@@ -1,89 +1,78 @@
-"""Histories, rates and splits of text files: ids stay as they are written; what is missing is no user and no key."""
+"""Times and delays of all types."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from datetime import date, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pytest
 
-from deepctr_torch.temporal import add_history, add_rates, time_split
-from deepctr_torch.temporal.split import time_masks
+from deepctr_torch.temporal import add_history, add_rates
 
-ROWS = """user,item,at,click
-007,01,1,1
-7,1,2,1
-007,18446744073709551615,3,0
-007,18446744073709551614,4,1
-"""
+INT_MIN = np.iinfo(np.int64).min
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    path = tmp_path / "log.csv"
-    path.write_text(ROWS)
-    return path
+DAYS = [datetime(2024, 1, 1), datetime(2024, 1, 2), datetime(2024, 1, 2, 12), datetime(2024, 1, 3)]
 
 
-def one(tables: Any) -> pa.Table:
-    return pa.concat_tables(tables)
-
-
-def test_users_and_items_of_text_files_are_not_merged(log: Path) -> None:
-    past = one(add_history(log, "user", "item", "at", 5))["hist_item"].to_pylist()
-    assert past == [[], [], ["01"], ["01", "18446744073709551615"]]
-
-
-def test_keys_of_text_files_are_not_merged(log: Path) -> None:
-    rated = one(add_rates(log, ["user", "item", ("user", "item")], "click", "at", 1))
-    assert rated["user_count"].to_pylist() == [0, 0, 1, 2]
-    assert rated["item_count"].to_pylist() == rated["user_item_count"].to_pylist() == [0, 0, 0, 0]
-    assert rated["click"].type == pa.int64()
-
-
-def test_a_schema_names_types(log: Path) -> None:
-    schema = {"user": "int64", "item": "uint64"}
-    past = one(add_history(log, "user", "item", "at", 5, schema=schema))
-    assert past["hist_item"].to_pylist() == [[], [1], [1, 1], [1, 1, 2**64 - 1]]
-    assert one(add_rates(log, "user", "click", "at", 1, schema=schema))["user_count"].to_pylist() == [0, 1, 2, 3]
-    train, valid = time_split(log, "at", valid_from=3, schema={"user": "string", "item": "uint64"})
-    assert one(train)["user"].to_pylist() == ["007", "7"]
-    assert one(valid)["item"].to_pylist() == [2**64 - 1, 2**64 - 2]
-
-
-def test_a_header_and_what_means_missing(tmp_path: Path) -> None:
-    path = tmp_path / "bare.tsv"
-    path.write_text("a\tx\t1\t1\nNA\tx\t2\t1\nNA\ty\t3\t1\na\ty\t4\tNA\n")
-    text: dict[str, Any] = {"header": ["user", "item", "at", "click"], "null": ("", "NA")}
-    assert one(add_history(path, "user", "item", "at", 5, **text))["hist_item"].to_pylist() == [[], [], [], ["x"]]
-    assert one(add_rates(path, "user", "click", "at", 1, **text))["user_count"].to_pylist() == [0, 0, 0, 1]
-    train, valid = time_split(path, "at", valid_from=3, **text)
-    assert one(train).num_rows == one(valid).num_rows == 2
-    assert time_masks(path, "at", valid_from=3, **text)[0].tolist() == [True, True, False, False]
-
-
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize(
-    "make", [pd.DataFrame, pl.DataFrame, pa.table, dict], ids=["pandas", "polars", "arrow", "dict"]
+    ("delay", "counts"),
+    [
+        (0, [0, 1, 2, 3]),
+        ("12h", [0, 1, 1, 2]),
+        ("1d", [0, 0, 1, 1]),
+        (timedelta(hours=13), [0, 1, 1, 2]),
+        (np.timedelta64(36, "h"), [0, 0, 0, 1]),
+        (pd.Timedelta(days=2), [0, 0, 0, 0]),
+        ("1.5 D", [0, 0, 0, 1]),
+    ],
 )
-def test_the_empty_string_is_no_user_and_no_key(make: Any) -> None:
-    events = make({"user": ["", "", "a", "a"], "item": ["x", "", "x", "y"], "at": [1, 2, 3, 4], "click": [1, 1, 1, 1]})
-    past = add_history(events, "user", "item", "at", 5)["hist_item"]
-    assert [list(p) for p in (past.to_pylist() if isinstance(past, pa.ChunkedArray) else past)] == [[], [], [], ["x"]]
-    rated = add_rates(events, ["user", ("user", "item")], "click", "at", (0.5, 2))
-    assert list(
-        rated["user_count"].to_numpy() if hasattr(rated["user_count"], "to_numpy") else rated["user_count"]
-    ) == [
-        0,
-        0,
-        0,
-        1,
+def test_delays_of_timestamps(unit: str, delay: Any, counts: list[int]) -> None:
+    data = pa.table({"u": [1] * 4, "t": pa.array(DAYS, pa.timestamp(unit, "UTC")), "y": [1] * 4})
+    assert add_rates(data, "u", "y", "t", 1, delay)["u_count"].to_pylist() == counts
+
+
+def test_times_of_other_types() -> None:
+    dates = pa.array([date(2024, 1, 1), date(2024, 1, 2), date(2024, 1, 4)])
+    for kind in (pa.date32(), pa.date64()):
+        data = pa.table({"u": [1] * 3, "t": dates.cast(kind), "y": [1] * 3})
+        assert add_rates(data, "u", "y", "t", 1)["u_count"].to_pylist() == [0, 1, 2]
+        assert add_rates(data, "u", "y", "t", 1, "36h")["u_count"].to_pylist() == [0, 0, 2]
+    floats = {"u": [1] * 3, "t": [0.5, 1.0, 1.25], "y": [1] * 3}
+    assert add_rates(floats, "u", "y", "t", 1, 0.5)["u_count"].tolist() == [0, 0, 1]
+    lowest = {"u": [1] * 3, "t": [INT_MIN, INT_MIN, INT_MIN + 5], "y": [1] * 3}
+    assert add_rates(lowest, "u", "y", "t", 1, 4)["u_count"].tolist() == [0, 0, 2]
+    assert add_rates(lowest, "u", "y", "t", 1, "7")["u_count"].tolist() == [0, 0, 0]
+    assert add_history({"u": [1, 1], "i": [1, 2], "t": np.array([9, 3], np.uint8)}, "u", "i", "t", 1)["hist_i"][0] == [
+        2
     ]
 
 
-def test_the_empty_string_is_no_key_in_a_stream() -> None:
-    whole = pa.table({"user": ["", "a", "", "a"], "item": ["x", "x", "y", "y"], "at": [1, 2, 3, 4]})
-    tables = add_history((whole.slice(i, 2) for i in (0, 2)), "user", "item", "at", 5)
-    assert one(tables)["hist_item"].to_pylist() == [[], [], [], ["x"]]
+def test_wrong_times() -> None:
+    data = {"u": [1, 2], "i": [1, 2], "y": [0, 1]}
+
+    def with_times(times: Any, delay: Any = 0) -> None:
+        add_history({**data, "t": times}, "u", "i", "t", 1, delay=delay)
+
+    with pytest.raises(ValueError, match="every row must have a time, got none in column 't', row 1"):
+        with_times(pd.Series([3, None], dtype="Int64"))
+    with pytest.raises(ValueError, match="times must be finite, got inf in column 't', row 0"):
+        with_times([np.inf, 1.0])
+    with pytest.raises(ValueError, match="must hold numbers, dates or timestamps, got string"):
+        with_times(["2024-01-01", "2024-01-02"])
+    with pytest.raises(ValueError, match=r"times must lie below 2\*\*63"):
+        with_times(np.array([0, 2**63], np.uint64))
+    with pytest.raises(ValueError, match="delay must be a number, as the time column 't' holds int64, got '1d'"):
+        with_times([1, 2], "1d")
+    with pytest.raises(ValueError, match=r"delay must be a duration such as '1d', as 't' holds timestamp\[us\], got 3"):
+        with_times(pa.array(DAYS[:2]).to_numpy(), 3)
+    with pytest.raises(ValueError, match="delay must be a duration such as '1d', '12h' or '30min', got 'soon'"):
+        with_times([1, 2], "soon")
+    with pytest.raises(ValueError, match="delay must be a number >= 0, got -1"):
+        with_times([1, 2], -1)
+    with pytest.raises(ValueError, match="delay must be a duration >= 0"):
+        with_times(pa.array(DAYS[:2]).to_numpy(), timedelta(-1))

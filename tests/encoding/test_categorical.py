@@ -1,4 +1,4 @@
-"""The same values in frames, in Python objects and in text files: the same rows."""
+"""Values as ids: the same in frames, in Python objects and in text files."""
 
 from __future__ import annotations
 
@@ -10,8 +10,47 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from deepctr_torch.encoding import Categorical, Cross, FeatureEncoder, FeatureSpec
+from deepctr_torch.encoding import Categorical, Cross, FeatureEncoder, FeatureSpec, Sequence
+from deepctr_torch.models import DIN
 from deepctr_torch.tables import read_chunks
+from tests.support.encoding import encoded
+
+
+def test_categorical() -> None:
+    assert encoded(Categorical(), ["b", "a", "b", None], ["a", "b", "c", None, ""]) == {"f": [3, 2, 1, 0, 0]}
+    assert encoded(Categorical(min_count=2), [7, 7, 8], [7, 8, 9]) == {"f": [2, 1, 1]}
+    assert encoded(Categorical(), np.array([5.0, np.nan, -2.0]), [5, -2, None]) == {"f": [3, 2, 0]}
+
+
+def test_crosses() -> None:
+    data = {"a": [1, 1, 2, None], "b": ["x", "y", "x", "x"], "c": [True, True, True, True]}
+    encoder = FeatureEncoder({"ab": Cross(columns=("a", "b")), "abc": Cross(columns=("a", "b", "c"))}).fit(data)
+    assert encoder.transform(data)["ab"].tolist() == [2, 3, 4, 0]
+    assert encoder.transform(data)["abc"].tolist() == [2, 3, 4, 0]
+    later = {"a": ["2", "1", "3"], "b": ["x", "x", "x"], "c": [1, 0, 1]}
+    assert encoder.transform(later)["ab"].tolist() == [4, 2, 1]
+    assert encoder.transform(later)["abc"].tolist() == [4, 1, 1]
+
+
+def test_a_history_shares_the_vocabulary_of_its_target() -> None:
+    data = {"item": [1, 2], "hist_item": [[3, 1], [1]]}
+    encoder = FeatureEncoder({"item": Categorical(), "hist_item": Sequence(2, vocabulary_of="item")}).fit(data)
+    found = encoder.transform(data)
+    assert encoder.vocabulary("item").values.to_pylist() == [1, 2, 3]
+    assert encoder.vocabulary("hist_item") is encoder.vocabulary("item")
+    assert (found["item"].tolist(), found["hist_item"].tolist()) == ([2, 3], [[4, 2], [2, 0]])
+    assert [c.embedding_name for c in encoder.feature_columns(8)] == ["item", "item"]
+    model = DIN(encoder.feature_columns(8), ["item"], dnn_hidden_units=(4,))
+    assert model.predict(found).shape == (2, 1)
+
+
+def test_an_update_counts_anew_what_is_rare() -> None:
+    encoder = FeatureEncoder({"city": Categorical(min_count=2)}).fit({"city": ["a", "a", "b", "c", None]})
+    (row,) = encoder.describe()
+    assert (row["rare"], row["coverage"]) == (2, 0.5)
+    encoder.update({"city": ["b", "a", "d"]})
+    (row,) = encoder.describe()
+    assert (row["rare"], row["coverage"]) == (2, 1 - 2 / 7)
 
 
 def test_an_update_that_a_vocabulary_of_integers_cannot_take_warns() -> None:
