@@ -27,7 +27,7 @@ from deepctr_torch.callbacks import Callback, EarlyStopping
 from deepctr_torch.datasets import load_movielens, movielens_features, sample_negatives
 from deepctr_torch.demo.baselines import INVERSE_L2, boosting_inputs, linear_inputs
 from deepctr_torch.demo.deep import BATCH, COMPILE, DIMENSION, EPOCHS, MODEL
-from deepctr_torch.demo.parts import Parts, prepare
+from deepctr_torch.demo.task import Splits, prepare
 from deepctr_torch.estimators.build import is_multitask
 from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
 from deepctr_torch.metrics.registry import get_metric
@@ -67,9 +67,9 @@ class Stopwatch(Callback):
         self.seconds += time.perf_counter() - self._begin
 
 
-def build(name: str, parts: Parts, seed: int) -> Any:
+def build(name: str, splits: Splits, seed: int) -> Any:
     cls = MODELS.get(name)
-    linear, dnn = parts.data.columns(DIMENSION)
+    linear, dnn = splits.data.columns(DIMENSION)
     known = inspect.signature(cls.__init__).parameters
     options = {k: v for k, v in {**MODEL, **SMALLER}.items() if k in known} | OWN.get(name, {}) | {"seed": seed}
     if not model_traits(cls).dense_deep:
@@ -77,38 +77,38 @@ def build(name: str, parts: Parts, seed: int) -> Any:
     if name == "MLR":
         return cls(linear, **options)
     if name in ("DIN", "DIEN"):
-        negatives = SparseFeat("neg_hist_movie", parts.data.vocabulary["movie"], DIMENSION, embedding_name="movie")
+        negatives = SparseFeat("neg_hist_movie", splits.data.vocabulary["movie"], DIMENSION, embedding_name="movie")
         extra = [VarLenSparseFeat(negatives, 20, length_name="hist_length")] if name == "DIEN" else []
         return cls([*dnn, *extra], ["movie"], **options)
     return cls(linear, dnn, **options) if "linear_feature_columns" in known else cls(dnn, **options)
 
 
-def labels(name: str, parts: Parts) -> tuple[Any, Any, Any]:
+def labels(name: str, splits: Splits) -> tuple[Any, Any, Any]:
     if name not in MULTITASK:
-        return parts.y_fit, parts.y_validation, parts.y_test
-    train, test = parts.data.multitask_labels((4, 5))
-    return train[parts.fit["row"]], train[parts.validation["row"]], test
+        return splits.y_fit, splits.y_validation, splits.y_test
+    train, test = splits.data.multitask_labels((4, 5))
+    return train[splits.fit["row"]], train[splits.validation["row"]], test
 
 
-def run_model(name: str, parts: Parts, seed: int, epochs: int) -> dict[str, float]:
-    model = build(name, parts, seed)
-    y_fit, y_validation, y_test = labels(name, parts)
+def run_model(name: str, splits: Splits, seed: int, epochs: int) -> dict[str, float]:
+    model = build(name, splits, seed)
+    y_fit, y_validation, y_test = labels(name, splits)
     losses = ["binary_crossentropy"] * len(model.tasks)
     model.compile("adam", losses if len(losses) > 1 else losses[0], metrics=["logloss", "auc"], **COMPILE)
     watch, stopper = Stopwatch(), EarlyStopping("val_logloss", patience=3, restore_best_weights=True)
     history = model.fit(
-        parts.fit,
+        splits.fit,
         y_fit,
         BATCH,
         epochs,
         0,
         0,
         0.0,
-        (parts.validation, y_validation),
+        (splits.validation, y_validation),
         callbacks=[watch, stopper],
         eval_every=0.5,
     )
-    prediction, truth = model.predict(parts.test), np.asarray(y_test).reshape(len(parts.y_test), -1)
+    prediction, truth = model.predict(splits.test), np.asarray(y_test).reshape(len(splits.y_test), -1)
     out = scores(truth[:, 0], prediction[:, 0])
     if name in MULTITASK:
         out |= {f"{k}_5": v for k, v in scores(truth[:, 1], prediction[:, 1]).items()}
@@ -120,32 +120,32 @@ def scores(y: Any, prediction: Any) -> dict[str, float]:
     return {name: get_metric(name)(y, prediction) for name in ("auc", "logloss")}
 
 
-def run_logistic_regression(parts: Parts, seed: int) -> dict[str, float]:
+def run_logistic_regression(splits: Splits, seed: int) -> dict[str, float]:
     from sklearn.linear_model import LogisticRegression
 
-    vocabulary = parts.data.vocabulary
-    x = linear_inputs(parts.fit, vocabulary)
+    vocabulary = splits.data.vocabulary
+    x = linear_inputs(splits.fit, vocabulary)
     model = LogisticRegression(C=INVERSE_L2, max_iter=1000, random_state=seed)
     begin = time.perf_counter()
-    model.fit(x, parts.y_fit)
+    model.fit(x, splits.y_fit)
     seconds = time.perf_counter() - begin
-    out = scores(parts.y_test, model.predict_proba(linear_inputs(parts.test, vocabulary))[:, 1])
+    out = scores(splits.y_test, model.predict_proba(linear_inputs(splits.test, vocabulary))[:, 1])
     return out | {"parameters": x.shape[1] + 1, "samples_per_s": x.shape[0] * int(model.n_iter_[0]) / seconds}
 
 
-def run_lightgbm(parts: Parts, seed: int) -> dict[str, float]:
+def run_lightgbm(splits: Splits, seed: int) -> dict[str, float]:
     import lightgbm
 
-    vocabulary = parts.data.vocabulary
-    x, valid = boosting_inputs(parts.fit, vocabulary), boosting_inputs(parts.validation, vocabulary)
+    vocabulary = splits.data.vocabulary
+    x, valid = boosting_inputs(splits.fit, vocabulary), boosting_inputs(splits.validation, vocabulary)
     model = lightgbm.LGBMClassifier(
         n_estimators=1000, learning_rate=0.03, reg_lambda=10.0, subsample=0.8, subsample_freq=1, verbose=-1, seed=seed
     )
     begin = time.perf_counter()
     stop = lightgbm.early_stopping(50, verbose=False)
-    model.fit(x, parts.y_fit, eval_set=[(valid, parts.y_validation)], eval_metric="logloss", callbacks=[stop])
+    model.fit(x, splits.y_fit, eval_set=[(valid, splits.y_validation)], eval_metric="logloss", callbacks=[stop])
     seconds = time.perf_counter() - begin
-    out = scores(parts.y_test, np.asarray(model.predict_proba(boosting_inputs(parts.test, vocabulary)))[:, 1])
+    out = scores(splits.y_test, np.asarray(model.predict_proba(boosting_inputs(splits.test, vocabulary)))[:, 1])
     leaves = model.booster_.trees_to_dataframe()["left_child"].isna().sum()
     return out | {"parameters": int(leaves), "samples_per_s": len(x) * model.best_iteration_ / seconds}
 
@@ -212,13 +212,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--only", default="")
     given = parser.parse_args()
-    parts = prepare(with_extras(movielens_features(load_movielens())))
+    splits = prepare(with_extras(movielens_features(load_movielens())))
     runners: dict[str, Any] = {"logistic regression": run_logistic_regression, "LightGBM": run_lightgbm}
     names = given.only.split(",") if given.only else [*MODELS, *runners]
     results: dict[str, list[dict[str, float]]] = {}
     for name in names:
         for seed in range(given.seeds):
-            run = runners[name](parts, seed) if name in runners else run_model(name, parts, seed, given.epochs)
+            run = runners[name](splits, seed) if name in runners else run_model(name, splits, seed, given.epochs)
             results.setdefault(name, []).append(run)
         print(row(name, results[name]), flush=True)
     about = {

@@ -29,7 +29,7 @@ from speed_processes import machine
 
 from deepctr_torch.callbacks import EarlyStopping
 from deepctr_torch.datasets import load_movielens, make_criteo_like, movielens_features
-from deepctr_torch.demo.parts import prepare
+from deepctr_torch.demo.task import prepare
 from deepctr_torch.features import DenseFeat, SparseFeat
 from deepctr_torch.metrics.registry import get_metric
 from deepctr_torch.models.deepfm import DeepFM
@@ -76,11 +76,11 @@ def criteo_like(rows: int, tested: int, vocabulary: int, epochs: int) -> Task:
 
 def movielens(epochs: int) -> Task:
     data = movielens_features(load_movielens())
-    parts = prepare(data)
+    splits = prepare(data)
     columns = data.columns(DIMENSION)
-    fit = {"epochs": epochs, "eval_every": 0.5, "validation_data": (parts.validation, parts.y_validation)}
-    name = f"MovieLens, {len(parts.y_fit):,} to train on"
-    return Task(name, (columns.linear, columns.dnn), (parts.fit, parts.y_fit), (parts.test, parts.y_test), fit)
+    fit = {"epochs": epochs, "eval_every": 0.5, "validation_data": (splits.validation, splits.y_validation)}
+    name = f"MovieLens, {len(splits.y_fit):,} to train on"
+    return Task(name, (columns.linear, columns.dnn), (splits.fit, splits.y_fit), (splits.test, splits.y_test), fit)
 
 
 def scores(y: np.ndarray, prediction: np.ndarray) -> dict[str, float]:

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..data import Files
+from ..datasets.criteo import CRITEO_COLUMNS
 from ..registry import suggest
 from ..tables import Chunk, column_names, list_files, read_chunks
 from ..tables.files import DELIMITERS, suffix_of
+from ..tables.parquet import group_sizes
 from .errors import UsageError
 
-__all__ = ["CRITEO", "FORMATS", "Reading", "Samples", "count_rows", "fields_of", "files_of", "first_line", "samples"]
+__all__ = ["FORMATS", "Reading", "Samples", "count_rows", "fields_of", "files_of", "first_line", "samples"]
 
-CRITEO = ("label", *(f"I{i}" for i in range(1, 14)), *(f"C{i}" for i in range(1, 27)))
 FORMATS = ("auto", "criteo", "table")
 _CRITEO_LINE = re.compile(r"([01]\t)?(-?\d*\t){13}(([0-9a-f]{8})?\t){25}([0-9a-f]{8})?")
 _SAMPLE = 1 << 20
@@ -100,7 +101,8 @@ def samples(
         return found
     line = first_line(texts[0])
     if layout == "criteo" or _CRITEO_LINE.fullmatch(line):
-        names = CRITEO if len(line.split("\t")) != len(CRITEO) - 1 else CRITEO[1:]  # to be scored: no label
+        unlabelled = len(line.split("\t")) == len(CRITEO_COLUMNS) - 1  # to be scored
+        names = CRITEO_COLUMNS[1:] if unlabelled else CRITEO_COLUMNS
         return Samples(found.paths, list(names), found.null)
     return found
 
@@ -135,9 +137,7 @@ def count_rows(found: Samples) -> int | None:
 
 def _rows_of(path: Path, named: bool) -> int:
     if suffix_of(path) == ".parquet":
-        import pyarrow.parquet as pq
-
-        return int(pq.read_metadata(path).num_rows)
+        return sum(group_sizes(path))
     with open(path, "rb") as raw:
         packed = path.name.lower().endswith(".gz")
         file: Any = gzip.GzipFile(fileobj=raw) if packed else raw

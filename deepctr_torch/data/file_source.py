@@ -16,7 +16,7 @@ from ..features import FeatureSchema
 from ..tables import Chunk, ColumnLike, PathsLike, Shard, list_shards, missing_columns, read_shard, shard_types
 from .arrays import ArraySource, array_source
 from .batch import LabeledBatch, LabelSpec
-from .files import FileColumns, Files, as_files, columns_of
+from .files import FileColumns, Files, as_files, resolve_columns
 from .interop import LabelsLike, column_of, to_numpy
 from .negative_sampling import keep_rows
 from .prefetch import read_ahead
@@ -28,7 +28,7 @@ CHUNK_ROWS = 65_536  # rows converted at a time
 
 
 class Position(NamedTuple):
-    """How far a pass over files has come.
+    """The place in a pass over files.
 
     Attributes:
         groups: row groups (text: files) of the pass that are used up.
@@ -90,7 +90,7 @@ class FileSource:
 
     @property
     def position(self) -> Position:
-        """How far the current pass has come, the last batch handed out included."""
+        """The place in the current pass, behind the last batch handed out."""
         return Position(self._state["place"], self._state["rows"])
 
     def state_dict(self) -> dict[str, Any]:
@@ -151,7 +151,7 @@ class FileSource:
         self.passes += 1
 
     def _nothing(self) -> str:
-        """Why there is no row, in words."""
+        """The reason why there is no row, in words."""
         rate = self.files.negative_rate
         kept = "" if rate == 1 else f" that negative_rate={rate} keeps"
         where = [str(path) for path in dict.fromkeys(shard.path for shard in self.shards)]
@@ -236,7 +236,7 @@ def file_source(
         FileNotFoundError, TypeError, ValueError: before anything is read but names and metadata.
     """
     files = as_files(x)
-    columns = columns_of(files, schema, y, labels, weight, groups, training)
+    columns = resolve_columns(files, schema, y, labels, weight, groups, training)
     if files.negative_rate < 1:
         if not training:
             raise ValueError(

@@ -16,7 +16,7 @@ from .negative_sampling import check_negative_rate
 if TYPE_CHECKING:
     from ..encoding import FeatureEncoder
 
-__all__ = ["FileColumns", "Files", "as_files", "columns_of", "means_files", "raw_columns"]
+__all__ = ["FileColumns", "Files", "as_files", "means_files", "raw_columns", "resolve_columns"]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Files:
 
 
 class FileColumns(NamedTuple):
-    """Which columns of the files are what."""
+    """The columns of the files: inputs, labels, weight and groups."""
 
     inputs: list[str]
     labels: list[str]
@@ -118,7 +118,7 @@ def as_files(x: Files | PathsLike) -> Files:
     return x if isinstance(x, Files) else Files(x)
 
 
-def columns_of(
+def resolve_columns(
     files: Files,
     schema: FeatureSchema,
     y: LabelsLike,

@@ -25,7 +25,7 @@ Array = npt.NDArray[Any]
 
 
 class Cursor(NamedTuple):
-    """Where in a pass a block begins.
+    """The place in a pass where a block begins.
 
     Attributes:
         block: its number.
@@ -127,7 +127,7 @@ class _Buffer:
         self.segments: list[tuple[int, int, int]] = []  # shard, first and last row here
 
     def add(self, chunk: ShardChunk, start: int) -> int:
-        """Copy rows of a chunk from `start` on, as many as there is room for; returns how many."""
+        """Copy rows of a chunk from `start` on, as many as there is room for; returns their number."""
         source = chunk.source
         rows = min(len(source) - start, self.size - self.count)
         here, there = slice(self.count, self.count + rows), slice(start, start + rows)

@@ -17,10 +17,10 @@ from .._optional import needs
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["read_criteo"]
+__all__ = ["CRITEO_COLUMNS", "read_criteo"]
 
 _INTEGERS = ("label", *(f"I{i}" for i in range(1, 14)))
-_NAMES = (*_INTEGERS, *(f"C{i}" for i in range(1, 27)))
+CRITEO_COLUMNS = (*_INTEGERS, *(f"C{i}" for i in range(1, 27)))
 _CHUNK = 1 << 25  # bytes
 
 
@@ -84,10 +84,10 @@ def _check_fields(text: bytes, path: str | PathLike[str], line: int) -> int:
     ends = np.flatnonzero(raw == ord("\n"))
     tabs = np.searchsorted(np.flatnonzero(raw == ord("\t")), ends)  # before each end
     fields = np.diff(tabs, prepend=0) + 1
-    wrong = np.flatnonzero(fields != len(_NAMES))
+    wrong = np.flatnonzero(fields != len(CRITEO_COLUMNS))
     if len(wrong):
         where = f"line {line + wrong[0]} of {path}"
-        raise ValueError(f"{where} must have {len(_NAMES)} fields between tabs, got {fields[wrong[0]]}")
+        raise ValueError(f"{where} must have {len(CRITEO_COLUMNS)} fields between tabs, got {fields[wrong[0]]}")
     return len(ends)
 
 
@@ -97,8 +97,8 @@ def _parse(text: bytes, path: str | PathLike[str], line: int) -> pl.DataFrame:
     frame = pl.read_csv(
         io.BytesIO(text),
         has_header=False,
-        new_columns=list(_NAMES),
-        schema_overrides=[pl.String] * len(_NAMES),
+        new_columns=list(CRITEO_COLUMNS),
+        schema_overrides=[pl.String] * len(CRITEO_COLUMNS),
         separator="\t",
         quote_char=None,
     )

@@ -128,7 +128,7 @@ def movielens_features(ratings: pl.DataFrame, *, history: int = 20, strength: fl
     Args:
         ratings: a frame as `load_movielens` returns it, in any order.
         history: length of the sequence of liked movies.
-        strength: how many events the prior of a like-rate weighs.
+        strength: number of events that the prior of a like-rate weighs.
 
     Features: `user`, `movie`, `year` (ids of the training part, 1 for others); `genres` (ids, 0 behind them);
     `hist_movie` with `hist_length` (the last liked movies, most recent last, 0 behind them); `user_rate`,
@@ -180,7 +180,7 @@ def _starts(*keys: NDArray[Any]) -> IntArray:
 
 
 def _last_fifth(user: IntArray, time: IntArray) -> NDArray[np.bool_]:
-    """Which rows, sorted by (time, movie), are among the last n // 5 of their user's n."""
+    """True for rows, sorted by (time, movie), that are among the last n // 5 of their user's n."""
     order = np.argsort(user, kind="stable")
     start = _starts(user[order])
     size = np.bincount(start, minlength=len(user))[start]

@@ -72,7 +72,7 @@ class CriteoLike(NamedTuple):
 
 
 class _Scale(NamedTuple):
-    """What makes the shares of the logit comparable, whatever the vocabulary: mean and factor of each, and the bias."""
+    """Mean and factor that make the shares of the logit comparable, whatever the vocabulary, and the bias."""
 
     mean: tuple[float, ...]
     factor: tuple[float, ...]

@@ -31,7 +31,7 @@ from ..datasets import load_movielens, movielens_features
 from . import show
 from .baselines import gradient_boosting, logistic_regression
 from .deep import EPOCHS, deepfm, din, train
-from .parts import Parts, Result, prepare, score
+from .task import Result, Splits, prepare, score
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,42 +55,42 @@ def run(out: Path, seed: int, console: Console, epochs: int = EPOCHS) -> tuple[d
     """
     begin = time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
-    parts = prepare(movielens_features(load_movielens()))
-    show.introduction(parts, console)
-    results = _train_all(parts, seed, console, epochs)
+    splits = prepare(movielens_features(load_movielens()))
+    show.introduction(splits, console)
+    results = _train_all(splits, seed, console, epochs)
     numbers: dict[str, Any] = {}
     for result in results:
-        values = score(parts.y_test, result.predict(parts.test), parts.test_users)
+        values = score(splits.y_test, result.predict(splits.test), splits.test_users)
         numbers[result.name] = {**values, "samples_per_s": result.samples_per_s}
-    show.table(numbers, results, parts, console)
-    show.curves(results, parts, out / "learning_curves.png")
-    equal = [_save_and_load(result, parts, out, console) for result in results]
+    show.table(numbers, results, splits, console)
+    show.curves(results, splits, out / "learning_curves.png")
+    equal = [_save_and_load(result, splits, out, console) for result in results]
     numbers["seconds"] = time.perf_counter() - begin
     show.farewell(out, numbers["seconds"], console)
     return numbers, all(equal)
 
 
-def _train_all(parts: Parts, seed: int, console: Console, epochs: int) -> list[Result]:
-    data, results = parts.data, []
+def _train_all(splits: Splits, seed: int, console: Console, epochs: int) -> list[Result]:
+    data, results = splits.data, []
     trainings: list[tuple[str, str, Callable[[], Result]]] = [
-        ("DeepFM", "a linear part, a factorization machine, a DNN", lambda: train(deepfm(data, seed), parts, epochs)),
-        ("DIN", "attention over the user's last liked movies", lambda: train(din(data, seed), parts, epochs)),
-        ("Logistic regression", "of scikit-learn, on one-hot ids", lambda: logistic_regression(parts)),
-        ("Gradient boosting", "of scikit-learn, on ordinal ids", lambda: gradient_boosting(parts, seed)),
+        ("DeepFM", "a linear part, a factorization machine, a DNN", lambda: train(deepfm(data, seed), splits, epochs)),
+        ("DIN", "attention over the user's last liked movies", lambda: train(din(data, seed), splits, epochs)),
+        ("Logistic regression", "of scikit-learn, on one-hot ids", lambda: logistic_regression(splits)),
+        ("Gradient boosting", "of scikit-learn, on ordinal ids", lambda: gradient_boosting(splits, seed)),
     ]
     for name, text, training in trainings:
         show.heading(name, text, console)
         results.append(training())
-        show.trained(results[-1], console)
+        show.finished(results[-1], console)
     return results
 
 
-def _save_and_load(result: Result, parts: Parts, out: Path, console: Console) -> bool:
+def _save_and_load(result: Result, splits: Splits, out: Path, console: Console) -> bool:
     if result.model is None:
         return True
     folder = out / result.name
     result.model.save(folder)
-    loaded = load_model(folder).predict(parts.test)[:, 0]
-    difference = float(np.abs(loaded - result.predict(parts.test)).max())
+    loaded = load_model(folder).predict(splits.test)[:, 0]
+    difference = float(np.abs(loaded - result.predict(splits.test)).max())
     show.loaded(result.name, difference, difference <= EQUAL, console)
     return difference <= EQUAL

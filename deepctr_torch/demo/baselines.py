@@ -1,14 +1,18 @@
-"""What the deep models are compared with: scikit-learn on the same features, encoded as each model can read them."""
+"""The baselines: scikit-learn on the same features, encoded as each model can read them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .parts import NUMBERS, Array, Inputs, Parts, Result
+from .task import NUMBERS, Array, Inputs, Result, Splits
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+    from sklearn.base import ClassifierMixin
 
 __all__ = ["boosting_inputs", "gradient_boosting", "linear_inputs", "logistic_regression"]
 
@@ -22,11 +26,11 @@ BOOSTING: Mapping[str, Any] = {
 }
 
 
-def linear_inputs(x: Inputs, vocabulary: Mapping[str, int]) -> Any:
+def linear_inputs(x: Inputs, vocabulary: Mapping[str, int]) -> csr_matrix:
     """A sparse matrix [N, W]: user, movie and year one-hot, shares of genres and of liked movies, numbers."""
     from scipy import sparse
 
-    def shares(name: str, size: int) -> Any:
+    def shares(name: str, size: int) -> csr_matrix:
         ids = x[name].reshape(len(x[name]), -1)
         rows, steps = np.nonzero(ids)
         weight = 1.0 / np.maximum((ids > 0).sum(axis=1), 1)
@@ -51,7 +55,7 @@ def boosting_inputs(x: Inputs, vocabulary: Mapping[str, int]) -> Array:
     return np.column_stack([x["year"], x["user"], x["movie"], *numbers, length, last, genres[:, 1:]])
 
 
-def _fit(model: Any, x: Any, y: Array) -> float:
+def _fit(model: ClassifierMixin, x: Array | csr_matrix, y: Array) -> float:
     """Seconds of training, on one core as the deep models."""
     from threadpoolctl import threadpool_limits
 
@@ -61,29 +65,29 @@ def _fit(model: Any, x: Any, y: Array) -> float:
     return time.perf_counter() - begin
 
 
-def logistic_regression(parts: Parts) -> Result:
+def logistic_regression(splits: Splits) -> Result:
     from sklearn.linear_model import LogisticRegression
 
-    vocabulary = parts.data.vocabulary
+    vocabulary = splits.data.vocabulary
     model = LogisticRegression(C=INVERSE_L2, max_iter=1000)
-    seconds = _fit(model, linear_inputs(parts.fit, vocabulary), parts.y_fit)
+    seconds = _fit(model, linear_inputs(splits.fit, vocabulary), splits.y_fit)
 
     def predict(x: Inputs) -> Array:
         return np.asarray(model.predict_proba(linear_inputs(x, vocabulary))[:, 1])
 
-    return Result("logistic_regression", predict, seconds, len(parts.y_fit) * int(model.n_iter_[0]) / seconds)
+    return Result("logistic_regression", predict, seconds, len(splits.y_fit) * int(model.n_iter_[0]) / seconds)
 
 
-def gradient_boosting(parts: Parts, seed: int) -> Result:
+def gradient_boosting(splits: Splits, seed: int) -> Result:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    vocabulary = parts.data.vocabulary
+    vocabulary = splits.data.vocabulary
     model = HistGradientBoostingClassifier(
         **BOOSTING, early_stopping=False, categorical_features=[0], random_state=seed
     )
-    seconds = _fit(model, boosting_inputs(parts.fit, vocabulary), parts.y_fit)
+    seconds = _fit(model, boosting_inputs(splits.fit, vocabulary), splits.y_fit)
 
     def predict(x: Inputs) -> Array:
         return np.asarray(model.predict_proba(boosting_inputs(x, vocabulary))[:, 1])
 
-    return Result("gbdt", predict, seconds, len(parts.y_fit) * int(model.n_iter_) / seconds)
+    return Result("gbdt", predict, seconds, len(splits.y_fit) * int(model.n_iter_) / seconds)

@@ -13,7 +13,7 @@ from ..callbacks import Callback, EarlyStopping
 from ..callbacks.base import Logs
 from ..datasets import MovieLens
 from ..models import DIN, BaseModel, DeepFM
-from .parts import Array, Inputs, Parts, Result
+from .task import Array, Inputs, Result, Splits
 
 __all__ = ["EPOCHS", "EVALUATIONS", "deepfm", "din", "train"]
 
@@ -64,23 +64,23 @@ class _Stopwatch(Callback):
         self.seconds += time.perf_counter() - self._begin
 
 
-def train(model: BaseModel, parts: Parts, epochs: int = EPOCHS) -> Result:
+def train(model: BaseModel, splits: Splits, epochs: int = EPOCHS) -> Result:
     """Train until the validation logloss no longer falls, and go back to the best weights."""
     model.compile("adam", "binary_crossentropy", metrics=["logloss", "auc"], **COMPILE)
     watch = _Stopwatch()
     begin = time.perf_counter()
     with one_thread():
         history = model.fit(
-            parts.fit,
-            parts.y_fit,
+            splits.fit,
+            splits.y_fit,
             batch_size=BATCH,
             epochs=epochs,
-            validation_data=(parts.validation, parts.y_validation),
+            validation_data=(splits.validation, splits.y_validation),
             eval_every=1 / EVALUATIONS,
             callbacks=[watch, EarlyStopping("val_logloss", patience=PATIENCE, restore_best_weights=True)],
         )
     seconds = time.perf_counter() - begin
-    rows = len(parts.y_fit) * len(history.epoch) / EVALUATIONS
+    rows = len(splits.y_fit) * len(history.epoch) / EVALUATIONS
 
     def predict(x: Inputs) -> Array:
         return model.predict(x)[:, 0]

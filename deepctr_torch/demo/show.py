@@ -1,4 +1,4 @@
-"""What the demo says and draws."""
+"""The words and curves of the demo."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .deep import EVALUATIONS
-from .parts import METRICS, Parts, Result, score
+from .task import METRICS, Result, Splits, score
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["curves", "farewell", "heading", "introduction", "loaded", "table", "trained"]
+__all__ = ["curves", "farewell", "finished", "heading", "introduction", "loaded", "table"]
 
 BEST = {"auc": max, "gauc": max, "logloss": min, "ne": min}
 
@@ -28,10 +28,10 @@ def _explain(rows: Mapping[str, str], console: Console) -> None:
     console.print(grid)
 
 
-def introduction(parts: Parts, console: Console) -> None:
-    """What the data are, and what is asked of them."""
-    sizes = [len(y) for y in (parts.y_fit, parts.y_validation, parts.y_test)]
-    people = len(np.unique(parts.fit["user"]))
+def introduction(splits: Splits, console: Console) -> None:
+    """Say what the data are, and what is asked of them."""
+    sizes = [len(y) for y in (splits.y_fit, splits.y_validation, splits.y_test)]
+    people = len(np.unique(splits.fit["user"]))
     console.rule("[bold]deepctr-torch demo")
     _explain(
         {
@@ -51,17 +51,17 @@ def heading(name: str, text: str, console: Console) -> None:
     console.print(f"\n[bold]{name}[/]: {text}", highlight=False)
 
 
-def trained(result: Result, console: Console) -> None:
+def finished(result: Result, console: Console) -> None:
     console.print(f"trained in {result.seconds:.1f} s", highlight=False)
 
 
-def table(numbers: Mapping[str, Any], results: list[Result], parts: Parts, console: Console) -> None:
+def table(numbers: Mapping[str, Any], results: list[Result], splits: Splits, console: Console) -> None:
     """The comparison, best values marked, and what its columns mean."""
     from rich import box
     from rich.table import Table
 
     best = {name: pick(numbers[r.name][name] for r in results) for name, pick in BEST.items()}
-    shown = Table(title=f"On the test part ({len(parts.y_test):,} ratings)", box=box.SIMPLE, padding=0, pad_edge=False)
+    shown = Table(title=f"On the test part ({len(splits.y_test):,} ratings)", box=box.SIMPLE, padding=0, pad_edge=False)
     shown.add_column("model", no_wrap=True)
     for title in (*METRICS.values(), "samples/s"):
         shown.add_column(title, justify="right", no_wrap=True, min_width=len(title) + 1)
@@ -72,7 +72,7 @@ def table(numbers: Mapping[str, Any], results: list[Result], parts: Parts, conso
         shown.add_row(result.name, *cells, f"{row['samples_per_s']:,.0f}")
     console.print()
     console.print(shown)
-    rates = f"{parts.y_fit.mean():.0%} of the ratings in training and {parts.y_test.mean():.0%} in the test"
+    rates = f"{splits.y_fit.mean():.0%} of the ratings in training and {splits.y_test.mean():.0%} in the test"
     _explain(
         {
             "AUC": "share of pairs (liked, not liked) in the right order; 0.5 is chance. GAUC: the same within a user",
@@ -85,17 +85,17 @@ def table(numbers: Mapping[str, Any], results: list[Result], parts: Parts, conso
     console.print()
 
 
-def curves(results: list[Result], parts: Parts, file: Path) -> None:
+def curves(results: list[Result], splits: Splits, file: Path) -> None:
     """Draw logloss and AUC against epochs; the baselines, which have no epochs, as level lines."""
     from matplotlib.figure import Figure
 
-    users = parts.validation[parts.data.group]
+    users = splits.validation[splits.data.group]
     figure = Figure(figsize=(11, 4.4), layout="constrained")
     panels = dict(zip(("logloss", "auc"), figure.subplots(1, 2), strict=True))
     for number, result in enumerate(results):
         color = f"C{number}"
         if result.history is None:
-            levels = score(parts.y_validation, result.predict(parts.validation), users)
+            levels = score(splits.y_validation, result.predict(splits.validation), users)
         for metric, axes in panels.items():
             if result.history is None:
                 axes.axhline(levels[metric], color=color, linestyle=":", label=f"{result.name}, validation")
@@ -119,7 +119,7 @@ def loaded(name: str, difference: float, equal: bool, console: Console) -> None:
 
 
 def farewell(out: Path, seconds: float, console: Console) -> None:
-    """Where things are, and where to go on."""
+    """Say where things are, and where to go on."""
     console.print()
     _explain(
         {

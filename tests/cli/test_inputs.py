@@ -16,10 +16,11 @@ import pytest
 
 from deepctr_torch.callbacks import CallbackList
 from deepctr_torch.cli.errors import UsageError
-from deepctr_torch.cli.inputs import CRITEO, Samples, count_rows, samples
+from deepctr_torch.cli.inputs import Samples, count_rows, samples
 from deepctr_torch.cli.output import TableWriter
 from deepctr_torch.cli.progress import Progress, TrainingProgress
 from deepctr_torch.cli.show import as_cell, print_json
+from deepctr_torch.datasets.criteo import CRITEO_COLUMNS
 from deepctr_torch.encoding import FeatureEncoder
 
 from ..support.cli_tables import as_json, call, failed, ran, raw_tables
@@ -38,11 +39,11 @@ def text(path: Path, content: str) -> str:
 @pytest.mark.parametrize("name", ["day_0.tsv", "train.txt", "day_0.tsv.gz"])
 def test_lines_of_criteo_are_known_by_their_looks(tmp_path: Path, name: str) -> None:
     found = samples([text(tmp_path / name, "\t".join(FIELDS) + "\n")])
-    assert found.header == list(CRITEO)
+    assert found.header == list(CRITEO_COLUMNS)
     assert found.columns[:2] == ["label", "I1"]
     assert found.columns[-1] == "C26"
     unlabelled = samples([text(tmp_path / "test" / name, "\t".join(FIELDS[1:]) + "\n")])
-    assert unlabelled.header == list(CRITEO[1:])
+    assert unlabelled.header == list(CRITEO_COLUMNS[1:])
 
 
 @pytest.mark.parametrize("line", ["label\tI1\tI2", "\t".join([*FIELDS, ""]), "\t".join(["2", *FIELDS[1:]]), "a,b", ""])
@@ -54,7 +55,7 @@ def test_the_format_can_be_said(tmp_path: Path) -> None:
     path = text(tmp_path / "a.tsv", "\t".join(FIELDS) + "\n")
     assert samples([path], "table").header is None
     assert samples([path], None, ["a", "b"]).header == ["a", "b"]
-    assert samples([path], "criteo").header == list(CRITEO)
+    assert samples([path], "criteo").header == list(CRITEO_COLUMNS)
     assert samples([path], None, None, ["NA", "-"]).null == ["", "NA", "-"]
     with pytest.raises(UsageError, match="did you mean 'criteo'"):
         samples([path], "criteoo")

@@ -1,3 +1,5 @@
+"""`read_chunks`: the same rows from every kind of table, in the same order, and what it refuses."""
+
 from __future__ import annotations
 
 import gzip
@@ -12,9 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from deepctr_torch.encoding import FeatureEncoder, Numeric
 from deepctr_torch.tables import Chunk, column_names, list_files, read_chunks
-from deepctr_torch.tables import text as text_module
 
 
 def rows_of(data: Any, *args: Any, **kwargs: Any) -> list[dict[str, Any]]:
@@ -111,69 +111,6 @@ def test_columns_are_chosen_and_ordered(tmp_path: Path) -> None:
         assert chunk.table.to_pylist() == [{"z": 3, "x": 1}]
 
 
-def test_types_of_text_fit_the_beginning_of_every_file(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("id,number,text,empty,flag\n1,1,1,,true\n")
-    (tmp_path / "b.csv").write_text("flag,id,number,text,empty\nmaybe,2,2.5,x,\n")
-    chunks = list(read_chunks(tmp_path))
-    types = [pa.int64(), pa.float64(), pa.string(), pa.string(), pa.string()]
-    assert [c.table.schema.types for c in chunks] == [types, types]
-    assert chunks[0].table.to_pylist() == [{"id": 1, "number": 1.0, "text": "1", "empty": None, "flag": "true"}]
-
-
-def test_a_schema_settles_types_of_text(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("zip,n\n007,1\n")
-    assert rows_of(tmp_path / "a.csv") == [{"zip": 7, "n": 1}]
-    assert rows_of(tmp_path / "a.csv", schema={"zip": "string", "n": pa.float64()}) == [{"zip": "007", "n": 1.0}]
-    with pytest.raises(ValueError, match="the type of 'zip' must be one of pyarrow's, got 'text'"):
-        read_chunks(tmp_path / "a.csv", schema={"zip": "text"})
-
-
-def test_a_value_that_comes_later_and_does_not_fit_names_file_row_and_remedy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(text_module, "_SAMPLE", 64)
-    (tmp_path / "a.csv").write_text("x\n" + "1\n" * 100 + "oops\n")
-    with pytest.raises(ValueError, match=r"a\.csv.*Row #102.*'oops'.*name its type in schema"):
-        rows_of(tmp_path / "a.csv")
-    assert rows_of(tmp_path / "a.csv", schema={"x": "string"})[-1] == {"x": "oops"}
-
-
-def test_text_is_read_block_by_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_module, "_BLOCK", 64)
-    (tmp_path / "a.csv").write_text("x\n" + "".join(f"{i}\n" for i in range(100)))
-    chunks = list(read_chunks(tmp_path / "a.csv", rows=10))
-    assert len({c.group for c in chunks}) > 3
-    assert max(c.table.num_rows for c in chunks) == 10
-    first = 0
-    for chunk in chunks:
-        assert chunk.first_row == first
-        assert chunk.table.column("x").to_pylist() == list(range(first, first + chunk.table.num_rows))
-        first += chunk.table.num_rows
-    assert first == 100
-
-
-def test_names_for_files_without_a_line_of_names(tmp_path: Path) -> None:
-    (tmp_path / "day_0.txt").write_text("1\t2\t68fd1e64\n0\t\t\n")
-    names = ["label", "I1", "C1"]
-    assert column_names(tmp_path, header=names) == names
-    assert rows_of(tmp_path, header=names) == [
-        {"label": 1, "I1": 2, "C1": "68fd1e64"},
-        {"label": 0, "I1": None, "C1": None},
-    ]
-    assert rows_of(tmp_path, columns=["C1"], header=names, null=("", "68fd1e64")) == [{"C1": None}] * 2
-
-
-def test_order_of_files(tmp_path: Path) -> None:
-    for name in ("b/2.csv", "b/1.csv", "a.csv", "_old.csv", ".hidden.csv", "_temporary/3.csv", "notes.md"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(f"x\n{name}\n")
-    in_folder = ["a.csv", "b/1.csv", "b/2.csv"]
-    assert [f.relative_to(tmp_path).as_posix() for f in list_files(tmp_path)] == in_folder
-    assert [f.name for f in list_files(str(tmp_path / "b" / "*.csv"))] == ["1.csv", "2.csv"]
-    assert [f.name for f in list_files(tmp_path / "**" / "[12].csv")] == ["1.csv", "2.csv"]
-    assert [f.name for f in list_files([tmp_path / "b" / "2.csv", str(tmp_path / "a.csv")])] == ["2.csv", "a.csv"]
-
-
 def test_what_cannot_be_read_is_refused_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x,y\n1,2\n")
     (tmp_path / "b.csv").write_text("x\n1\n")
@@ -236,12 +173,3 @@ def test_a_chunk_is_a_tuple_of_four() -> None:
     (chunk,) = read_chunks({"a": [1]})
     assert isinstance(chunk, Chunk)
     assert chunk[1:] == ("", 0, 0)
-
-
-def test_a_word_among_numbers_is_named_with_both_remedies(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_text("x\n1.5\nNA\n")
-    encoder = FeatureEncoder({"x": Numeric("plain")})
-    with pytest.raises(ValueError, match=r"a\.csv .*'NA': if it means a missing value, name it in null"):
-        encoder.fit(path)
-    assert encoder.fit(path, null=("", "NA")).transform(path, null=("", "NA"))["x"].tolist() == [1.5, 1.5]

@@ -1,4 +1,4 @@
-"""What all models of the demo are trained on and measured by."""
+"""The task of the demo: the splits that all models are trained and tested on, and their metrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..datasets import MovieLens
 from ..metrics.registry import get_metric
 from ..models import BaseModel
 
-__all__ = ["METRICS", "NUMBERS", "Inputs", "Parts", "Result", "prepare", "score"]
+__all__ = ["METRICS", "NUMBERS", "Inputs", "Result", "Splits", "prepare", "score"]
 
 Array: TypeAlias = NDArray[Any]
 Inputs: TypeAlias = dict[str, Array]
@@ -21,7 +21,7 @@ METRICS = {"auc": "AUC", "gauc": "GAUC", "logloss": "logloss", "ne": "NE", "cali
 NUMBERS = ("user_rate", "user_count", "movie_rate", "movie_count")
 
 
-class Parts(NamedTuple):
+class Splits(NamedTuple):
     """Three parts of the ratings; numbers are standardised by what `fit` holds."""
 
     fit: Inputs
@@ -48,7 +48,7 @@ class Result(NamedTuple):
     model: BaseModel | None = None
 
 
-def prepare(data: MovieLens) -> Parts:
+def prepare(data: MovieLens) -> Splits:
     """Take the last tenth of each user's training ratings for validation, as the test part is the last fifth of all.
 
     Not the last tenth of all users' ratings together: 93% of those belong to users who have no earlier rating, which is
@@ -61,11 +61,11 @@ def prepare(data: MovieLens) -> Parts:
         mean, std = fit[name].mean(), max(fit[name].std(), 1e-6)
         for part in (fit, validation, test):
             part[name] = ((part[name] - mean) / std).astype(np.float32)
-    return Parts(fit, data.y_train[~late], validation, data.y_train[late], test, data.y_test, data)
+    return Splits(fit, data.y_train[~late], validation, data.y_train[late], test, data.y_test, data)
 
 
 def _last_tenth(user: Array) -> NDArray[np.bool_]:
-    """Which rows, sorted by time, are among the last n // 10 of their user's n."""
+    """True for rows, sorted by time, that are among the last n // 10 of their user's n."""
     order = np.argsort(user, kind="stable")
     size = np.bincount(user)
     rank = np.empty(len(user), np.int64)
