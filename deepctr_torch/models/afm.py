@@ -47,15 +47,24 @@ class AFM(BaseModel):
         gpus: Sequence[Any] | None = None,
         num_classes: int | None = None,
     ) -> None:
-        shared = (init_std, seed, task, device, gpus, num_classes)
-        super().__init__(linear_feature_columns, dnn_feature_columns, l2_reg_linear, l2_reg_embedding, *shared)
+        super().__init__(
+            linear_feature_columns,
+            dnn_feature_columns,
+            l2_reg_linear=l2_reg_linear,
+            l2_reg_embedding=l2_reg_embedding,
+            init_std=init_std,
+            seed=seed,
+            task=task,
+            device=device,
+            gpus=gpus,
+            num_classes=num_classes,
+        )
         refuse_dense(self)
         self.use_attention = use_attention
         # NOTE[DIFF] C14: without fields the original fails; here the linear side is left.
         self.use_fm = field_count(self) > 0
         if self.use_fm:
-            attention = (attention_factor, l2_reg_att, afm_dropout)
-            self.fm = self._attention(*attention) if use_attention else self._plain()
+            self.fm = self._attention(attention_factor, l2_reg_att, afm_dropout) if use_attention else self._plain()
         self.to(device)
 
     def _attention(self, attention_factor: int, l2_reg_att: float, dropout: float) -> AFMLayer:

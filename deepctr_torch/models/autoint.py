@@ -57,12 +57,23 @@ class AutoInt(BaseModel):
         l2_reg_linear: float = 0.0,
         num_classes: int | None = None,
     ) -> None:
-        shared = (init_std, seed, task, device, gpus, num_classes)
-        super().__init__(linear_feature_columns, dnn_feature_columns, l2_reg_linear, l2_reg_embedding, *shared)
+        super().__init__(
+            linear_feature_columns,
+            dnn_feature_columns,
+            l2_reg_linear=l2_reg_linear,
+            l2_reg_embedding=l2_reg_embedding,
+            init_std=init_std,
+            seed=seed,
+            task=task,
+            device=device,
+            gpus=gpus,
+            num_classes=num_classes,
+        )
         check_at_least("att_layer_num", att_layer_num, 0)
         if att_layer_num == 0 and len(dnn_hidden_units) == 0:
             raise ValueError("att_layer_num must be at least 1 where dnn_hidden_units is empty, got 0")
-        self.att_layer_num, self.dnn_hidden_units = att_layer_num, dnn_hidden_units
+        self.att_layer_num = att_layer_num
+        self.dnn_hidden_units = dnn_hidden_units
         # NOTE[DIFF] C14: without fields the original fails; here the DNN and the linear side are left.
         self.use_att = att_layer_num > 0 and field_count(self) > 0
         self.use_dnn = len(dnn_feature_columns) > 0 and len(dnn_hidden_units) > 0

@@ -102,10 +102,15 @@ class BaseModel(TrainableModel, metaclass=ModelMeta):
         elif num_classes is not None:
             raise ValueError(f"num_classes belongs to task='multiclass', got task={task!r}")
         torch.default_generator.manual_seed(seed)  # inside ModelMeta's fork; torch.manual_seed would seed GPUs, too
-        self.seed, self.task, self.num_classes, self.init_std = seed, task, num_classes, init_std
-        self.device, self.gpus = device, _upstream.check_gpus(gpus, device)
+        self.seed = seed
+        self.task = task
+        self.num_classes = num_classes
+        self.init_std = init_std
+        self.device = device
+        self.gpus = _upstream.check_gpus(gpus, device)
         self.regularization_weight: list[tuple[list[nn.Parameter], float, float]] = []
-        self.linear_feature_columns, self.dnn_feature_columns = list(linear_feature_columns), list(dnn_feature_columns)
+        self.linear_feature_columns = list(linear_feature_columns)
+        self.dnn_feature_columns = list(dnn_feature_columns)
         if self.reads_deep_tables:
             self.embedding_dict = EmbeddingCollection(embedding_configs(self.dnn_feature_columns, init_std))
             self.add_regularization_weight(self.embedding_dict.parameters(), l2=l2_reg_embedding)
@@ -115,10 +120,12 @@ class BaseModel(TrainableModel, metaclass=ModelMeta):
         self.out: nn.Module = PredictionLayer(task, num_classes=num_classes)
         self.tasks: tuple[tuple[str, str], ...] = (("", task),)
         self.build_lookup([*self.linear_feature_columns, *self.dnn_feature_columns], {})
-        self.reg_loss, self.aux_loss = torch.zeros((1,), device=device), torch.zeros((1,), device=device)
+        self.reg_loss = torch.zeros((1,), device=device)
+        self.aux_loss = torch.zeros((1,), device=device)
         self._is_graph_network, self._ckpt_saved_epoch = True, False  # read by callbacks written for the original
         self.history = History()
-        self.stop_training, self.epochs_trained = False, 0
+        self.stop_training = False
+        self.epochs_trained = 0
         self.to(device)
 
     def __setattr__(self, name: str, value: Any) -> None:

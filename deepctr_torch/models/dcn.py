@@ -6,7 +6,8 @@ Web-scale Learning to Rank Systems. WWW 2021.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,11 +21,58 @@ from ._registry import register_model
 from .basemodel import BaseModel
 from .fields import Fields
 
-__all__ = ["DCN"]
+__all__ = ["DCN", "CrossAndDeep"]
+
+
+class CrossAndDeep(BaseModel):
+    """A cross network and a DNN side by side over one input, then one output layer: what `DCN` and `DCNMix` share."""
+
+    def add_sides(
+        self,
+        cross_net: Callable[[int], nn.Module],
+        cross_num: int,
+        dnn_hidden_units: Sequence[int],
+        l2_reg_dnn: float,
+        **dnn: Any,
+    ) -> None:
+        """Build both sides and the output layer.
+
+        Args:
+            cross_net: makes the cross network of an input of some width.
+            cross_num: its layers; 0 for none.
+            dnn_hidden_units: layer sizes of the DNN; empty for none.
+            l2_reg_dnn: L2 penalty of the DNN and the output layer.
+            dnn: further arguments of the DNN.
+        """
+        check_at_least("cross_num", cross_num, 0)
+        self.cross_num = cross_num
+        self.dnn_hidden_units = dnn_hidden_units
+        width = self.compute_input_dim(self.dnn_feature_columns)
+        # NOTE[DIFF] C13: without hidden units the original fails; here the cross network is left alone.
+        self.use_dnn = width > 0 and len(dnn_hidden_units) > 0
+        self.use_cross = width > 0 and cross_num > 0
+        if self.use_dnn:
+            self.dnn = self.penalized(DNN(width, dnn_hidden_units, init_std=self.init_std, **dnn), l2_reg_dnn)
+        if self.use_dnn or self.use_cross:
+            joint = (width if self.use_cross else 0) + (self.dnn.output_dim if self.use_dnn else 0)
+            self.dnn_linear = self.penalized(nn.Linear(joint, self.outputs, bias=False), l2_reg_dnn)
+        if self.use_cross:
+            self.crossnet = cross_net(width)
+
+    def logits(self, fields: Fields) -> Tensor:  # [B, 1]
+        x = fields.flat
+        sides = ([self.crossnet(x)] if self.use_cross else []) + ([self.dnn(x)] if self.use_dnn else [])
+        linear = fields.linear
+        return linear + self.dnn_linear(torch.cat(sides, dim=1)) if sides else linear
+
+    def upgrade_state(self, state: dict[str, Any], prefix: str) -> None:
+        if not self.use_cross:  # the original keeps some for no cross layer
+            for key in [k for k in state if k.startswith(f"{prefix}crossnet.")]:
+                del state[key]
 
 
 @register_model()
-class DCN(BaseModel):
+class DCN(CrossAndDeep):
     """Cross network and DNN side by side over the same input, then one output layer (equation 5), plus a linear side.
 
     Args:
@@ -59,34 +107,28 @@ class DCN(BaseModel):
         gpus: Sequence[Any] | None = None,
         num_classes: int | None = None,
     ) -> None:
-        shared = (init_std, seed, task, device, gpus, num_classes)
         # NOTE[DIFF] W12: the original always gives its linear side 1e-5, and l2_reg_linear to the output layer.
-        super().__init__(linear_feature_columns, dnn_feature_columns, l2_reg_linear, l2_reg_embedding, *shared)
-        check_at_least("cross_num", cross_num, 0)
-        self.cross_num, self.dnn_hidden_units = cross_num, dnn_hidden_units
-        width = self.compute_input_dim(self.dnn_feature_columns)
-        # NOTE[DIFF] C13: without hidden units the original fails; here the cross network is left alone.
-        self.use_dnn, self.use_cross = width > 0 and len(dnn_hidden_units) > 0, width > 0 and cross_num > 0
-        if self.use_dnn:
-            dnn = DNN(
-                width, dnn_hidden_units, dnn_activation, dropout_rate=dnn_dropout, use_bn=dnn_use_bn, init_std=init_std
-            )
-            self.dnn = self.penalized(dnn, l2_reg_dnn)
-        if self.use_dnn or self.use_cross:
-            joint = (width if self.use_cross else 0) + (self.dnn.output_dim if self.use_dnn else 0)
-            self.dnn_linear = self.penalized(nn.Linear(joint, self.outputs, bias=False), l2_reg_dnn)
+        super().__init__(
+            linear_feature_columns,
+            dnn_feature_columns,
+            l2_reg_linear=l2_reg_linear,
+            l2_reg_embedding=l2_reg_embedding,
+            init_std=init_std,
+            seed=seed,
+            task=task,
+            device=device,
+            gpus=gpus,
+            num_classes=num_classes,
+        )
+        self.add_sides(
+            partial(CrossNet, layer_num=cross_num, parameterization=cross_parameterization),
+            cross_num,
+            dnn_hidden_units,
+            l2_reg_dnn,
+            activation=dnn_activation,
+            dropout_rate=dnn_dropout,
+            use_bn=dnn_use_bn,
+        )
         if self.use_cross:
-            self.crossnet = CrossNet(width, cross_num, cross_parameterization)
             self.add_regularization_weight(self.crossnet.kernels, l2=l2_reg_cross)
         self.to(device)
-
-    def logits(self, fields: Fields) -> Tensor:  # [B, 1]
-        x = fields.flat
-        sides = ([self.crossnet(x)] if self.use_cross else []) + ([self.dnn(x)] if self.use_dnn else [])
-        linear = fields.linear
-        return linear + self.dnn_linear(torch.cat(sides, dim=1)) if sides else linear
-
-    def upgrade_state(self, state: dict[str, Any], prefix: str) -> None:
-        if not self.use_cross:  # the original keeps parameters of size 0 for no cross layer
-            for key in [k for k in state if k.startswith(f"{prefix}crossnet.")]:
-                del state[key]

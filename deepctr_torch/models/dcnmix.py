@@ -6,24 +6,21 @@ WWW 2021.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-from .._checks import check_at_least
 from ..features import FeatureColumn
-from ..layers.core import DNN
 from ..layers.interaction import CrossNetMix
 from ._registry import register_model
-from .basemodel import BaseModel
-from .fields import Fields
+from .dcn import CrossAndDeep
 
 __all__ = ["DCNMix"]
 
 
 @register_model()
-class DCNMix(BaseModel):
+class DCNMix(CrossAndDeep):
     """DCN-V2 whose cross layers are mixtures of low-rank experts (section 3.5), beside a DNN, plus a linear side.
 
     Args:
@@ -60,35 +57,29 @@ class DCNMix(BaseModel):
         gpus: Sequence[Any] | None = None,
         num_classes: int | None = None,
     ) -> None:
-        shared = (init_std, seed, task, device, gpus, num_classes)
         # NOTE[DIFF] W12: the original always gives its linear side 1e-5, and l2_reg_linear to the output layer.
-        super().__init__(linear_feature_columns, dnn_feature_columns, l2_reg_linear, l2_reg_embedding, *shared)
-        check_at_least("cross_num", cross_num, 0)
-        self.cross_num, self.dnn_hidden_units = cross_num, dnn_hidden_units
-        width = self.compute_input_dim(self.dnn_feature_columns)
-        # NOTE[DIFF] C13: without hidden units the original fails; here the cross network is left alone.
-        self.use_dnn, self.use_cross = width > 0 and len(dnn_hidden_units) > 0, width > 0 and cross_num > 0
-        if self.use_dnn:
-            dnn = DNN(
-                width, dnn_hidden_units, dnn_activation, dropout_rate=dnn_dropout, use_bn=dnn_use_bn, init_std=init_std
-            )
-            self.dnn = self.penalized(dnn, l2_reg_dnn)
-        if self.use_dnn or self.use_cross:
-            joint = (width if self.use_cross else 0) + (self.dnn.output_dim if self.use_dnn else 0)
-            self.dnn_linear = self.penalized(nn.Linear(joint, self.outputs, bias=False), l2_reg_dnn)
+        super().__init__(
+            linear_feature_columns,
+            dnn_feature_columns,
+            l2_reg_linear=l2_reg_linear,
+            l2_reg_embedding=l2_reg_embedding,
+            init_std=init_std,
+            seed=seed,
+            task=task,
+            device=device,
+            gpus=gpus,
+            num_classes=num_classes,
+        )
+        self.add_sides(
+            partial(CrossNetMix, low_rank=low_rank, num_experts=num_experts, layer_num=cross_num),
+            cross_num,
+            dnn_hidden_units,
+            l2_reg_dnn,
+            activation=dnn_activation,
+            dropout_rate=dnn_dropout,
+            use_bn=dnn_use_bn,
+        )
         if self.use_cross:
-            self.crossnet = CrossNetMix(width, low_rank, num_experts, cross_num)
             experts = [self.crossnet.U_list, self.crossnet.V_list, self.crossnet.C_list]
             self.add_regularization_weight(experts, l2=l2_reg_cross)
         self.to(device)
-
-    def logits(self, fields: Fields) -> Tensor:  # [B, 1]
-        x = fields.flat
-        sides = ([self.crossnet(x)] if self.use_cross else []) + ([self.dnn(x)] if self.use_dnn else [])
-        linear = fields.linear
-        return linear + self.dnn_linear(torch.cat(sides, dim=1)) if sides else linear
-
-    def upgrade_state(self, state: dict[str, Any], prefix: str) -> None:
-        if not self.use_cross:  # the original keeps a gating for no cross layer
-            for key in [k for k in state if k.startswith(f"{prefix}crossnet.")]:
-                del state[key]

@@ -51,8 +51,18 @@ class DeepFM(BaseModel):
         gpus: Sequence[Any] | None = None,
         num_classes: int | None = None,
     ) -> None:
-        shared = (init_std, seed, task, device, gpus, num_classes)
-        super().__init__(linear_feature_columns, dnn_feature_columns, l2_reg_linear, l2_reg_embedding, *shared)
+        super().__init__(
+            linear_feature_columns,
+            dnn_feature_columns,
+            l2_reg_linear=l2_reg_linear,
+            l2_reg_embedding=l2_reg_embedding,
+            init_std=init_std,
+            seed=seed,
+            task=task,
+            device=device,
+            gpus=gpus,
+            num_classes=num_classes,
+        )
         self.use_fm = use_fm and len(self.embedding_dict) > 0
         self.use_dnn = len(self.dnn_feature_columns) > 0 and len(dnn_hidden_units) > 0
         if self.use_fm:

@@ -126,7 +126,8 @@ class InterestEvolving(nn.Module):
     ) -> None:
         super().__init__()
         check_choice("gru_type", gru_type, _GRU_TYPES)
-        self.gru_type, self.use_neg = gru_type, use_neg
+        self.gru_type = gru_type
+        self.use_neg = use_neg
         self.attention = AttentionSequencePoolingLayer(
             att_hidden_size,
             att_activation,
@@ -211,8 +212,21 @@ class DIEN(BaseModel):
         gpus: Sequence[Any] | None = None,
         num_classes: int | None = None,
     ) -> None:
-        super().__init__([], dnn_feature_columns, 0, l2_reg_embedding, init_std, seed, task, device, gpus, num_classes)
-        self.item_features, self.use_negsampling, self.alpha = history_feature_list, use_negsampling, alpha
+        super().__init__(
+            [],
+            dnn_feature_columns,
+            l2_reg_linear=0,
+            l2_reg_embedding=l2_reg_embedding,
+            init_std=init_std,
+            seed=seed,
+            task=task,
+            device=device,
+            gpus=gpus,
+            num_classes=num_classes,
+        )
+        self.item_features = history_feature_list
+        self.use_negsampling = use_negsampling
+        self.alpha = alpha
         self.pairs = HistoryPairs(self.dnn_feature_columns, history_feature_list, use_negsampling)
         self.sparse_feature_columns = [c for c in self.dnn_feature_columns if isinstance(c, SparseFeat)]
         self.dense_feature_columns = [c for c in self.dnn_feature_columns if isinstance(c, DenseFeat)]

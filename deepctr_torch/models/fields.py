@@ -42,7 +42,11 @@ class Fields:
     ) -> None:
         if rows and batch.dense.dtype != rows[0].dtype:  # a model in double or half precision
             batch = Batch(batch.ids, batch.dense.to(rows[0].dtype), batch.widths)
-        self._embedding, self._columns, self._batch, self._rows, self._linear = embedding, columns, batch, rows, linear
+        self._embedding = embedding
+        self._columns = columns
+        self._batch = batch
+        self._rows = rows
+        self._linear = linear
         self._vectors: dict[tuple[str, str], Tensor] = {}
         self._masks: dict[str, Tensor] = {}
 

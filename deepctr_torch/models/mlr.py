@@ -48,7 +48,10 @@ class RegionLinear(EmbeddingCollection):
         spans = [(f"{r}.embedding_dict", r * outputs, (r + 1) * outputs) for r in range(regions)]
         wide = embedding_configs(columns, init_std, regions * outputs)
         super().__init__([t._replace(keys=tuple((f"{k}.{t.name}.weight", a, b) for k, a, b in spans)) for t in wide])
-        self.columns, self.part_name, self.regions, self.outputs = list(columns), part, regions, outputs
+        self.columns = list(columns)
+        self.part_name = part
+        self.regions = regions
+        self.outputs = outputs
         width = sum(c.dimension for c in columns if isinstance(c, DenseFeat))
         self.dense_weight = nn.Parameter(torch.empty(regions, width, outputs).normal_(0.0, init_std)) if width else None
 
@@ -130,12 +133,24 @@ class MLR(BaseModel):
         num_classes: int | None = None,
     ) -> None:
         # NOTE[DIFF] W24: the original does not pass its seed on.
-        super().__init__([], region_feature_columns, 0, 0, init_std, seed, task, device, gpus, num_classes)
+        super().__init__(
+            [],
+            region_feature_columns,
+            l2_reg_linear=0,
+            l2_reg_embedding=0,
+            init_std=init_std,
+            seed=seed,
+            task=task,
+            device=device,
+            gpus=gpus,
+            num_classes=num_classes,
+        )
         check_at_least("region_num", region_num, 2)
         if bias_feature_columns and num_classes is not None:
             names = [c.name for c in bias_feature_columns]
             raise ValueError(f"bias_feature_columns must be None for task='multiclass', got {names}")
-        self.region_num, self.l2_reg_linear = region_num, l2_reg_linear
+        self.region_num = region_num
+        self.l2_reg_linear = l2_reg_linear
         self.region_feature_columns = list(region_feature_columns)
         self.base_feature_columns = list(base_feature_columns or region_feature_columns)
         self.bias_feature_columns = list(bias_feature_columns or [])

@@ -52,11 +52,23 @@ class PNN(BaseModel):
         gpus: Sequence[Any] | None = None,
         num_classes: int | None = None,
     ) -> None:
-        super().__init__([], dnn_feature_columns, 0, l2_reg_embedding, init_std, seed, task, device, gpus, num_classes)
+        super().__init__(
+            [],
+            dnn_feature_columns,
+            l2_reg_linear=0,
+            l2_reg_embedding=l2_reg_embedding,
+            init_std=init_std,
+            seed=seed,
+            task=task,
+            device=device,
+            gpus=gpus,
+            num_classes=num_classes,
+        )
         check_choice("kernel_type", kernel_type, ["mat", "num", "vec"])
         fields = field_count(self)
         # NOTE[DIFF] C14: the original fails where there is no pair.
-        self.use_inner, self.use_outter = use_inner and fields > 1, use_outter and fields > 1
+        self.use_inner = use_inner and fields > 1
+        self.use_outter = use_outter and fields > 1
         self.kernel_type = kernel_type
         width = self.compute_input_dim(self.dnn_feature_columns)
         size = self.embedding_size if self.use_inner or self.use_outter else 0

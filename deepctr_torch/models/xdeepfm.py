@@ -61,9 +61,20 @@ class xDeepFM(BaseModel):  # noqa: N801 - upstream's name
         gpus: Sequence[Any] | None = None,
         num_classes: int | None = None,
     ) -> None:
-        shared = (init_std, seed, task, device, gpus, num_classes)
-        super().__init__(linear_feature_columns, dnn_feature_columns, l2_reg_linear, l2_reg_embedding, *shared)
-        self.dnn_hidden_units, self.cin_layer_size = dnn_hidden_units, cin_layer_size
+        super().__init__(
+            linear_feature_columns,
+            dnn_feature_columns,
+            l2_reg_linear=l2_reg_linear,
+            l2_reg_embedding=l2_reg_embedding,
+            init_std=init_std,
+            seed=seed,
+            task=task,
+            device=device,
+            gpus=gpus,
+            num_classes=num_classes,
+        )
+        self.dnn_hidden_units = dnn_hidden_units
+        self.cin_layer_size = cin_layer_size
         width = self.compute_input_dim(self.dnn_feature_columns)
         field_size = field_count(self)
         self.use_dnn = width > 0 and len(dnn_hidden_units) > 0

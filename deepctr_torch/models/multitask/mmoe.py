@@ -54,13 +54,21 @@ class MMOE(BaseModel):
         gpus: Sequence[Any] | None = None,
     ) -> None:
         super().__init__(
-            [], dnn_feature_columns, l2_reg_linear, l2_reg_embedding, init_std, seed, "binary", device, gpus
+            [],
+            dnn_feature_columns,
+            l2_reg_linear=l2_reg_linear,
+            l2_reg_embedding=l2_reg_embedding,
+            init_std=init_std,
+            seed=seed,
+            device=device,
+            gpus=gpus,
         )
         check_at_least("num_experts", num_experts, 2)
         set_tasks(self, task_types, task_names)
         self.num_experts = num_experts
         self.input_dim = self.compute_input_dim(dnn_feature_columns)
-        self.expert_dnn_hidden_units, self.gate_dnn_hidden_units = expert_dnn_hidden_units, gate_dnn_hidden_units
+        self.expert_dnn_hidden_units = expert_dnn_hidden_units
+        self.gate_dnn_hidden_units = gate_dnn_hidden_units
         self.tower_dnn_hidden_units = tower_dnn_hidden_units
         experts, tasks = [str(e) for e in range(num_experts)], [str(t) for t in range(self.num_tasks)]
         options = {

@@ -61,15 +61,24 @@ class PLE(BaseModel):
         gpus: Sequence[Any] | None = None,
     ) -> None:
         super().__init__(
-            [], dnn_feature_columns, l2_reg_linear, l2_reg_embedding, init_std, seed, "binary", device, gpus
+            [],
+            dnn_feature_columns,
+            l2_reg_linear=l2_reg_linear,
+            l2_reg_embedding=l2_reg_embedding,
+            init_std=init_std,
+            seed=seed,
+            device=device,
+            gpus=gpus,
         )
         for name in ("shared_expert_num", "specific_expert_num", "num_levels"):
             check_at_least(name, locals()[name], 1)
         set_tasks(self, task_types, task_names)
-        self.shared_expert_num, self.specific_expert_num = shared_expert_num, specific_expert_num
+        self.shared_expert_num = shared_expert_num
+        self.specific_expert_num = specific_expert_num
         self.num_levels = num_levels
         self.input_dim = self.compute_input_dim(dnn_feature_columns)
-        self.expert_dnn_hidden_units, self.gate_dnn_hidden_units = expert_dnn_hidden_units, gate_dnn_hidden_units
+        self.expert_dnn_hidden_units = expert_dnn_hidden_units
+        self.gate_dnn_hidden_units = gate_dnn_hidden_units
         self.tower_dnn_hidden_units = tower_dnn_hidden_units
         tasks = [str(t) for t in range(self.num_tasks)]
         options = {

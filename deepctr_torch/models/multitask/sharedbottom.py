@@ -51,11 +51,19 @@ class SharedBottom(BaseModel):
         gpus: Sequence[Any] | None = None,
     ) -> None:
         super().__init__(
-            [], dnn_feature_columns, l2_reg_linear, l2_reg_embedding, init_std, seed, "binary", device, gpus
+            [],
+            dnn_feature_columns,
+            l2_reg_linear=l2_reg_linear,
+            l2_reg_embedding=l2_reg_embedding,
+            init_std=init_std,
+            seed=seed,
+            device=device,
+            gpus=gpus,
         )
         set_tasks(self, task_types, task_names)
         self.input_dim = self.compute_input_dim(dnn_feature_columns)
-        self.bottom_dnn_hidden_units, self.tower_dnn_hidden_units = bottom_dnn_hidden_units, tower_dnn_hidden_units
+        self.bottom_dnn_hidden_units = bottom_dnn_hidden_units
+        self.tower_dnn_hidden_units = tower_dnn_hidden_units
         tasks = [str(t) for t in range(self.num_tasks)]
         bottom = DNN(
             self.input_dim,
