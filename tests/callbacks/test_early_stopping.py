@@ -8,45 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deepctr_torch.callbacks import Callback, CallbackList, EarlyStopping
+from tests.support.callbacks import Tiny, run
 
 NAN = float("nan")
-
-
-class Tiny(torch.nn.Module):
-    """One weight and an optimizer; as much of a compiled model as callbacks see."""
-
-    def __init__(self, *rates: float) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(1))
-        self.steps: torch.Tensor
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-        self.stop_training = False
-        groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": rate} for rate in rates or (0.1,)]
-        self.optim = torch.optim.SGD(groups)
-
-
-def run(callback: Callback, values: Sequence[Any], name: str = "val_loss", model: Tiny | None = None) -> Tiny:
-    """A training whose epoch e leaves the weight e + 1 and reports `values[e]`."""
-    model = Tiny() if model is None else model
-    model.stop_training = False
-    callbacks = CallbackList(callback)
-    callbacks.set_model(model)
-    callbacks.on_train_begin()
-    for epoch, value in enumerate(values):
-        callbacks.on_epoch_begin(epoch)
-        with torch.no_grad():
-            model.weight.fill_(epoch + 1)
-            model.steps.fill_(epoch + 1)
-        callbacks.on_epoch_end(epoch, {"loss": 0.0, name: value})
-        if model.stop_training:
-            break
-    callbacks.on_train_end()
-    return model
 
 
 def naive_stop(values: Sequence[float], patience: int, delta: float, sign: int) -> tuple[int | None, int | None]:

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from deepctr_torch.callbacks import (
-    Callback,
     CallbackList,
     History,
     LearningRateScheduler,
@@ -19,34 +18,9 @@ from deepctr_torch.callbacks import (
     get_lr,
     set_lr,
 )
+from tests.support.callbacks import Tiny, run
 
 NAN = float("nan")
-
-
-class Tiny(torch.nn.Module):
-    """An optimizer; as much of a compiled model as these callbacks see."""
-
-    def __init__(self, *rates: float) -> None:
-        super().__init__()
-        self.stop_training = False
-        groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": rate} for rate in rates or (0.1,)]
-        self.optim = torch.optim.SGD(groups)
-
-
-def run(callback: Callback, values: Sequence[Any], name: str = "val_loss", model: Tiny | None = None) -> Tiny:
-    """A training whose epoch e reports `values[e]`."""
-    model = Tiny() if model is None else model
-    model.stop_training = False
-    callbacks = CallbackList(callback)
-    callbacks.set_model(model)
-    callbacks.on_train_begin()
-    for epoch, value in enumerate(values):
-        callbacks.on_epoch_begin(epoch)
-        callbacks.on_epoch_end(epoch, {"loss": 0.0, name: value})
-        if model.stop_training:
-            break
-    callbacks.on_train_end()
-    return model
 
 
 class TestRates:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,47 +11,16 @@ import pytest
 import torch
 
 from deepctr_torch.callbacks import (
-    Callback,
     CallbackList,
     EarlyStopping,
     ModelCheckpoint,
     MonitorCallback,
     ReduceLROnPlateau,
 )
+from deepctr_torch.callbacks.monitor import PlateauMonitor
+from tests.support.callbacks import Tiny, run
 
 NAN = float("nan")
-
-
-class Tiny(torch.nn.Module):
-    """One weight and an optimizer; as much of a compiled model as callbacks see."""
-
-    def __init__(self, *rates: float) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(1))
-        self.steps: torch.Tensor
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-        self.stop_training = False
-        groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": rate} for rate in rates or (0.1,)]
-        self.optim = torch.optim.SGD(groups)
-
-
-def run(callback: Callback, values: Sequence[Any], name: str = "val_loss", model: Tiny | None = None) -> Tiny:
-    """A training whose epoch e leaves the weight e + 1 and reports `values[e]`."""
-    model = Tiny() if model is None else model
-    model.stop_training = False
-    callbacks = CallbackList(callback)
-    callbacks.set_model(model)
-    callbacks.on_train_begin()
-    for epoch, value in enumerate(values):
-        callbacks.on_epoch_begin(epoch)
-        with torch.no_grad():
-            model.weight.fill_(epoch + 1)
-            model.steps.fill_(epoch + 1)
-        callbacks.on_epoch_end(epoch, {"loss": 0.0, name: value})
-        if model.stop_training:
-            break
-    callbacks.on_train_end()
-    return model
 
 
 GROWING = [
@@ -188,6 +156,26 @@ class TestMonitor:
         run(stopper, [value])
         assert type(stopper.best) is float
         assert stopper.best == float(value)
+
+
+class TestPlateauMonitor:
+    def test_it_has_stalled_after_patience_epochs_and_counts_anew(self) -> None:
+        plateau = PlateauMonitor("val_auc", patience=2)
+        assert [plateau.stalled({"val_auc": auc}) for auc in (0.5, 0.4, 0.5, 0.45)] == [False, False, True, True]
+        plateau.restart()
+        assert [plateau.stalled({"val_auc": auc}) for auc in (0.45, 0.6, NAN, NAN)] == [False, False, False, True]
+        assert plateau.best == 0.6
+
+    def test_epochs_of_the_cooldown_do_not_count(self) -> None:
+        plateau = PlateauMonitor("val_loss", patience=1, cooldown=3)
+        plateau.restart()
+        assert [plateau.stalled({"val_loss": 1.0}) for _ in range(4)] == [False, False, True, True]
+
+    def test_a_new_training_begins_anew(self) -> None:
+        plateau = PlateauMonitor(patience=1)
+        assert [plateau.stalled({"val_loss": 1.0}) for _ in range(2)] == [False, True]
+        plateau.on_train_begin()
+        assert (plateau.best, plateau.wait) == (math.inf, 0)
 
 
 def test_nothing_warns_in_an_ordinary_training() -> None:

@@ -1,10 +1,9 @@
-"""What fit shows, on both streams, with a clock that does not run by itself."""
+"""The progress that `fit` shows, on both streams, with a clock that does not run by itself."""
 
 from __future__ import annotations
 
 import pickle
 import re
-import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from tqdm import tqdm
 
 from deepctr_torch.callbacks import ProgressBar
-from deepctr_torch.callbacks._console import format_logs, write
+from deepctr_torch.callbacks._console import write
 
 LOGS = {"loss": 0.45671, "auc": 0.78909, "val_auc": 0.7777}
 SHOWN = "loss: 0.4567 - auc: 0.7891 - val_auc: 0.7777"
@@ -234,27 +233,3 @@ def test_pickles_without_its_bar(clock: Clock) -> None:
     assert again._bar is None
     assert again.params == progress.params
     progress.close()
-
-
-@pytest.mark.parametrize(
-    ("logs", "line"),
-    [
-        ({}, ""),
-        ({"loss": 0.0}, "loss: 0.0000"),
-        ({"loss": -1.23456}, "loss: -1.2346"),
-        ({"learning_rate": 1.5e-5}, "learning_rate: 1.5000e-05"),
-        ({"loss": float("nan"), "note": "x"}, "loss: nan - note: x"),
-    ],
-)
-def test_format(logs: dict[str, Any], line: str) -> None:
-    assert format_logs(logs) == line
-
-
-@pytest.mark.parametrize("loaded", [True, False])
-def test_a_message_needs_no_bar(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], loaded: bool
-) -> None:
-    if not loaded:
-        monkeypatch.delitem(sys.modules, "tqdm")
-    write("said")
-    assert capsys.readouterr() == ("said\n", "")

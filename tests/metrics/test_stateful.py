@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from deepctr_torch.metrics import functional as scores
-from deepctr_torch.metrics import ranking, stateful
+from deepctr_torch.metrics import stateful
 from deepctr_torch.metrics.registry import METRICS
 from deepctr_torch.metrics.stateful import BinnedCurve, Calibration, Mean, NormalizedEntropy, RootMean, over_blocks
+from tests.support.metrics import click_rates
 
 SUMS: list[tuple[Callable[[], Any], Callable[..., float]]] = [
     (lambda: Mean(stateful.hits), scores.accuracy),
@@ -25,15 +24,6 @@ SUMS: list[tuple[Callable[[], Any], Callable[..., float]]] = [
     (Calibration, scores.calibration),
     (NormalizedEntropy, scores.normalized_entropy),
 ]
-
-
-def click_rates(rows: int, seed: int = 0) -> tuple[Any, Any, Any]:
-    """Labels, predictions as rare clicks have them, and weights."""
-    rng = np.random.default_rng(seed)
-    logit = rng.normal(-4.0, 1.5, rows)
-    p = (1.0 / (1.0 + np.exp(-logit))).astype(np.float32)
-    y = (rng.random(rows) < 1.0 / (1.0 + np.exp(-logit - rng.normal(0, 1, rows)))).astype(np.float32)
-    return y, p, rng.random(rows).astype(np.float32)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -82,27 +72,3 @@ def test_undefined_values_are_nan() -> None:
 def test_labels_outside_the_unit_interval_are_refused() -> None:
     with pytest.raises(ValueError, match=r"labels must lie in \[0, 1\] for this metric, got 2.0"):
         over_blocks(BinnedCurve(stateful.roc_area_of_bins), np.array([0.0, 2.0]), np.array([0.1, 0.2]), None)
-
-
-SCORES = st.sampled_from([-2.0, -0.0, 0.0, 1e-30, 0.25, 0.5, 0.5000001, 1.0, 3e38])
-ROWS = st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0]), SCORES, st.sampled_from([0.0, 0.5, 2.0])), max_size=12)
-
-
-@given(ROWS, st.booleans())
-def test_auc_of_float32_is_that_of_float64(rows: list[tuple[float, float, float]], weighted: bool) -> None:
-    y, p, w = (np.array([row[i] for row in rows], dtype=np.float32) for i in range(3))
-    step, ranking.STEP = ranking.STEP, 3  # runs of one score go on from block to block
-    try:
-        lean = scores.auc(y, p, w if weighted else None)
-    finally:
-        ranking.STEP = step
-    whole = scores.auc(y.astype(np.float64), p.astype(np.float64), w.astype(np.float64) if weighted else None)
-    assert lean == pytest.approx(whole, rel=1e-12, nan_ok=True)
-
-
-def test_auc_of_float32_agrees_with_scikit_learn() -> None:
-    y, p, w = click_rates(5_000)
-    assert scores.auc(y, p) == pytest.approx(sk.roc_auc_score(y, p), rel=1e-12)
-    assert scores.auc(y, np.round(p, 2), w) == pytest.approx(
-        sk.roc_auc_score(y, np.round(p, 2), sample_weight=w), rel=1e-12
-    )
