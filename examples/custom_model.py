@@ -1,6 +1,6 @@
-"""A model of one's own: `__init__` builds the parts, `logits` is the formula.
+"""A model of your own: `__init__` builds the parts, `logits` is the formula.
 
-A product of the user's vector and the movie's, as in matrix factorization, plus a DNN over everything. Training,
+It multiplies the vectors of user and movie, as matrix factorization does, and adds a DNN over all features. Training,
 metrics, early stopping, saving and prediction come from `BaseModel`.
 """
 

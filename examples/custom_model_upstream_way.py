@@ -1,6 +1,6 @@
-"""A model of one's own, written as for the original DeepCTR-Torch: `forward(X)` on one packed matrix.
+"""A model of your own in the way of DeepCTR-Torch: `forward(X)` on one packed matrix.
 
-Such classes train, predict and save here unchanged. New ones are shorter the new way: see `custom_model.py`.
+Such classes train, predict and save here unchanged. `custom_model.py` shows the new way, which is shorter.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Write raw tables, strings and gaps and all, for the commands of the README: python examples/raw_tables.py data
+"""Write raw tables with strings and gaps for the commands of the README: python examples/raw_tables.py data
 
-- data/movielens/train.csv and test.csv: 100,004 ratings, the last 10,000 in time to test on; `liked` from 4 stars on.
+- data/movielens/train.csv and test.csv: 100,004 ratings, the latest 10,000 to test on; `liked` means at least 4 stars.
 - data/criteo_like/train.csv and test.csv: made-up rows shaped like Criteo's, 13 integers and 26 hexadecimal strings.
-- data/criteo/train/day_0.tsv, day_1.tsv and test/day_2.tsv: the same rows in Criteo's own format, no line of names.
+- data/criteo/train/day_0.tsv, day_1.tsv and test/day_2.tsv: the same rows in Criteo's format, without a line of names.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ TEST = 0.1
 
 
 def movielens() -> pl.DataFrame:
-    """The ratings in the order of time; what was asked of them is whether the movie was liked."""
+    """Return the ratings in the order of time, with the label `liked`."""
     year, liked = pl.col("year").replace(0, None), pl.col("rating") >= 4
     return load_movielens().select("user_id", "movie_id", year, "genres", "timestamp", liked=liked.cast(pl.Int8))
 
 
 def criteo_like(rows: int, vocabulary: int = 20_000) -> pl.DataFrame:
-    """Rows as Criteo publishes them: counts, hexadecimal strings, a tenth of the fields empty."""
+    """Return rows like those that Criteo publishes: counts, hexadecimal strings, a tenth of the fields empty."""
     data = make_criteo_like(rows, vocabulary)
     rng = np.random.default_rng(0)
     columns: dict[str, pl.Series] = {"label": pl.Series(data.y.astype(np.int64))}
@@ -39,7 +39,7 @@ def criteo_like(rows: int, vocabulary: int = 20_000) -> pl.DataFrame:
 
 
 def write(folder: Path, frame: pl.DataFrame) -> None:
-    """`train.csv` and `test.csv`."""
+    """Write `train.csv` and `test.csv`."""
     folder.mkdir(parents=True, exist_ok=True)
     cut = frame.height - round(TEST * frame.height)
     frame[:cut].write_csv(folder / "train.csv")
@@ -47,7 +47,7 @@ def write(folder: Path, frame: pl.DataFrame) -> None:
 
 
 def write_criteo(folder: Path, frame: pl.DataFrame) -> None:
-    """Two files to train on, one to test on, as Criteo has them."""
+    """Write two files to train on and one to test on in Criteo's format."""
     cut = frame.height - round(TEST * frame.height)
     parts = {"train/day_0": frame[: cut // 2], "train/day_1": frame[cut // 2 : cut], "test/day_2": frame[cut:]}
     for name, part in parts.items():

@@ -39,7 +39,7 @@ if __name__ == "__main__":
         data[sparse_features] = data[sparse_features].fillna("-1")
         data[dense_features] = data[dense_features].fillna(0)
 
-    # 1. Number the categories from 0 on; bring the numbers into [0, 1].
+    # 1. Number the categories from 0; bring the numbers into [0, 1].
     for name in sparse_features:
         data[name] = LabelEncoder().fit_transform(data[name])
     data[dense_features] = MinMaxScaler(feature_range=(0, 1)).fit_transform(data[dense_features])

@@ -1,7 +1,7 @@
-"""DIEN with negative sampling: who bought these will, or will not, buy that.
+"""DIEN with negative sampling: will a user who bought these items buy that one?
 
 Each step of a history has two features, item and category. The negatives of the auxiliary loss are drawn from the
-distribution of the items in the histories, and bring their categories along.
+distribution of the items in the histories, each with its category.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CATE_OF_ITEM = np.array([0, 1, 2, 1])
 
 def get_xy_fd() -> tuple[dict[str, np.ndarray], np.ndarray, list[Column], list[str]]:
     def history(name: str, table: str, vocabulary: int) -> VarLenSparseFeat:
-        # embedding_name: a step of the history has the vector of the item that it is
+        # embedding_name: a step of the history has the vector of its item
         column = SparseFeat(name, vocabulary, embedding_dim=8, embedding_name=table)
         return VarLenSparseFeat(column, maxlen=STEPS, length_name="seq_length")
 

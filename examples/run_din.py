@@ -1,4 +1,4 @@
-"""DIN: what a user bought, weighted by how much it has to do with the item in question."""
+"""DIN: what a user bought before, weighted by its relation to the target item."""
 
 from __future__ import annotations
 

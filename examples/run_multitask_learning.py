@@ -1,4 +1,4 @@
-"""MMOE learns two questions at once: will they like this movie (4 stars or more), will they love it (5 stars)?"""
+"""MMOE learns two tasks at once: will a user like this movie (4 stars or more), and love it (5 stars)?"""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if __name__ == "__main__":
     data = movielens_features(load_movielens())
     target = ["like", "love"]
 
-    # 1. Labels: a column a task. The columns of the model say what the features are.
+    # 1. Labels: one column for each task. The columns of the model describe the features.
     y_train, y_test = data.multitask_labels((4.0, 5.0))
     dnn_feature_columns = data.columns(embedding_dim=8).dnn
 
-    # 2. Train, predict, evaluate. Metrics come for each task by name, and as the mean over the tasks.
+    # 2. Train, predict, evaluate. Each metric has a value for each task, and the mean over the tasks.
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
     model = MMOE(
         dnn_feature_columns,

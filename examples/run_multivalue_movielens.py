@@ -14,14 +14,14 @@ if __name__ == "__main__":
     data = load_movielens()
     sparse_features = ["user_id", "movie_id", "year"]
 
-    # 1. Number the categories from 0 on, the genres from 1 on: 0 is padding in a sequence.
+    # 1. Number the categories from 0 and the genres from 1, since 0 is padding in a sequence.
     model_input = {name: LabelEncoder().fit_transform(data[name].to_numpy()) for name in sparse_features}
     key2index: dict[str, int] = {}
     lists = [[key2index.setdefault(key, len(key2index) + 1) for key in text.split("|")] for text in data["genres"]]
     max_len = max(map(len, lists))
     genres = np.zeros((len(lists), max_len), np.int32)
     for row, ids in zip(genres, lists, strict=True):
-        row[: len(ids)] = ids  # padded behind
+        row[: len(ids)] = ids  # padded at the end
     model_input["genres"] = genres
 
     # 2. Say what each column is. The vectors of the genres of a movie are averaged.

@@ -15,7 +15,7 @@ if __name__ == "__main__":
     data = load_movielens()
     sparse_features = ["user_id", "movie_id", "year"]
 
-    # 1. Number the categories from 0 on.
+    # 1. Number the categories from 0.
     encoded = {name: LabelEncoder().fit_transform(data[name].to_numpy()) for name in sparse_features}
     rating = data["rating"].to_numpy()
 
@@ -28,7 +28,7 @@ if __name__ == "__main__":
     train_model_input = {name: encoded[name][train] for name in feature_names}
     test_model_input = {name: encoded[name][test] for name in feature_names}
 
-    # 4. Train, predict, evaluate. The penalty on the tables is what keeps the ids from being learned by heart.
+    # 4. Train, predict, evaluate. The penalty on the tables keeps the model from learning the ids by heart.
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
     model = DeepFM(
         columns, columns, task="regression", l2_reg_linear=0.01, l2_reg_embedding=0.1, init_std=0.01, device=device

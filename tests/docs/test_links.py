@@ -27,7 +27,9 @@ def test_the_readme_links_every_page_but_those_of_single_models_and_layers() -> 
 
 def paths_named(page: Path) -> set[str]:
     """Paths in backticks that begin with a room of the package, or with a folder beside it."""
-    text = re.sub(r"^\| `[^|]*`(?= \| `[^|]*` \|$)", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE)  # old paths
+    text = re.sub(
+        r"^\| `[^|]*`(?= \| `[^|]*` \|$)", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )  # old paths
     found = re.findall(r"`((?:[\w.]+/)+(?:[\w-]+\.\w+)?)`", text)
     inside = {f"deepctr_torch/{path}" for path in found if path.partition("/")[0] in ROOMS}
     return inside | {path for path in found if path.startswith(("tests/", "docs/", "benchmarks/", "examples/"))}

@@ -46,6 +46,17 @@ def test_the_list_of_models_has_all_of_the_registry() -> None:
     assert set(navigation) - {"index", "basemodel"} == {name.lower() for name in CASES}
 
 
+def test_the_readme_lists_the_models_of_the_registry() -> None:
+    text = (FOLDER.parents[1] / "README.md").read_text(encoding="utf-8")
+    one, several = (
+        re.findall(rf"^\| {labels} \| (.*) \|$", text, re.MULTILINE) for labels in ("one label", "several labels")
+    )
+    assert [one[0].split(", "), several[0].split(", ")] == [
+        sorted((n for n, c in CASES.items() if ("task_names" in c.parameters) == many), key=str.lower)
+        for many in (False, True)
+    ]
+
+
 @every_model
 def test_the_list_of_models_says_what_a_model_needs(case: Case) -> None:
     section, row = rows()[case.name]
