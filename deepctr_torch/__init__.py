@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from .estimators import CTRClassifier, CTRRegressor
 
-__all__ = ["CTRClassifier", "CTRRegressor", "__version__", "load_model"]
+    callbacks: ModuleType
+    inputs: ModuleType
+    layers: ModuleType
+    models: ModuleType
+
+__all__ = [
+    "CTRClassifier",
+    "CTRRegressor",
+    "__version__",
+    "callbacks",
+    "inputs",
+    "layers",
+    "load_model",
+    "models",
+]
 
 __version__ = "1.0.0a1"
 
 
 def __getattr__(name: str) -> Any:
-    """The estimators, which bring scikit-learn along, when they are asked for."""
+    """Import the estimators, which bring scikit-learn along, and the packages of user code when they are asked for."""
+    if name in ("callbacks", "inputs", "layers", "models"):
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in ("CTRClassifier", "CTRRegressor"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from . import estimators

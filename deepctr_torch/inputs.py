@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._star_names import lend_names
 from .features import DenseFeat, SparseFeat, VarLenSparseFeat, build_input_features, get_feature_names
 from .models._compat import (
     combined_dnn_input,
@@ -27,3 +28,5 @@ __all__ = [
     "maxlen_lookup",
     "varlen_embedding_lookup",
 ]
+
+lend_names(__name__)

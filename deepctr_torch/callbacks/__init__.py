@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._star_names import lend_names
 from .base import Callback, CallbackList
 from .checkpoint import ModelCheckpoint
 from .early_stopping import EarlyStopping
@@ -28,3 +29,5 @@ __all__ = [
     "get_lr",
     "set_lr",
 ]
+
+lend_names(__name__)

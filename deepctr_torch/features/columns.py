@@ -20,6 +20,7 @@ __all__ = [
 ]
 
 COMBINERS = ("sum", "mean", "max")
+DEFAULT_GROUP_NAME = "default_group"
 
 
 def _whole(name: str, value: Any) -> int:
@@ -67,7 +68,7 @@ class SparseFeat(_SparseFeat):
         use_hash: bool = False,
         dtype: str = "int32",
         embedding_name: str | None = None,
-        group_name: str = "default_group",
+        group_name: str = DEFAULT_GROUP_NAME,
     ) -> SparseFeat:
         check_type("name", name, str, "a string")
         rows = _whole(f"vocabulary_size of {name!r}", vocabulary_size)

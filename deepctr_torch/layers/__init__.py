@@ -1,5 +1,6 @@
 """Layers: torch alone, knowing no column and no training loop."""
 
+from .._star_names import lend_names
 from .activation import BatchNorm, Dice, Identity, activation_layer
 from .core import DNN, Conv2dSame, LocalActivationUnit, PredictionLayer
 from .interaction import (
@@ -64,3 +65,5 @@ __all__ = [
     "sequence_mask",
     "slice_arrays",
 ]
+
+lend_names(__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._star_names import lend_names
 from ._registry import MODELS, ModelTraits, model_traits, register_model
 from .afm import AFM
 from .afn import AFN
@@ -53,3 +54,5 @@ __all__ = [
     "register_model",
     "xDeepFM",
 ]
+
+lend_names(__name__)

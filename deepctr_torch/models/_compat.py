@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
@@ -31,41 +30,10 @@ __all__ = [
     "input_from_feature_columns",
     "keep_layer",
     "maxlen_lookup",
-    "star_name",
     "varlen_embedding_lookup",
-    "with_star_names",
 ]
 
 Index = Mapping[str, tuple[int, int]]
-BASEMODEL = "deepctr_torch.models.basemodel"
-
-
-# What `from deepctr_torch.models.basemodel import *` brings along, because user code counts on it: name -> where it is.
-STAR_NAMES = {
-    **dict.fromkeys(("CallbackList", "History"), "deepctr_torch.callbacks"),
-    **dict.fromkeys(("DenseFeat", "SparseFeat", "VarLenSparseFeat", "build_input_features"), "deepctr_torch.features"),
-    **dict.fromkeys(("create_embedding_matrix", "get_varlen_pooling_list", "varlen_embedding_lookup"), __name__),
-    **dict.fromkeys(("PredictionLayer", "slice_arrays"), "deepctr_torch.layers"),
-    **dict.fromkeys(("accuracy_score", "log_loss", "mean_squared_error", "roc_auc_score"), "sklearn.metrics"),
-    "DataLoader": "torch.utils.data",
-    "tqdm": "tqdm",
-}
-STAR_MODULES = {"Data": "torch.utils.data", "F": "torch.nn.functional", "nn": "torch.nn", "np": "numpy", "time": "time"}
-STAR_MODULES |= {"torch": "torch"}
-
-
-def with_star_names(*own: str) -> list[str]:
-    """`__all__` of a module that exports `own` and everything above."""
-    return sorted({*own, *STAR_NAMES, *STAR_MODULES}, key=lambda n: (not n[0].isupper(), n))
-
-
-def star_name(name: str) -> Any:
-    """`__getattr__` of such a module: what is not its own is imported when it is asked for."""
-    if name in STAR_MODULES:
-        return importlib.import_module(STAR_MODULES[name])
-    if name in STAR_NAMES:
-        return getattr(importlib.import_module(STAR_NAMES[name]), name)
-    raise AttributeError(f"module {BASEMODEL!r} has no attribute {name!r}")
 
 
 def check_gpus(gpus: Sequence[Any] | None, device: Any) -> Sequence[Any] | None:

@@ -25,8 +25,7 @@ from .fields import Fields
 from .linear import Linear
 from .trainable import TrainableModel
 
-__all__ = _upstream.with_star_names("BaseModel", "Linear")
-__getattr__ = _upstream.star_name
+__all__ = ["BaseModel", "Linear"]
 
 M = TypeVar("M", bound=nn.Module)
 

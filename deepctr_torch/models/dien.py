@@ -224,17 +224,9 @@ class DIEN(BaseModel):
             gpus=gpus,
             num_classes=num_classes,
         )
-        self.item_features = history_feature_list
         self.use_negsampling = use_negsampling
         self.alpha = alpha
-        self.pairs = HistoryPairs(self.dnn_feature_columns, history_feature_list, use_negsampling)
-        self.sparse_feature_columns = [c for c in self.dnn_feature_columns if isinstance(c, SparseFeat)]
-        self.dense_feature_columns = [c for c in self.dnn_feature_columns if isinstance(c, DenseFeat)]
-        self.varlen_sparse_feature_columns = [c for c in self.dnn_feature_columns if isinstance(c, VarLenSparseFeat)]
-        sequences = {c.name: c for c in self.varlen_sparse_feature_columns}
-        self._aligned = all(sequences[f"hist_{n}"].length_name is not None for n in self.pairs.targets)
-        # NOTE[DIFF] W6: sequences that are no history are pooled into the DNN; the original drops them.
-        self.features = [c.name for c in self.sparse_feature_columns] + self.pairs.others
+        self._read_columns(history_feature_list)
         size = self.pairs.width
         self.interest_extractor = InterestExtractor(size, use_negsampling, init_std)
         self.interest_evolution = InterestEvolving(
@@ -242,7 +234,8 @@ class DIEN(BaseModel):
         )
         dense = self.compute_input_dim(self.dense_feature_columns)
         front = size + self.compute_input_dim(self.sparse_feature_columns)
-        width = front + self.compute_input_dim([sequences[n] for n in self.pairs.others]) + dense
+        others = [c for c in self.varlen_sparse_feature_columns if c.name in self.pairs.others]
+        width = front + self.compute_input_dim(others) + dense
         self._kept = [*range(front), *range(width - dense, width)]  # the inputs of the original
         # NOTE[DIFF] W12: the original leaves out the penalty of the DNN.
         self.dnn = self.penalized(
@@ -252,6 +245,18 @@ class DIEN(BaseModel):
         self.linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
         nn.init.normal_(self.linear.weight, mean=0.0, std=init_std)
         self.to(device)
+
+    def _read_columns(self, history_feature_list: Sequence[str]) -> None:
+        """Pair targets with histories, and name the rest by its kind."""
+        self.item_features = history_feature_list
+        self.pairs = HistoryPairs(self.dnn_feature_columns, history_feature_list, self.use_negsampling)
+        self.sparse_feature_columns = [c for c in self.dnn_feature_columns if isinstance(c, SparseFeat)]
+        self.dense_feature_columns = [c for c in self.dnn_feature_columns if isinstance(c, DenseFeat)]
+        self.varlen_sparse_feature_columns = [c for c in self.dnn_feature_columns if isinstance(c, VarLenSparseFeat)]
+        sequences = {c.name: c for c in self.varlen_sparse_feature_columns}
+        self._aligned = all(sequences[f"hist_{n}"].length_name is not None for n in self.pairs.targets)
+        # NOTE[DIFF] W6: sequences that are no history are pooled into the DNN; the original drops them.
+        self.features = [c.name for c in self.sparse_feature_columns] + self.pairs.others
 
     def _history(self, fields: Fields) -> tuple[Tensor, Tensor, Tensor | None]:
         """The history [B, T, H], valid steps first, its length [B], and in training the negatives [B, T, H]."""

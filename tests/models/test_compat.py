@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import sys
-import types
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-import deepctr_torch.models.basemodel as basemodel
 from deepctr_torch import inputs as facade
 from deepctr_torch.callbacks import EarlyStopping, History
 from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
@@ -394,71 +391,3 @@ def test_lengths_weights_and_combined_inputs() -> None:
     assert combined_dnn_input([pooled], []).shape == (2, 1)
     with pytest.raises(NotImplementedError, match="two empty lists"):
         combined_dnn_input([], [])
-
-
-# ------------------------------------------------------------------ star imports
-
-STARS = {
-    "deepctr_torch.models.basemodel": [
-        *(
-            "BaseModel",
-            "Linear",
-            "torch",
-            "nn",
-            "F",
-            "np",
-            "time",
-            "DataLoader",
-            "Data",
-            "tqdm",
-            "CallbackList",
-            "History",
-        ),
-        *("accuracy_score", "log_loss", "mean_squared_error", "roc_auc_score", "slice_arrays", "PredictionLayer"),
-        *("build_input_features", "SparseFeat", "DenseFeat", "VarLenSparseFeat", "get_varlen_pooling_list"),
-        *("create_embedding_matrix", "varlen_embedding_lookup"),
-    ],
-    "deepctr_torch.inputs": [
-        *(
-            "SparseFeat",
-            "DenseFeat",
-            "VarLenSparseFeat",
-            "build_input_features",
-            "get_feature_names",
-            "embedding_lookup",
-        ),
-        *("get_varlen_pooling_list", "create_embedding_matrix", "varlen_embedding_lookup", "combined_dnn_input"),
-        *("get_dense_input", "maxlen_lookup"),
-    ],
-    "deepctr_torch.layers": ["DNN", "FM", "CIN", "PredictionLayer", "InteractingLayer", "concat_fun", "slice_arrays"],
-}
-
-
-@pytest.mark.parametrize("module", STARS)
-def test_star_imports_bring_what_they_brought(module: str) -> None:
-    namespace: dict[str, Any] = {}
-    exec(f"from {module} import *", namespace)
-    assert [name for name in STARS[module] if name not in namespace] == []
-
-
-def test_what_star_imports_bring_is_the_real_thing() -> None:
-    import sklearn.metrics
-    import tqdm
-
-    namespace: dict[str, Any] = {}
-    exec("from deepctr_torch.models.basemodel import *", namespace)
-    assert namespace["roc_auc_score"] is sklearn.metrics.roc_auc_score
-    assert namespace["tqdm"] is tqdm.tqdm
-    assert namespace["Data"] is torch.utils.data
-    assert namespace["F"] is torch.nn.functional
-    assert namespace["np"] is np
-    assert all(isinstance(namespace[name], types.ModuleType) for name in ("Data", "F", "nn", "np", "time", "torch"))
-    assert namespace["SparseFeat"] is facade.SparseFeat is SparseFeat
-    assert sys.modules["time"] is namespace["time"]
-
-
-def test_other_names_are_missing_as_usual() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'pandas'"):
-        _ = basemodel.pandas
-    with pytest.raises(ImportError, match="cannot import name 'nothing'"):
-        exec("from deepctr_torch.models.basemodel import nothing", {})

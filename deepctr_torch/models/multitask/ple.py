@@ -93,15 +93,19 @@ class PLE(BaseModel):
         def levels(parts: Sequence[nn.Module]) -> nn.ModuleList:
             return self.penalized(nn.ModuleList(parts), l2_reg_dnn)
 
-        own = [f"{t}.{e}" for t in tasks for e in range(specific_expert_num)]
-        # NOTE[DIFF] W18: as many shared experts as asked for; the original builds specific_expert_num of them.
-        common = [f"0.{e}" for e in range(shared_expert_num)]
-        self.specific_experts = levels([ParallelDNN(n, expert_dnn_hidden_units, own, **options) for n in sizes])
-        self.shared_experts = levels([ParallelDNN(n, expert_dnn_hidden_units, common, **options) for n in sizes])
+        self._add_experts(sizes, expert_dnn_hidden_units, options, levels)
         self._add_gates(sizes, gate_dnn_hidden_units, options, levels)
         self.tower_dnn = self.penalized(ParallelDNN(extracted, tower_dnn_hidden_units, tasks, **options), l2_reg_dnn)
         self.tower_dnn_final_layer = self.penalized(ParallelLinear(self.tower_dnn.output_dim, 1, tasks), l2_reg_dnn)
         self.to(device)
+
+    def _add_experts(self, sizes: list[int], hidden: Sequence[int], options: dict[str, Any], levels: Levels) -> None:
+        """Experts of all levels: those of each task, and the shared ones."""
+        own = [f"{t}.{e}" for t in range(self.num_tasks) for e in range(self.specific_expert_num)]
+        # NOTE[DIFF] W18: as many shared experts as asked for; the original builds specific_expert_num of them.
+        common = [f"0.{e}" for e in range(self.shared_expert_num)]
+        self.specific_experts = levels([ParallelDNN(n, hidden, own, **options) for n in sizes])
+        self.shared_experts = levels([ParallelDNN(n, hidden, common, **options) for n in sizes])
 
     def _add_gates(self, sizes: list[int], hidden: Sequence[int], options: dict[str, Any], levels: Levels) -> None:
         """Gates of all levels: one a task over its own and the shared experts, and one over all experts."""
