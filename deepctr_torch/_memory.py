@@ -1,4 +1,4 @@
-"""How the operating system keeps memory: Linux is told what large tables and short-lived tensors are; others are not.
+"""Advice to Linux on memory: large tables go on large pages, memory of short-lived tensors stays in the process.
 
 Neither changes a value. Where the C library has no such function, nothing happens.
 """

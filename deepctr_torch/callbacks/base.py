@@ -1,11 +1,11 @@
-"""What a callback is, and the list that passes every event on to all of them."""
+"""The base of callbacks, and the list that passes every event on to all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
-__all__ = ["Callback", "CallbackList", "Logs"]
+__all__ = ["Callback", "CallbackList", "Callbacks", "Logs"]
 
 Logs: TypeAlias = dict[str, Any]
 
@@ -43,7 +43,7 @@ class Callback:
 
     @property
     def wants_batches(self) -> bool:
-        """Whether the train batch hooks do anything; where none do, the loop need not wait for the loss."""
+        """True if a train batch hook does anything; where none does, the loop need not wait for the loss."""
         return any(_overrides(self, hook) for hook in _BATCH_HOOKS)
 
     def set_model(self, model: Any) -> None:
@@ -104,13 +104,16 @@ class Callback:
 
 
 def _overrides(callback: object, hook: str) -> bool:
-    """Whether `callback` has a `hook` of its own: not missing, not the empty one of `Callback`."""
+    """Return True if `callback` has a `hook` of its own: not missing, not the empty one of `Callback`."""
     found = getattr(callback, hook, None)
     return found is not None and getattr(found, "__func__", found) is not getattr(Callback, hook)
 
 
 def _has_hooks(candidate: object) -> bool:
     return not isinstance(candidate, type) and any(callable(getattr(candidate, hook, None)) for hook in _HOOKS)
+
+
+Callbacks: TypeAlias = Iterable[Any] | Callback | None  # objects with at least one of the hooks, or one of them
 
 
 class CallbackList:
@@ -122,14 +125,14 @@ class CallbackList:
         callbacks: several callbacks (any iterable), a single one, or None.
     """
 
-    def __init__(self, callbacks: Iterable[Any] | Callback | None = None) -> None:
+    def __init__(self, callbacks: Callbacks = None) -> None:
         self.callbacks: list[Any] = []
         self.model: Any = None
         self.params: dict[str, Any] = {}
         for callback in _listed(callbacks):
             self.append(callback)
 
-    def append(self, callback: Any) -> None:
+    def append(self, callback: object) -> None:
         """Add `callback` at the end; it is given the model and the parameters that the list has already."""
         if isinstance(callback, type):
             raise TypeError(
@@ -156,7 +159,7 @@ class CallbackList:
 
     @property
     def wants_batches(self) -> bool:
-        """Whether any callback wants the train batch hooks; if none does, the loop need not wait for each loss."""
+        """True if a callback wants the train batch hooks; if none does, the loop need not wait for each loss."""
         return any(_wants_batches(callback) for callback in self.callbacks)
 
     def set_model(self, model: Any) -> None:
@@ -223,7 +226,7 @@ class CallbackList:
         self._tell("on_predict_batch_end", batch, logs=logs)
 
 
-def _listed(callbacks: Iterable[Any] | Callback | None) -> list[Any]:
+def _listed(callbacks: Callbacks) -> list[Any]:
     if callbacks is None:
         return []
     if isinstance(callbacks, CallbackList):
@@ -233,12 +236,12 @@ def _listed(callbacks: Iterable[Any] | Callback | None) -> list[Any]:
     return list(callbacks)
 
 
-def _wants_batches(callback: Any) -> bool:
+def _wants_batches(callback: object) -> bool:
     wants = getattr(callback, "wants_batches", None)
     return wants if isinstance(wants, bool) else any(_overrides(callback, hook) for hook in _BATCH_HOOKS)
 
 
-def _call(callback: Any, hook: str, *args: Any) -> None:
+def _call(callback: object, hook: str, *args: Any) -> None:
     method = getattr(callback, hook, None)
     if method is None and hook in _BATCH_HOOKS:  # an object that knows the short name only
         method = getattr(callback, hook.replace("train_", ""), None)

@@ -45,7 +45,7 @@ class ModelCheckpoint(MonitorCallback):
         mode: str = "auto",
         period: int = 1,
         *,
-        save_freq: Any = None,
+        save_freq: object = None,
     ) -> None:
         super().__init__(monitor, mode)
         if save_freq is not None:
@@ -108,7 +108,7 @@ def _fill(filepath: str, values: dict[str, Any]) -> str:
         raise ValueError(f"filepath {filepath!r} cannot be filled in: {error}") from error
 
 
-def _save_whole(thing: Any, path: Path) -> None:
+def _save_whole(thing: object, path: Path) -> None:
     """`torch.save` beside `path`, then one rename: whoever looks sees the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")

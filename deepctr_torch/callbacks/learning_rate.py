@@ -19,12 +19,12 @@ __all__ = ["LearningRateScheduler", "ReduceLROnPlateau", "get_lr", "set_lr"]
 _RATIO = "lr_ratio"  # kept in a group while its rate is 0
 
 
-def get_lr(model: Any) -> float:
+def get_lr(model: object) -> float:
     """The learning rate of `model.optim`: of its first parameter group whose rate is not 0."""
     return next((float(group["lr"]) for group in _groups(model) if group["lr"]), 0.0)
 
 
-def set_lr(model: Any, lr: float) -> None:
+def set_lr(model: object, lr: float) -> None:
     """Make `get_lr(model)` equal to `lr`; groups whose rates differ keep their proportions.
 
     >>> class Model:
@@ -45,7 +45,7 @@ def set_lr(model: Any, lr: float) -> None:
             group["lr"] = lr * ratio
 
 
-def _groups(model: Any) -> list[dict[str, Any]]:
+def _groups(model: object) -> list[dict[str, Any]]:
     optimizer = getattr(model, "optim", None)
     if optimizer is None:
         raise ValueError("the model must have an optimizer before its learning rate can change: call compile first")
@@ -138,7 +138,7 @@ class LearningRateScheduler(Callback):
 
 
 def _takes_two(function: Callable[..., float]) -> bool:
-    """Whether `function` can be called with two positions."""
+    """Return True if `function` can be called with two positions."""
     try:
         inspect.signature(function).bind(0, 0.0)
     except TypeError:

@@ -115,7 +115,7 @@ class TensorBoard(Callback):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "model": None, "_writers": {}}
 
-    def _scalar(self, run: str, tag: str, value: Any, step: int) -> None:
+    def _scalar(self, run: str, tag: str, value: object, step: int) -> None:
         number = as_number(value)
         if not isinstance(number, float):
             return

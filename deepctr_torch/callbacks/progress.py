@@ -1,4 +1,4 @@
-"""What `fit(verbose=...)` shows."""
+"""The progress that `fit(verbose=...)` shows."""
 
 from __future__ import annotations
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.typing import ArrayLike
 
-from .ranking import FLOAT32_ROWS, Floats, average_precision, float32_auc, group_codes, grouped_auc, grouped_ndcg
+from .ranking import FLOAT32_ROWS, Floats, Ints, average_precision, float32_auc, group_codes, grouped_auc, grouped_ndcg
 from .stateful import (
     CLIP,
     Calibration,
@@ -49,11 +50,16 @@ Array = npt.NDArray[Any]
 Columns = tuple[Array, Array, Array | None]
 
 
-def as_column(name: str, values: Any, rows: int | None = None) -> Floats:
+def as_column(name: str, values: ArrayLike, rows: int | None = None) -> Floats:
+    """Return values as a float64 column [N].
+
+    Raises:
+        ValueError: several columns, or another number of rows than `rows`.
+    """
     return _one_column(name, np.asarray(values, dtype=np.float64), rows)
 
 
-def _lean(name: str, values: Any, rows: int | None = None) -> Array:
+def _lean(name: str, values: ArrayLike, rows: int | None = None) -> Array:
     """A column that stays float32 if it is."""
     array = np.asarray(values)
     return _one_column(name, array if array.dtype == np.float32 else array.astype(np.float64, copy=False), rows)
@@ -69,13 +75,13 @@ def _one_column(name: str, array: Array, rows: int | None) -> Array:
     return array
 
 
-def _rows(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Floats, Floats, Floats]:
+def _rows(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Floats, Floats, Floats]:
     """Labels, predictions and weights as float64 columns of one length."""
     p = as_column("y_pred", y_pred)
     return as_column("y_true", y_true, len(p)), p, _weights(sample_weight, len(p))
 
 
-def _weights(sample_weight: Any, rows: int) -> Floats:
+def _weights(sample_weight: ArrayLike | None, rows: int) -> Floats:
     if sample_weight is None:
         return np.ones(rows)
     return _positive(as_column("sample_weight", sample_weight, rows))
@@ -87,7 +93,7 @@ def _positive(w: Array) -> Array:
     return w
 
 
-def _classes(y_true: Any, p: Floats, sample_weight: Any) -> tuple[Any, Floats]:
+def _classes(y_true: ArrayLike, p: Floats, sample_weight: ArrayLike | None) -> tuple[Ints, Floats]:
     """Class numbers [N] and weights [N] beside probabilities [N, C]."""
     y = as_column("y_true", y_true, len(p))
     wrong = ~((y >= 0) & (y < p.shape[1]) & (y == np.floor(y)))
@@ -98,7 +104,7 @@ def _classes(y_true: Any, p: Floats, sample_weight: Any) -> tuple[Any, Floats]:
     return y.astype(np.intp), _weights(sample_weight, len(p))
 
 
-def as_classes(y_pred: Any) -> Floats | None:
+def as_classes(y_pred: ArrayLike) -> Floats | None:
     """Predictions as [N, C] when there are several columns, else None."""
     p = np.asarray(y_pred, dtype=np.float64)
     return p if p.ndim == 2 and p.shape[1] > 1 else None
@@ -108,18 +114,20 @@ def _mean(values: Floats, w: Floats) -> float:
     return ratio(np.dot(values, w), w.sum())
 
 
-def _lean_rows(y_true: Any, y_pred: Any, sample_weight: Any) -> Columns:
+def _lean_rows(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None) -> Columns:
     """Labels, predictions and weights, or None, as columns of one length."""
     p = _lean("y_pred", y_pred)
     w = None if sample_weight is None else _positive(_lean("sample_weight", sample_weight, len(p)))
     return _lean("y_true", y_true, len(p)), p, w
 
 
-def _run(metric: StatefulMetric, y_true: Any, y_pred: Any, sample_weight: Any) -> float:
+def _run(metric: StatefulMetric, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None) -> float:
     return over_blocks(metric, *_lean_rows(y_true, y_pred, sample_weight))
 
 
-def logloss(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
+def logloss(
+    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+) -> float:
     """Mean of `-y log p - (1 - y) log(1 - p)`; with [N, C] predictions, of `-log p[label]`.
 
     >>> round(logloss([1, 1], [0.5, 1.0]), 4)
@@ -132,7 +140,9 @@ def logloss(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = N
     return _run(Mean(log_losses), y_true, y_pred, sample_weight)
 
 
-def accuracy(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
+def accuracy(
+    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+) -> float:
     """Share of rows on the right side of 0.5 (above it is positive); with [N, C] predictions, of the largest column.
 
     >>> accuracy([1, 0, 0, 1], [0.9, 0.5, 0.6, 0.7])
@@ -146,7 +156,9 @@ def accuracy(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = 
     return _run(Mean(hits), y_true, y_pred, sample_weight)
 
 
-def mse(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
+def mse(
+    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+) -> float:
     """Mean of `(y - p)^2`.
 
     >>> mse([0, 2], [1, 2])
@@ -155,7 +167,9 @@ def mse(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None)
     return _run(Mean(squares), y_true, y_pred, sample_weight)
 
 
-def rmse(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
+def rmse(
+    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+) -> float:
     """Square root of `mse`.
 
     >>> rmse([0, 0], [3, 3])
@@ -164,7 +178,9 @@ def rmse(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None
     return _run(RootMean(squares), y_true, y_pred, sample_weight)
 
 
-def mae(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
+def mae(
+    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+) -> float:
     """Mean of `|y - p|`.
 
     >>> mae([0, 2], [1, 2])
@@ -173,7 +189,9 @@ def mae(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None)
     return _run(Mean(absolutes), y_true, y_pred, sample_weight)
 
 
-def normalized_entropy(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
+def normalized_entropy(
+    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+) -> float:
     """`logloss` over the entropy of the weighted base rate of the evaluated labels (He et al. 2014).
 
     >>> normalized_entropy([0, 1], [0.5, 0.5])
@@ -182,7 +200,9 @@ def normalized_entropy(y_true: Any, y_pred: Any, sample_weight: Any = None, grou
     return _run(NormalizedEntropy(), y_true, y_pred, sample_weight)
 
 
-def calibration(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
+def calibration(
+    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+) -> float:
     """Sum of predictions over sum of labels: 1 is right, above it the model promises too much.
 
     >>> calibration([1, 0], [0.5, 0.25])
@@ -191,7 +211,9 @@ def calibration(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any
     return _run(Calibration(), y_true, y_pred, sample_weight)
 
 
-def auc(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
+def auc(
+    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+) -> float:
     """Area under the ROC curve; with [N, C] predictions, the mean of one class against the rest.
 
     >>> auc([0, 1, 1], [0.2, 0.2, 0.9])
@@ -212,7 +234,9 @@ def auc(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None)
     return float(grouped_auc(unit_labels(y), p, _weights(weight, len(p)))[0][0])
 
 
-def pr_auc(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
+def pr_auc(
+    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+) -> float:
     """Average precision, rows of one score taken together.
 
     >>> pr_auc([0, 1], [0.1, 0.2])
@@ -222,7 +246,9 @@ def pr_auc(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = No
     return float("nan") if np.isnan(p).any() else average_precision(unit_labels(y), p, w)
 
 
-def _group_aucs(y_true: Any, y_pred: Any, sample_weight: Any, groups: Any) -> tuple[Floats, Floats]:
+def _group_aucs(
+    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None, groups: ArrayLike | None
+) -> tuple[Floats, Floats]:
     y, p, w = _rows(y_true, y_pred, sample_weight)
     codes, count = _grouping(groups, len(p))
     if np.isnan(p).any():
@@ -230,7 +256,7 @@ def _group_aucs(y_true: Any, y_pred: Any, sample_weight: Any, groups: Any) -> tu
     return grouped_auc(unit_labels(y), p, w, codes, count)
 
 
-def _grouping(groups: Any, rows: int) -> tuple[Any, int]:
+def _grouping(groups: ArrayLike | None, rows: int) -> tuple[Ints, int]:
     if groups is None:
         raise ValueError("groups must be one label a row, got None")
     codes, count = group_codes(groups)
@@ -239,7 +265,9 @@ def _grouping(groups: Any, rows: int) -> tuple[Any, int]:
     return codes, count
 
 
-def gauc(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
+def gauc(
+    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+) -> float:
     """Mean of the groups' AUCs, weighted by their rows; groups of one class are skipped (Zhou et al. 2018).
 
     >>> gauc([0, 1, 0, 1, 1], [0.1, 0.2, 0.9, 0.8, 0.7], groups=["a", "a", "b", "b", "c"])
@@ -250,7 +278,9 @@ def gauc(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None
     return ratio(np.dot(aucs[known], weight[known]), weight[known].sum())
 
 
-def gauc_skipped(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
+def gauc_skipped(
+    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+) -> float:
     """Share of the rows (of their weight) that `gauc` skips, in groups of one class.
 
     >>> gauc_skipped([0, 1, 0, 1, 1], [0.1, 0.2, 0.9, 0.8, 0.7], groups=["a", "a", "b", "b", "c"])
@@ -260,7 +290,13 @@ def gauc_skipped(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: An
     return ratio(weight[np.isnan(aucs)].sum(), weight.sum())
 
 
-def ndcg(y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None, k: int = 10) -> float:
+def ndcg(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    k: int = 10,
+) -> float:
     """Mean over groups of NDCG at rank `k`; groups without a positive label are skipped (Burges et al. 2005).
 
     >>> round(ndcg([1, 0, 0], [0.2, 0.9, 0.1], groups=[7, 7, 7], k=2), 4)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "FLOAT32_ROWS",
@@ -35,7 +35,7 @@ class _Ties(NamedTuple):
     group: Ints  # [blocks]
 
 
-def group_codes(groups: Any) -> tuple[Ints, int]:
+def group_codes(groups: ArrayLike) -> tuple[Ints, int]:
     """Group labels of any kind as numbers 0 .. G-1, and G.
 
     >>> group_codes(["b", "a", "b"])
@@ -65,7 +65,7 @@ def _ties(scores: Floats, codes: Ints | None) -> _Ties:
 
 
 def _below(amounts: Floats, group: Ints) -> Floats:
-    """What lies before each block within its own group. [blocks] -> [blocks]"""
+    """Sum what lies before each block within its own group. [blocks] -> [blocks]"""
     before = np.cumsum(amounts) - amounts
     first = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
     return before - np.repeat(before[first], np.diff(np.r_[first, len(group)]))

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from numpy.typing import ArrayLike
+
 from .. import _checks
 from ..registry import Registry
 from . import functional, stateful
@@ -40,7 +42,13 @@ class Metric:
     takes_weights: bool = True
     stateful: Callable[[], StatefulMetric] | None = None
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> float:
+    def __call__(
+        self,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> float:
         if self.needs_groups and groups is None:
             source = f"the column {self.group!r}" if self.group else "the argument groups"
             raise ValueError(f"metric {self.name!r} must be given groups ({source}), got None")
@@ -121,7 +129,13 @@ class _UsersMetric:
         self.function = function
         self.takes = takes
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None) -> Any:
+    def __call__(
+        self,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Any:
         given = {"sample_weight": sample_weight, "groups": groups}
         extra = {name: value for name, value in given.items() if value is not None and name in self.takes}
         many = functional.as_classes(y_pred)

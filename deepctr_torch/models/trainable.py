@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from .._checks import check_fraction
 from ..callbacks import History
+from ..callbacks.base import Callbacks
 from ..data.arrays import ArraySource
 from ..data.batch import DataSource, LabelSpec
 from ..data.files import Files
@@ -25,11 +27,11 @@ from ..metrics.registry import Metric, get_metric
 from ..metrics.task_metrics import MetricsSpec, TaskMetrics
 from ..optim.cowclip import CowClip
 from ..optim.step import TrainStep
-from ..training.compile_config import CompileConfig, compile_losses, resolve_task_weights
+from ..training.compile_config import CompileConfig, LossSpec, compile_losses, resolve_task_weights
 from ..training.evaluation import evaluate_source, predict_all, predictor
 from ..training.loop import FitPlan, Trainer
 from ..training.losses import Loss
-from ..training.schedules import get_schedule
+from ..training.schedules import ScheduleSpec, get_schedule
 from ._compat import adopt_tasks
 
 __all__ = ["TrainableModel"]
@@ -69,11 +71,11 @@ class TrainableModel(nn.Module):
     def compile(  # hides nn.Module.compile: compile(torch_compile=True) is the way to that
         self,
         optimizer: Any,
-        loss: Any = None,
-        metrics: Any = None,
+        loss: LossSpec | Sequence[LossSpec] | Mapping[str, LossSpec] | None = None,
+        metrics: MetricsSpec = None,
         *,
         learning_rate: float | None = None,
-        lr_schedule: Any = None,
+        lr_schedule: ScheduleSpec = None,
         clip_norm: float | None = None,
         precision: str = "fp32",
         torch_compile: bool = False,
@@ -139,7 +141,7 @@ class TrainableModel(nn.Module):
         """For a `compile` of one's own, as the original wrote it: the optimizer of a name."""
         return TrainStep(self, optimizer).optimizer
 
-    def _get_loss_func(self, loss: Any) -> Any:
+    def _get_loss_func(self, loss: LossSpec | Sequence[LossSpec] | Mapping[str, LossSpec]) -> Loss | list[Loss]:
         adopt_tasks(self)
         return compile_losses(loss, self.tasks)[0]
 
@@ -168,7 +170,7 @@ class TrainableModel(nn.Module):
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
-        callbacks: Any = None,
+        callbacks: Callbacks = None,
         *,
         sample_weight: Any = None,
         class_weight: Mapping[Any, float] | None = None,
@@ -176,7 +178,7 @@ class TrainableModel(nn.Module):
         steps_per_epoch: int | None = None,
         max_steps: int | None = None,
         eval_every: int | float | None = None,
-        profile: Any = None,
+        profile: str | os.PathLike[str] | None = None,
     ) -> History:
         """Train the model.
 

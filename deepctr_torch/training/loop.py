@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from .._checks import check_at_least
 from ..callbacks import CallbackList, History, ProgressBar
+from ..callbacks.base import Callbacks
 from ..data.batch import DataSource, LabeledBatch
 from ..data.device import AsyncScalar, on_device, to_device
 from ..metrics.state import MetricState
@@ -29,7 +31,7 @@ __all__ = ["FitPlan", "PeriodState", "Trainer"]
 
 @dataclass(frozen=True)
 class FitPlan:
-    """How long to train, and when to look.
+    """Length of a training, and when to evaluate in it.
 
     Attributes:
         batch_size: rows a step (streams bring their own).
@@ -50,7 +52,7 @@ class FitPlan:
     max_steps: int | None = None
     eval_every: int | float | None = None
     verbose: int = 1
-    profile: Any = None
+    profile: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         check_at_least("batch_size", self.batch_size, 1)
@@ -142,7 +144,7 @@ class Trainer:
         source: DataSource,
         validation: DataSource | None,
         plan: FitPlan,
-        callbacks: Any = None,
+        callbacks: Callbacks = None,
     ) -> None:
         if source.weighted or (validation is not None and validation.weighted):
             compiled.metrics.check_weighted()

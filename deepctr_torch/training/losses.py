@@ -36,7 +36,7 @@ __all__ = [
 
 
 class Loss(Protocol):
-    """What `get_loss` returns."""
+    """A loss of predictions and labels, reduced as asked for; `get_loss` returns one."""
 
     def __call__(self, pred: Tensor, y: Tensor, reduction: str = "sum") -> Tensor: ...
 

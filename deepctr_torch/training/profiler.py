@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +33,7 @@ class StepProfile:
         milliseconds: part of a step -> its mean time; "rest" is what lies between steps, "step" the whole.
     """
 
-    def __init__(self, path: str | Path, device: torch.device) -> None:
+    def __init__(self, path: str | os.PathLike[str], device: torch.device) -> None:
         self.path, self.device = Path(path), device
         if not self.path.parent.is_dir():
             raise ValueError(f"profile must be a path in a folder that exists, got {str(path)!r}")

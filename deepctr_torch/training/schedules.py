@@ -12,13 +12,23 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from .._checks import check_at_least, check_choice, check_fraction, check_non_negative
 from ..callbacks.monitor import PlateauMonitor
 from ..registry import Registry, suggest
 
-__all__ = ["SCHEDULES", "Constant", "Cosine", "FromFunction", "Plateau", "Schedule", "Step", "get_schedule"]
+__all__ = [
+    "SCHEDULES",
+    "Constant",
+    "Cosine",
+    "FromFunction",
+    "Plateau",
+    "Schedule",
+    "ScheduleSpec",
+    "Step",
+    "get_schedule",
+]
 
 
 def _check_steps(name: str, value: Any) -> None:
@@ -225,6 +235,8 @@ class FromFunction(Schedule):
         return value
 
 
+ScheduleSpec: TypeAlias = str | Mapping[str, Any] | Schedule | Callable[[int], float] | None
+
 SCHEDULES: Registry[Callable[..., Schedule]] = Registry("schedule")
 for _name, _schedule in [("constant", Constant), ("cosine", Cosine), ("plateau", Plateau), ("step", Step)]:
     SCHEDULES.add(_name, _schedule)
@@ -235,9 +247,7 @@ def _warmup(warmup_steps: int | float = 0.1) -> Schedule:
     return Constant(warmup_steps)
 
 
-def get_schedule(
-    spec: str | Mapping[str, Any] | Schedule | Callable[[int], float] | None,
-) -> Callable[[], Schedule]:
+def get_schedule(spec: ScheduleSpec) -> Callable[[], Schedule]:
     """Return what makes a fresh schedule from the argument `lr_schedule` of `compile`; a wrong argument shows at once.
 
     >>> get_schedule({"name": "warmup", "warmup_steps": 10})().multiplier(0)
