@@ -67,11 +67,11 @@ def copier_for(device: torch.device) -> CudaCopier | None:
     return CudaCopier(device) if device.type == "cuda" else None
 
 
-def to_device(example: LabeledBatch, device: torch.device) -> LabeledBatch:
-    """The example with its tensors on `device`."""
+def to_device(labeled: LabeledBatch, device: torch.device) -> LabeledBatch:
+    """The batch with its tensors on `device`."""
     if device.type == "cpu":
-        return example
-    return map_tensors(example, lambda values: values.to(device, non_blocking=True))
+        return labeled
+    return map_tensors(labeled, lambda values: values.to(device, non_blocking=True))
 
 
 class DeviceArraySource:

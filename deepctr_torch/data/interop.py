@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..tables import ColumnLike, TableLike
+from ..tables import ColumnLike, TableLike, library_of
 
 __all__ = [
     "InputsLike",
@@ -35,15 +35,14 @@ FLOAT64_EXACT = 2**53  # every integer up to here has a float64 of its own
 
 def is_table(x: object) -> bool:
     """True for a pandas or polars frame and a pyarrow table."""
-    kind = type(x)  # polars warns when a LazyFrame, which is none, is asked for its columns
-    return hasattr(kind, "columns") and any(hasattr(kind, name) for name in ("iloc", "get_column", "column_names"))
+    return library_of(x) != "" and hasattr(type(x), "columns")  # a Series has none
 
 
 def names_of(x: TableLike) -> list[Any]:
     """Column names of a dict or table."""
     if isinstance(x, Mapping):
         return list(x)
-    return list(x.columns if hasattr(x, "iloc") or hasattr(x, "get_column") else x.column_names)
+    return list(x.column_names if library_of(x) == "pyarrow" else x.columns)
 
 
 def column_of(x: TableLike, name: str) -> ColumnLike:
@@ -52,9 +51,7 @@ def column_of(x: TableLike, name: str) -> ColumnLike:
         return x.get(name)
     if not is_table(x) or name not in names_of(x):
         return None
-    if hasattr(x, "iloc"):  # pandas comes first: a column may be named as a method of the others
-        return x[name]
-    return x.get_column(name) if hasattr(x, "get_column") else x.column(name)
+    return x.column(name) if library_of(x) == "pyarrow" else x[name]
 
 
 def is_missing(value: object) -> bool:

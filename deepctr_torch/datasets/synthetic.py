@@ -19,34 +19,8 @@ _BLOCK = 1 << 16  # rows drawn at a time, each block from a generator of its own
 _PILOT = 1 << 40  # the number of the block that scales the model, past the end of every data set
 _BASE_RATE = 0.25
 _STRENGTH = (0.4, 0.6, 1.6)  # standard deviations of the numbers', the ids' and the pairs' share of the logit
-_RANK = (
-    11,
-    9,
-    25,
-    21,
-    8,
-    5,
-    16,
-    10,
-    0,
-    18,
-    15,
-    24,
-    13,
-    6,
-    17,
-    22,
-    2,
-    14,
-    12,
-    1,
-    23,
-    4,
-    3,
-    20,
-    7,
-    19,
-)  # which of the sizes C1 to C26 have: Criteo's order
+# Which of the sizes C1 to C26 have: Criteo's order.
+_RANK = (11, 9, 25, 21, 8, 5, 16, 10, 0, 18, 15, 24, 13, 6, 17, 22, 2, 14, 12, 1, 23, 4, 3, 20, 7, 19)  # fmt: skip
 
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int32]

@@ -6,7 +6,7 @@ Needs the extra `tables`.
 from __future__ import annotations
 
 from .files import PathsLike, is_files, list_files
-from .memory import ColumnLike, TableLike, row_count
+from .memory import ColumnLike, TableLike, library_of, row_count
 from .read import Chunk, column_names, read_chunks
 from .rechunk import rechunk
 from .row_subset import RowSubset
@@ -25,6 +25,7 @@ __all__ = [
     "column_names",
     "common_types",
     "is_files",
+    "library_of",
     "list_files",
     "list_shards",
     "missing_columns",

