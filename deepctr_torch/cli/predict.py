@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..tables import common_types, read_chunks
-from ..tables.text import text_types
+from ..tables.text import TextFormat, text_types
 from .inputs import Reading, Samples, count_rows, samples
 from .output import TableWriter, check_target
 from .progress import Progress
@@ -77,7 +77,8 @@ def _scored(
     features = estimator.encoder_.serving_inputs
     columns = list(dict.fromkeys([*features, *kept]))
     text = found.text()
-    types = text_types(found.files, list(kept), {}, found.header, found.null) if text and not keep_text else {}
+    written = TextFormat(found.header, found.null)
+    types = text_types(found.files, kept, {}, written) if text and not keep_text else {}
     chunks = found.strings(columns) if text else read_chunks(found.paths, columns, **found.options)
     common = {} if text else common_types(found.paths, kept, **found.options)
     for table, values in scores(estimator, chunks, kept, common):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
@@ -48,7 +49,8 @@ class ArraySource:
     ) -> None:
         self.schema = schema
         self.rows: int | None = len(arrays.ids)
-        self.ids, self.dense = torch.from_numpy(arrays.ids), torch.from_numpy(arrays.dense)
+        self.ids = torch.from_numpy(arrays.ids)
+        self.dense = torch.from_numpy(arrays.dense)
         self.used = torch.from_numpy(arrays.used)
         self.y = None if y is None else torch.from_numpy(y)
         self.weight = None if weight is None else torch.from_numpy(weight)
@@ -133,6 +135,26 @@ class ArraySource:
         at = rows if isinstance(rows, slice) else rows.numpy()
         groups = {name: values[at] for name, values in self.groups.items()}
         return ArraySource(self.schema, Arrays(ids, dense, used), y, weight, groups, self.class_weight)
+
+    @staticmethod
+    def concatenate(parts: Sequence[ArraySource]) -> ArraySource:
+        """A source of the rows of several, at least one, that have the same columns."""
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        arrays = Arrays(
+            ids=np.concatenate([part.ids.numpy() for part in parts]),
+            dense=np.concatenate([part.dense.numpy() for part in parts]),
+            used=np.concatenate([part.used.numpy() for part in parts]),
+        )
+        y, weight = _concatenated([part.y for part in parts]), _concatenated([part.weight for part in parts])
+        groups = {name: np.concatenate([part.groups[name] for part in parts]) for name in first.groups}
+        return ArraySource(first.schema, arrays, y, weight, groups, first.class_weight)
+
+
+def _concatenated(tensors: Sequence[Tensor | None]) -> Array | None:
+    there = [values.numpy() for values in tensors if values is not None]
+    return np.concatenate(there) if there else None
 
 
 def array_source(

@@ -86,9 +86,12 @@ class DeviceArraySource:
     negative_rate = 1.0
 
     def __init__(self, source: ArraySource, copier: CudaCopier) -> None:
-        self.source, self.copier = source, copier
-        self.rows, self.weighted = source.rows, source.weighted
-        self.ids, self.dense = copier.store(source.ids), copier.store(source.dense)
+        self.source = source
+        self.copier = copier
+        self.rows = source.rows
+        self.weighted = source.weighted
+        self.ids = copier.store(source.ids)
+        self.dense = copier.store(source.dense)
         weight = source.weights(slice(None))
         self.y, self.weight = (None if t is None else copier.store(t) for t in (source.y, weight))
 
@@ -122,10 +125,14 @@ class PrefetchSource:
     """
 
     def __init__(self, source: DataSource, copier: CudaCopier, ahead: bool) -> None:
-        self.source, self.copier, self.ahead = source, copier, ahead
+        self.source = source
+        self.copier = copier
+        self.ahead = ahead
         self.rows = source.rows
-        self.batch_size, self.weighted = source.batch_size, source.weighted
-        self.once, self.negative_rate = source.once, source.negative_rate
+        self.batch_size = source.batch_size
+        self.weighted = source.weighted
+        self.once = source.once
+        self.negative_rate = source.negative_rate
 
     def steps(self, batch_size: int) -> int | None:
         return self.source.steps(batch_size)

@@ -13,7 +13,17 @@ import torch
 
 from .._parallel import ordered_map
 from ..features import FeatureSchema
-from ..tables import Chunk, ColumnLike, PathsLike, Shard, list_shards, missing_columns, read_shard, shard_types
+from ..tables import (
+    Chunk,
+    ColumnLike,
+    PathsLike,
+    Shard,
+    TextFormat,
+    list_shards,
+    missing_columns,
+    read_shard,
+    shard_types,
+)
 from .arrays import ArraySource, array_source
 from .batch import LabeledBatch, LabelSpec
 from .files import FileColumns, Files, as_files, resolve_columns
@@ -45,7 +55,7 @@ class FileSource:
     Args:
         schema: layout of the batch.
         files: what to read.
-        columns: which columns are what.
+        columns: the columns to read.
         labels: what labels must be; None where only inputs are needed.
         training: the rows are trained on.
 
@@ -60,7 +70,11 @@ class FileSource:
     def __init__(
         self, schema: FeatureSchema, files: Files, columns: FileColumns, labels: LabelSpec | None, training: bool
     ) -> None:
-        self.schema, self.files, self.columns, self.labels, self.training = schema, files, columns, labels, training
+        self.schema = schema
+        self.files = files
+        self.columns = columns
+        self.labels = labels
+        self.training = training
         shards = list_shards(files.paths)
         if len(shards) < files.world_size:
             raise ValueError(
@@ -70,18 +84,27 @@ class FileSource:
         problem = missing_columns(shards, columns.all(), files.header)
         if problem:
             raise ValueError(problem)
-        self._text = (files.header, files.null)
+        self._written = TextFormat(files.header, files.null)
         known_types = {} if files.encoder is None else files.encoder.schema()
-        self.types = shard_types(shards, columns.all(), {**known_types, **(files.schema or {})}, *self._text)
+        self.types = shard_types(shards, columns.all(), {**known_types, **(files.schema or {})}, self._written)
         self.shards = shards[files.rank :: files.world_size]
         self.negative_rate = files.negative_rate
-        counts = [shard.rows for shard in self.shards]
-        known = None if None in counts else sum(n for n in counts if n is not None)
-        self.rows: int | None = known if files.part is None else files.part.rows
-        self.rows = None if files.negative_rate < 1 else self.rows
+        self.rows = self._known_rows()
         self.passes = 0
         self._state = self._at(None, Cursor(), 0)
         self._resume: Mapping[str, Any] | None = None
+
+    def _known_rows(self) -> int | None:
+        if self.files.negative_rate < 1:
+            return None
+        if self.files.part is not None:
+            return self.files.part.rows
+        rows = 0
+        for shard in self.shards:
+            if shard.rows is None:
+                return None
+            rows += shard.rows
+        return rows
 
     @property
     def weighted(self) -> bool:
@@ -178,7 +201,7 @@ class FileSource:
             start += len(source)
 
     def _read(self, shard: Shard) -> Iterator[Chunk]:
-        return read_shard(shard, self.columns.all(), CHUNK_ROWS, self.types, *self._text)
+        return read_shard(shard, self.columns.all(), CHUNK_ROWS, self.types, self._written)
 
     def _convert(self, draws: int, item: tuple[int, int, Chunk]) -> tuple[int, int, ArraySource | None]:
         """The place and the number of a shard, and of its chunk the rows that are kept; None if none is."""

@@ -16,10 +16,13 @@ class _Queue(Iterator[T]):
     """Items that a thread puts in, as long as fewer than `limit` rows wait; what it raises is raised at its place."""
 
     def __init__(self, items: Iterator[T], rows: Callable[[T], int], limit: int) -> None:
-        self.items, self.rows, self.limit = items, rows, limit
+        self.items = items
+        self.rows = rows
+        self.limit = limit
         self.waiting: deque[T] = deque()
         self.count = 0
-        self.over = self.stopped = False
+        self.over = False
+        self.stopped = False
         self.error: BaseException | None = None
         self.changed = threading.Condition()
         self.thread = threading.Thread(target=self._fill, name="deepctr_torch-reader", daemon=True)

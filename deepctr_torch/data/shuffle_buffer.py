@@ -115,7 +115,8 @@ class _Buffer:
     """Arrays that chunks are copied into; pages that stay empty cost no memory."""
 
     def __init__(self, like: ArraySource, size: int, cursor: Cursor) -> None:
-        self.like, self.size = like, size
+        self.like = like
+        self.size = size
         self.inputs = [_empty(t, size) for t in (like.ids, like.dense, like.used)]
         self.extras = [None if t is None else _empty(t, size) for t in (like.y, like.weight)]
         self.restart(cursor)
@@ -173,24 +174,6 @@ def batches(blocks: Iterable[Block], size: int, skip: int = 0) -> Iterator[tuple
         return block.source.part(block.rows(start, stop)), block.begin
 
     def join(parts: list[tuple[ArraySource, Cursor]]) -> tuple[LabeledBatch, Cursor]:
-        return _joined([source for source, _ in parts]), parts[-1][1]
+        return ArraySource.concatenate([source for source, _ in parts]).take(slice(None)), parts[-1][1]
 
     return rechunk(blocks, size, count=len, cut=cut, join=join, skip=skip)
-
-
-def _concatenated(tensors: Sequence[Tensor | None]) -> Array | None:
-    there = [t.numpy() for t in tensors if t is not None]
-    return np.concatenate(there) if there else None
-
-
-def _joined(parts: Sequence[ArraySource]) -> LabeledBatch:
-    """One batch of the rows of several sources."""
-    first = parts[0]
-    if len(parts) > 1:
-        ids, dense, used = (
-            np.concatenate([getattr(p, name).numpy() for p in parts]) for name in ("ids", "dense", "used")
-        )
-        y, weight = (_concatenated([getattr(p, name) for p in parts]) for name in ("y", "weight"))
-        groups = {name: np.concatenate([p.groups[name] for p in parts]) for name in first.groups}
-        first = ArraySource(first.schema, Arrays(ids, dense, used), y, weight, groups, first.class_weight)
-    return first.take(slice(None))

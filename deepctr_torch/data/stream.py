@@ -28,7 +28,9 @@ class StreamSource:
     negative_rate = 1.0
 
     def __init__(self, schema: FeatureSchema, items: Iterable[Any], labels: LabelSpec | None) -> None:
-        self.schema, self.items, self.labels = schema, items, labels
+        self.schema = schema
+        self.items = items
+        self.labels = labels
         sampler = getattr(items, "batch_sampler", None)
         size = getattr(items, "batch_size", None) or getattr(sampler, "batch_size", None)
         self.batch_size = size if isinstance(size, int) else None  # None: known to nobody

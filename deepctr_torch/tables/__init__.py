@@ -11,7 +11,7 @@ from .read import Chunk, column_names, read_chunks
 from .rechunk import rechunk
 from .row_subset import RowSubset
 from .shards import Shard, list_shards, missing_columns, read_shard, shard_types
-from .text import TypeLike
+from .text import TextFormat, TypeLike
 from .types import common_types, typed
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "RowSubset",
     "Shard",
     "TableLike",
+    "TextFormat",
     "TypeLike",
     "column_names",
     "common_types",

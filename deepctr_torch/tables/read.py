@@ -11,7 +11,7 @@ from .._optional import needs
 from .files import PathsLike, is_files, list_files
 from .memory import TableLike, memory_columns, memory_tables
 from .parquet import is_parquet, parquet_schema, parquet_tables
-from .text import TypeLike, text_columns, text_tables, text_types
+from .text import TextFormat, TypeLike, text_columns, text_tables, text_types
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -96,7 +96,7 @@ def read_chunks(
     names = _wanted(_file_columns(paths[0], header), columns, str(paths[0]))
     for path in paths[1:]:
         _wanted(_file_columns(path, header), names, str(path))
-    return _from_files(paths, names, rows, types, header, null)
+    return _from_files(paths, names, rows, types, TextFormat(header, null))
 
 
 def _types(schema: Mapping[str, TypeLike]) -> dict[str, pa.DataType]:
@@ -134,17 +134,16 @@ def _from_files(
     columns: Sequence[str],
     rows: int,
     schema: Mapping[str, pa.DataType],
-    header: Sequence[str] | None,
-    null: Sequence[str],
+    written: TextFormat,
 ) -> Iterator[Chunk]:
     texts = [path for path in paths if not is_parquet(path)]
-    types = text_types(texts, columns, schema, header, null) if texts else {}
+    types = text_types(texts, columns, schema, written) if texts else {}
     for path in paths:
         first = 0
         tables = (
             parquet_tables(path, columns, rows)
             if is_parquet(path)
-            else enumerate(text_tables(path, columns, types, header, null))
+            else enumerate(text_tables(path, columns, types, written))
         )
         for group, table in tables:
             for start in range(0, table.num_rows, rows):

@@ -41,7 +41,8 @@ class RowSubset:
     """
 
     def __init__(self, mask: Mask, starts: Mapping[str, int] | None = None) -> None:
-        self.mask, self.starts = mask, dict(starts or {})
+        self.mask = mask
+        self.starts = dict(starts or {})
         self.rows = int(mask.sum())
 
     def of(self, chunk: Chunk, rows: int) -> Mask:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .files import PathsLike, list_files
 from .parquet import group_sizes, is_parquet, parquet_tables
 from .read import Chunk, column_names, read_chunks
-from .text import TypeLike, text_types
+from .text import TextFormat, TypeLike, text_types
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,12 +67,11 @@ def shard_types(
     shards: Sequence[Shard],
     columns: Sequence[str],
     schema: Mapping[str, TypeLike],
-    header: Sequence[str] | None = None,
-    null: Sequence[str] = ("",),
+    written: TextFormat,
 ) -> dict[str, pa.DataType]:
     """Column -> type, the same for all text files whichever of them is read first; empty if there is none."""
     texts = [shard.path for shard in shards if shard.group is None]
-    return text_types(texts, columns, schema, header, null) if texts else {}
+    return text_types(texts, columns, schema, written) if texts else {}
 
 
 def read_shard(
@@ -80,12 +79,11 @@ def read_shard(
     columns: Sequence[str],
     rows: int,
     types: Mapping[str, TypeLike],
-    header: Sequence[str] | None = None,
-    null: Sequence[str] = ("",),
+    written: TextFormat,
 ) -> Iterator[Chunk]:
     """The rows of a shard in chunks of at most `rows`; `types` are those of `shard_types`."""
     if shard.group is None:
-        yield from read_chunks(shard.path, columns, rows, schema=types, header=header, null=null)
+        yield from read_chunks(shard.path, columns, rows, schema=types, header=written.header, null=written.null)
         return
     first = shard.first_row
     for group, table in parquet_tables(shard.path, columns, rows, shard.group, threads=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from .files import DELIMITERS, suffix_of
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow import csv
 
-__all__ = ["TypeLike", "text_columns", "text_tables", "text_types"]
+__all__ = ["TextFormat", "TypeLike", "text_columns", "text_tables", "text_types"]
 
 TypeLike: TypeAlias = "pa.DataType | str"  # or its name: "string", "int64", "float64", ...
 
@@ -21,10 +21,21 @@ _HINT = ': if it means a missing value, name it in null, as null=("", "NA"); if 
 _SAMPLE = 1 << 20  # bytes at the beginning of a file that types are inferred from
 
 
+class TextFormat(NamedTuple):
+    """The way text files are written; their ending says the rest.
+
+    Attributes:
+        header: names of the columns, of files without a line of names.
+        null: fields that mean a missing value.
+    """
+
+    header: Sequence[str] | None = None
+    null: Sequence[str] = ("",)
+
+
 def _open(
     path: Path,
-    header: Sequence[str] | None,
-    null: Sequence[str],
+    written: TextFormat,
     block: int,
     columns: list[str] | None = None,
     types: Mapping[str, TypeLike] | None = None,
@@ -34,16 +45,16 @@ def _open(
     import pyarrow as pa
     from pyarrow import csv
 
+    names = None if written.header is None else list(written.header)
+    convert = csv.ConvertOptions(
+        include_columns=columns or None, column_types=types, null_values=list(written.null), strings_can_be_null=True
+    )
     try:
         return csv.open_csv(
             str(path),
-            read_options=csv.ReadOptions(
-                block_size=block, column_names=None if header is None else list(header), use_threads=threads
-            ),
+            read_options=csv.ReadOptions(block_size=block, column_names=names, use_threads=threads),
             parse_options=csv.ParseOptions(delimiter=DELIMITERS[suffix_of(path)]),
-            convert_options=csv.ConvertOptions(
-                include_columns=columns or None, column_types=types, null_values=list(null), strings_can_be_null=True
-            ),
+            convert_options=convert,
         )
     except pa.ArrowInvalid as error:
         raise _problem(path, error) from error
@@ -56,7 +67,7 @@ def _problem(path: Path, error: Exception) -> ValueError:
 
 def text_columns(path: Path, header: Sequence[str] | None) -> list[str]:
     """The names in the first line, or `header`."""
-    names = list(_open(path, header, [""], _SAMPLE).schema.names)
+    names = list(_open(path, TextFormat(header), _SAMPLE).schema.names)
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice is not None:
         raise ValueError(f"{path} must have columns of different names, got {twice!r} twice")
@@ -67,8 +78,7 @@ def text_types(
     paths: Sequence[Path],
     columns: Sequence[str],
     schema: Mapping[str, TypeLike],
-    header: Sequence[str] | None,
-    null: Sequence[str],
+    written: TextFormat,
 ) -> dict[str, pa.DataType]:
     """Column -> arrow type, the same for all files.
 
@@ -83,7 +93,7 @@ def text_types(
         return types
     seen: dict[str, pa.DataType] = {}
     for path in paths:
-        found = _open(path, header, null, _SAMPLE, rest).schema
+        found = _open(path, written, _SAMPLE, rest).schema
         for name in rest:
             seen[name] = _join(seen.get(name, pa.null()), found.field(name).type)
     types.update({name: pa.string() if pa.types.is_null(kind) else kind for name, kind in seen.items()})
@@ -104,29 +114,24 @@ def _join(a: pa.DataType, b: pa.DataType) -> pa.DataType:
 
 
 def text_tables(
-    path: Path, columns: Sequence[str], types: Mapping[str, TypeLike], header: Sequence[str] | None, null: Sequence[str]
+    path: Path, columns: Sequence[str], types: Mapping[str, TypeLike], written: TextFormat
 ) -> Iterator[pa.Table]:
     """The tables of one file, one for each block of text."""
     try:
-        yield from _read(path, header, null, list(columns), dict(types))
+        yield from _read(path, list(columns), dict(types), written)
     except ValueError as error:
         if "conversion error" in str(error):  # once more, row by row, for an error that names the row
-            for _ in _read(path, header, null, list(columns), dict(types), threads=False):
+            for _ in _read(path, list(columns), dict(types), written, threads=False):
                 pass
         raise
 
 
 def _read(
-    path: Path,
-    header: Sequence[str] | None,
-    null: Sequence[str],
-    columns: list[str],
-    types: dict[str, TypeLike],
-    threads: bool = True,
+    path: Path, columns: list[str], types: dict[str, TypeLike], written: TextFormat, threads: bool = True
 ) -> Iterator[pa.Table]:
     import pyarrow as pa
 
-    reader = _open(path, header, null, _BLOCK, columns, types, threads)
+    reader = _open(path, written, _BLOCK, columns=columns, types=types, threads=threads)
     try:
         for batch in reader:
             yield pa.Table.from_batches([batch])

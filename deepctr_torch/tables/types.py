@@ -11,7 +11,7 @@ from .files import PathsLike, is_files, list_files
 from .memory import TableLike
 from .parquet import is_parquet, parquet_schema
 from .read import Chunk
-from .text import TypeLike, text_types
+from .text import TextFormat, TypeLike, text_types
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,7 +47,7 @@ def common_types(
         return {}
     paths = list_files(data)
     texts = [path for path in paths if not is_parquet(path)]
-    of_text = text_types(texts, columns, dict(schema or {}), header, null) if texts else {}
+    of_text = text_types(texts, columns, schema or {}, TextFormat(header, null)) if texts else {}
     found: dict[str, pa.DataType] = {}
     first: dict[str, Path] = {}  # a file that has the type found so far
     for path in paths:

@@ -164,3 +164,22 @@ def test_groups_from_elsewhere() -> None:
         make_source(SCHEMA, data(2), [0, 1], labels)
     with pytest.raises(ValueError, match="the group 'groups' must have one value for each of 2 rows, got 3"):
         make_source(SCHEMA, {**data(2), "session": [1, 2]}, [0, 1], labels, groups={"groups": [7, 8, 9]})
+
+
+def test_parts_of_a_source_make_the_source_again() -> None:
+    labels = LABELS._replace(group_columns=["a"], class_weight={1: 3.0})
+    source = make_source(SCHEMA, data(7), np.arange(7) % 2, labels, np.arange(7))
+    assert isinstance(source, ArraySource)
+    cuts = [slice(0, 2), torch.tensor([2, 3]), slice(4, None)]
+    again = ArraySource.concatenate([source.part(rows) for rows in cuts])
+    for one, other in zip(source.batches(3), again.batches(3), strict=True):
+        assert torch.equal(one.batch.ids, other.batch.ids)
+        assert torch.equal(one.batch.dense, other.batch.dense)
+        assert one.y is not None
+        assert other.y is not None
+        assert torch.equal(one.y, other.y)
+        assert one.weight is not None
+        assert other.weight is not None
+        assert torch.equal(one.weight, other.weight)
+        assert one.groups["a"].tolist() == other.groups["a"].tolist()
+    assert ArraySource.concatenate([source]) is source

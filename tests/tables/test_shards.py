@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from deepctr_torch.tables import Shard, list_shards, missing_columns, read_shard, shard_types
+from deepctr_torch.tables import Shard, TextFormat, list_shards, missing_columns, read_shard, shard_types
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def test_row_groups_with_rows_and_text_files_are_shards(folder: Path) -> None:
 
 def test_chunks_of_a_shard_know_their_rows(folder: Path) -> None:
     shards = list_shards(folder)
-    types = shard_types(shards, ["n"], {})
-    chunks = [chunk for shard in shards for chunk in read_shard(shard, ["n"], 2, types)]
+    types = shard_types(shards, ["n"], {}, TextFormat())
+    chunks = [chunk for shard in shards for chunk in read_shard(shard, ["n"], 2, types, TextFormat())]
     found = [(Path(c.file).name, c.group, c.first_row, c.table.column("n").to_pylist()) for c in chunks]
     assert found == [
         ("a.parquet", 0, 0, [0, 1]),
@@ -44,9 +44,9 @@ def test_chunks_of_a_shard_know_their_rows(folder: Path) -> None:
 
 def test_text_files_have_types_and_parquet_files_their_own(folder: Path) -> None:
     shards = list_shards(folder)
-    assert shard_types(shards, ["n"], {}) == {"n": pa.float64()}
-    assert shard_types(shards, ["n"], {"n": pa.string()}) == {"n": pa.string()}
-    assert shard_types(shards[:2], ["n"], {"n": pa.string()}) == {}
+    assert shard_types(shards, ["n"], {}, TextFormat()) == {"n": pa.float64()}
+    assert shard_types(shards, ["n"], {"n": pa.string()}, TextFormat()) == {"n": pa.string()}
+    assert shard_types(shards[:2], ["n"], {"n": pa.string()}, TextFormat()) == {}
 
 
 def test_the_first_file_that_lacks_a_column_is_named(folder: Path) -> None:
