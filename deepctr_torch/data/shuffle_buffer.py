@@ -170,10 +170,16 @@ def batches(blocks: Iterable[Block], size: int, skip: int = 0) -> Iterator[tuple
         skip: rows to leave out at the beginning.
     """
 
-    def cut(block: Block, start: int, stop: int) -> tuple[ArraySource, Cursor]:
-        return block.source.part(block.rows(start, stop)), block.begin
+    def cut(block: Block, start: int, stop: int) -> tuple[LabeledBatch | ArraySource, Cursor]:
+        rows = block.rows(start, stop)
+        whole = stop - start == size  # at once, without a source between
+        return block.source.take(rows) if whole else block.source.part(rows), block.begin
 
-    def join(parts: list[tuple[ArraySource, Cursor]]) -> tuple[LabeledBatch, Cursor]:
-        return ArraySource.concatenate([source for source, _ in parts]).take(slice(None)), parts[-1][1]
+    def join(cuts: list[tuple[LabeledBatch | ArraySource, Cursor]]) -> tuple[LabeledBatch, Cursor]:
+        last, begin = cuts[-1]
+        if isinstance(last, LabeledBatch):
+            return last, begin
+        parts = [part for part, _ in cuts if isinstance(part, ArraySource)]
+        return ArraySource.concatenate(parts).take(slice(None)), begin
 
     return rechunk(blocks, size, count=len, cut=cut, join=join, skip=skip)
