@@ -35,9 +35,11 @@ def proposed(
     inferred = infer_specs(found.paths, list(label), exclude=left, given=given, **found.options)
     kinds = {**inferred.specs, **given}
     if time is not None and time not in given and not isinstance(kinds.get(time), Timestamp):
-        kinds.pop(time, None)
-    first = [name for name in found.columns if name in kinds]
-    encoder = FeatureEncoder({name: kinds[name] for name in [*first, *(n for n in given if n not in first)]})
+        kinds = {name: kind for name, kind in kinds.items() if time not in (name, kind.column)}
+    column = {**dict(zip(kinds, kinds, strict=True)), **{n: spec.column or n for n, spec in inferred.specs.items()}}
+    place = {name: i for i, name in enumerate(found.columns)}
+    order = sorted(kinds, key=lambda name: place.get(column[name], len(place)))
+    encoder = FeatureEncoder({name: kinds[name] for name in order})
     encoder.reasons = {name: why for name, why in inferred.reasons.items() if name in kinds}
     encoder.left_out = {name: why for name, why in inferred.left_out.items() if name not in given}
     return encoder

@@ -6,9 +6,10 @@ import io
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
@@ -24,7 +25,19 @@ from .timestamp import moments_of
 
 __all__ = ["Inferred", "infer_specs", "sample"]
 
-Guess: TypeAlias = tuple[FeatureSpec | None, str]  # None for a column to leave out, and the reason
+
+class _Guess(NamedTuple):
+    """The spec of a column and its reason.
+
+    Attributes:
+        spec: None for a column to leave out.
+        why: the reason.
+        code: a second spec, where it is open if integers are amounts or codes.
+    """
+
+    spec: FeatureSpec | None
+    why: str
+    code: Categorical | None = None
 
 
 class Inferred(NamedTuple):
@@ -42,12 +55,16 @@ class Inferred(NamedTuple):
 
 
 _NAMES_OF_IDS = re.compile(
-    r"(^|_)(id|ids|uid|idx|index|code|key|hash|token|zip|zipcode|postcode|user|item|movie|product|brand|category|cat|"
-    r"ad|site|app|device|shop|store|campaign)(_|$)|[a-z](Id|ID)$|^[Cc]\d+$"
+    r"(?i:(^|_)(id|ids|uid|idx|index|code|key|hash|token|zip|zipcode|postcode|user|item|movie|product|brand|category|"
+    r"cat|ad|site|app|device|shop|store|campaign|country|city|region|state|district|province|language|browser|os|"
+    r"channel|publisher|advertiser|domain|carrier|genre|artist|author|album|track)(_|$))|[a-z](Id|ID)$|^[Cc]\d+$"
 )
 _NAMES_OF_AMOUNTS = re.compile(
-    r"(^|_)(count|counts|cnt|num|number|total|sum|length|age|days|price|rate)$", re.IGNORECASE
+    r"(^|_)(count|counts|cnt|num|number|total|sum|length|age|days|price|rate|amount|cost|fee|revenue|income|salary|"
+    r"spend|spent|balance|weight|score|quantity|qty|size|year|years)$|^I\d+$",
+    re.IGNORECASE,
 )
+_UNNAMED = re.compile(r"^Unnamed: \d+$")  # pandas' name of a column without one
 _NAMES_OF_TIMES = re.compile(r"time|date|stamp|(^|_)ts(_|$)|_at$", re.IGNORECASE)
 _NAMES_OF_HISTORIES = re.compile(r"(^|_)(hist|history|seq|sequence|past|recent|last|previous|prev)(_|$)", re.IGNORECASE)
 _SEPARATORS = ("|", ";", ",", " ")
@@ -55,6 +72,10 @@ _EPOCHS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _RARE = ", many of them rare: those seen once share a row"
 _FEW = 10  # so few different integers are categories
 _MANY = 1000  # in so many rows, a different value in each is no accident
+_OFTEN = 20  # rows for each different integer, at least, where they may be codes
+_PLAIN_OR_COMMA = r"^[-+]?(\d+|\d{1,3}([., ]\d{3})+)([.,]\d+)?$"
+_PRICE_WITH_COMMA = r"^[-+]?(\d+|\d{1,3}([. ]\d{3})+),\d\d$|^[-+]?\d{1,3}(,\d{3})*\.\d\d$"
+_MONEY = r"^[-+]?\s*([$€£¥₹]|[A-Z]{3}\s|)\s*[-+]?(\d+|\d{1,3}([., ]\d{3})+)([.,]\d+)?\s*([$€£¥₹%]|\s[A-Z]{3}|)$"
 
 
 def infer_specs(
@@ -90,11 +111,16 @@ def infer_specs(
     reasons: dict[str, str] = {}
     left_out = dict.fromkeys(labels, "the label") | dict.fromkeys(exclude, "excluded")
     for name in unknown:
-        spec, why = _guess(name, one_array(table[name]), wanted)
+        spec, why, code = _guess(name, one_array(table[name]), wanted)
         if spec is None:
             left_out[name] = why
-        else:
-            specs[name], reasons[name] = spec, why
+            continue
+        specs[name], reasons[name] = spec, why
+        second = f"{name}_code"
+        if code is not None and second not in {*names, *given}:
+            specs[second] = replace(code, column=name)
+            reasons[name] += f": amounts or codes? {second!r} takes them as codes; declare {name!r} to keep one"
+            reasons[second] = f"{name!r} as codes, as its integers repeat; declare {name!r} to keep one"
     _tell_apart(specs, reasons, left_out, {*specs, *given})
     specs = _with_owners(specs, given)
     for spec in (*specs.values(), *given.values()):
@@ -140,30 +166,32 @@ def _with_owners(specs: dict[str, FeatureSpec], given: Mapping[str, FeatureSpec]
     return out
 
 
-def _guess(name: str, array: pa.Array, columns: list[str]) -> Guess:
-    """A spec for a column and the reason; no spec for one that none can read."""
+def _guess(name: str, array: pa.Array, columns: list[str]) -> _Guess:
+    """Return a spec for a column and the reason; no spec for one that none can read."""
+    if not name.strip():
+        return _Guess(None, "it has no name, as the index that pandas writes into a CSV file")
     try:
-        return _kind_of(name, array, columns)
+        return _of_values(name, array, columns)
     except (ValueError, pa.ArrowException) as error:
-        return None, f"{array.type} is of no kind: {error}"
+        return _Guess(None, f"{array.type} is of no kind: {error}")
 
 
-def _kind_of(name: str, array: pa.Array, columns: list[str]) -> Guess:
+def _of_values(name: str, array: pa.Array, columns: list[str]) -> _Guess:
     types, given = pa.types, array.drop_null()
     if not len(given):
-        return None, f"no value in the first {len(array):,} rows"
+        return _Guess(None, f"no value in the first {len(array):,} rows")
     if types.is_nested(array.type):
         return _of_lists(name, given, None, columns)
     if types.is_temporal(array.type):
         if types.is_timestamp(array.type) or types.is_date(array.type):
-            return Timestamp(), f"{array.type}: hour and weekday"
-        return None, f"{array.type} is of no kind"
+            return _Guess(Timestamp(), f"{array.type}: hour and weekday")
+        return _Guess(None, f"{array.type} is of no kind")
     distinct = factorize(given, name).values
     different = len(distinct) - distinct.null_count
     if not different:
-        return None, "only missing values, such as empty strings"
+        return _Guess(None, "only missing values, such as empty strings")
     if different < 2 and len(given) == len(array):
-        return None, "the same value in every row"
+        return _Guess(None, "the same value in every row")
     if types.is_integer(array.type) or types.is_floating(array.type) or types.is_decimal(array.type):
         return _of_numbers(name, given, different)
     if types.is_string(array.type) or types.is_large_string(array.type):
@@ -173,48 +201,70 @@ def _kind_of(name: str, array: pa.Array, columns: list[str]) -> Guess:
     return _of_categories(different, len(given), f"{different:,} different values")
 
 
-def _of_categories(different: int, rows: int, why: str) -> Guess:
+def _of_categories(different: int, rows: int, why: str) -> _Guess:
     if different == rows >= _MANY:
-        return None, "another value in every row: it names the row"
+        return _Guess(None, "another value in every row: it names the row")
     if different * 100 > rows >= _MANY:
-        return Categorical(min_count=2), why + _RARE
-    return Categorical(), why
+        return _Guess(Categorical(min_count=2), why + _RARE)
+    return _Guess(Categorical(), why)
 
 
-def _of_numbers(name: str, given: pa.Array, different: int) -> Guess:
+def _of_numbers(name: str, given: pa.Array, different: int) -> _Guess:
     x = given.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     x = x[np.isfinite(x)]
     if not len(x):
-        return None, "no finite number"
+        return _Guess(None, "no finite number")
     if (x != np.trunc(x)).any():
-        return Numeric(), "numbers with fractions"
+        return _Guess(Numeric(), "numbers with fractions")
     low, high = float(x.min()), float(x.max())
     if _NAMES_OF_TIMES.search(name):
         for unit, ticks in _EPOCHS.items():
             if 10**8 * ticks <= low and high < 10**10 * ticks:
-                return Timestamp(unit=unit), f"called like a time, and integers like {unit} since 1970"
-    if _NAMES_OF_IDS.search(name) and not _NAMES_OF_AMOUNTS.search(name):
-        return _of_categories(different, len(given), f"integers called like ids, {different:,} different")
+                return _Guess(Timestamp(unit=unit), f"called like a time, and integers like {unit} since 1970")
+    return _of_integers(name, x, different)
+
+
+def _of_integers(name: str, x: npt.NDArray[np.float64], different: int) -> _Guess:
+    """Tell ids, amounts and running numbers apart, by the name and by how many different integers there are."""
+    rows, low, high = len(x), float(x.min()), float(x.max())
+    amount = _NAMES_OF_AMOUNTS.search(name) is not None
+    if max(abs(low), abs(high)) > 2**53:
+        return _of_categories(different, rows, f"{different:,} different integers beyond 2**53, as only ids are")
+    if _NAMES_OF_IDS.search(name) and not amount:
+        return _of_categories(different, rows, f"integers called like ids, {different:,} different")
+    if different == rows >= (2 if _UNNAMED.match(name) else _MANY):
+        steps = np.diff(x)
+        sorted_ = bool((steps > 0).all() or (steps < 0).all())
+        if high - low == rows - 1 or (sorted_ and not amount and high - low < 4 * rows):
+            return _Guess(None, f"a running number from {low:g} to {high:g}: it counts the rows")
     if different <= _FEW:
-        return _of_categories(different, len(given), f"only {different} different integers")
-    return Numeric(), f"{different:,} different integers from {low:g} to {high:g}"
+        return _of_categories(different, rows, f"only {different} different integers")
+    why = f"{different:,} different integers from {low:g} to {high:g}"
+    if amount or different * _OFTEN > rows:
+        return _Guess(Numeric(), why)
+    return _Guess(Numeric(), why, Categorical())
 
 
-def _of_text(name: str, given: pa.Array, distinct: pa.Array, columns: list[str]) -> Guess | None:
+def _of_text(name: str, given: pa.Array, distinct: pa.Array, columns: list[str]) -> _Guess | None:
     """Return a guess for text that is more than one category; None if it is not."""
-    strings = distinct.drop_null()
+    strings = pc.utf8_trim_whitespace(distinct.drop_null())
     try:
-        numbers = pc.utf8_trim_whitespace(strings).cast("float64").to_numpy()
+        numbers = strings.cast("float64").to_numpy()
         if (numbers != np.trunc(numbers)).any():
-            return Numeric(), "numbers with fractions, as text"
-        return None if _NAMES_OF_IDS.search(name) or len(strings) <= _FEW else (Numeric(), "integers, as text")
+            return _Guess(Numeric(), "numbers with fractions, as text")
+        if _NAMES_OF_IDS.search(name) or len(strings) <= _FEW or np.abs(numbers).max() > 2**53:
+            return None
+        return _Guess(Numeric(), "integers, as text")
     except ValueError:
         pass
+    written = _of_written_numbers(name, strings)
+    if written is not None:
+        return written
     first = strings[:100]
     try:
         moments_of(first, name, "s")
         if not pc.any(pc.match_substring_regex(first, r"^[-+]?[0-9.]+$")).as_py():  # numbers are none among other text
-            return Timestamp(), "dates or times, as text: hour and weekday"
+            return _Guess(Timestamp(), "dates or times, as text: hour and weekday")
     except ValueError:
         pass
     for separator in _SEPARATORS:
@@ -224,6 +274,25 @@ def _of_text(name: str, given: pa.Array, distinct: pa.Array, columns: list[str])
         repeated = separator == "|" or 2 * elements <= len(strings)
         if several >= 0.2 and repeated:
             return _of_lists(name, given, separator, columns)
+    return None
+
+
+def _of_written_numbers(name: str, strings: pa.Array) -> _Guess | None:
+    """Return a guess for text that all stands for numbers, with a decimal comma, commas by thousands or a currency.
+
+    Lists of integers look like some of these: without a currency the name must be that of an amount, or every comma
+    must be followed by two digits, as in prices.
+    """
+
+    def all_match(pattern: str) -> bool:
+        return bool(pc.all(pc.match_substring_regex(strings, pattern)).as_py())
+
+    example = next((s for s in strings[:1000].to_pylist() if "," in s), strings[0].as_py())
+    if all_match(_MONEY) and not all_match(_PLAIN_OR_COMMA):
+        return _Guess(None, f"amounts such as {example!r}: leave only digits and the decimal point, for a Numeric")
+    amount = _NAMES_OF_AMOUNTS.search(name) is not None
+    if all_match(_PRICE_WITH_COMMA) or (amount and all_match(_PLAIN_OR_COMMA)):
+        return _Guess(None, f"numbers such as {example!r}: write them with a decimal point and no comma, for a Numeric")
     return None
 
 
@@ -238,21 +307,22 @@ def _any_missing(flat: pa.Array) -> bool:
     return bool(pc.any(pc.is_null(flat, nan_is_null=True)).as_py())
 
 
-def _of_lists(name: str, given: pa.Array, separator: str | None, columns: list[str]) -> Guess:
+def _of_lists(name: str, given: pa.Array, separator: str | None, columns: list[str]) -> _Guess:
     flat, sizes = flat_of(given, name, separator)
     what = "lists" if separator is None else f"strings separated by {separator!r}"
     widths = set(sizes[sizes > 0].tolist())
     gaps = len(widths) > 1 or _any_missing(flat)
     if pa.types.is_floating(flat.type) and not (gaps and _ids_as_floats(flat)):
         if len(widths) == 1:
-            return Dense(), f"lists of {widths.pop()} numbers"
-        return None, "lists of numbers of different lengths"
+            return _Guess(Dense(), f"lists of {widths.pop()} numbers")
+        return _Guess(None, "lists of numbers of different lengths")
     bare = _NAMES_OF_HISTORIES.sub("", name).strip("_")
     if bare != name or _NAMES_OF_HISTORIES.search(name):
         if bare in columns:
-            return Sequence(separator=separator, vocabulary_of=bare), f"{what}, called like a history of {bare!r}"
-        return Sequence(separator=separator), f"{what}, called like a history"
-    return MultiValue(separator=separator), f"{what}, {len(flat.unique()):,} different elements"
+            spec = Sequence(separator=separator, vocabulary_of=bare)
+            return _Guess(spec, f"{what}, called like a history of {bare!r}")
+        return _Guess(Sequence(separator=separator), f"{what}, called like a history")
+    return _Guess(MultiValue(separator=separator), f"{what}, {len(flat.unique()):,} different elements")
 
 
 def sample(

@@ -122,7 +122,8 @@ def _inferred(data: Data, part: RowSubset | None, time_name: str | None) -> Feat
     inferred = infer_specs(table)
     specs, reasons, left_out = inferred
     if not isinstance(specs.get(time_name or ""), (Timestamp, type(None))):
-        del specs[str(time_name)], reasons[str(time_name)]
+        for name in [name for name, spec in specs.items() if time_name in (name, spec.column)]:
+            del specs[name], reasons[name]
         left_out[str(time_name)] = "the time to split by"
     if not specs:
         raise ValueError(f"X must have a column to learn from, got none: n_samples = {table.num_rows}, {left_out}")

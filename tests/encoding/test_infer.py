@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -222,3 +223,83 @@ def test_the_reason_of_a_shared_vocabulary_keeps_its_numbers() -> None:
     items = [f"i{i}" for i in range(1200)]
     shared = FeatureEncoder.infer({"item": [*items, "i0"], "hist_item": [["i1"]] * 1201})
     assert shared.reasons["item"] == "1,200 different values; each has a row, as a history shares them"
+
+
+def why(values: Any, name: str = "x") -> str:
+    found = FeatureEncoder.infer({name: values, "click": [0.5] * len(values)}).explain()
+    return next(row["why"] for row in found if row["feature"] == name)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("price", ["12,50", "7,95", "1.234,00"] * 50),
+        ("x", ["12,50", "7,95", "1234,00"] * 50),
+        ("x", ["1,234.50", "12.00", "1,000,000.99"]),
+        ("income", ["1,234", "12", "1,000,000"]),
+        ("x", ["$1,234.50", "$7", "$12.5"]),
+        ("x", ["12.50 EUR", "7 EUR", "-3 EUR"]),
+        ("x", ["12%", "7.5%", "100 %"]),
+    ],
+)
+def test_numbers_that_are_written_for_people_are_left_out_with_the_way_to_write_them(
+    name: str, values: list[str]
+) -> None:
+    assert isinstance(of(values, name), str)
+    assert "for a Numeric" in why(values, name)
+
+
+def test_lists_with_commas_stay_lists() -> None:
+    assert of(["1,2", "3", "2,1", "1,3", "3,1"] * 20) == Categorical()  # too few repeat
+    assert of(["1,2,3", "3", "2,1", "1,3", "3,1", "3,2", "2,3", "1", "2", "2,1,3"] * 20) == MultiValue(separator=",")
+    assert of(["100,200", "200,300", "300,100", "100", "200", "300", "300,200", "100,300"] * 9) == MultiValue(
+        separator=","
+    )
+
+
+def test_integers_that_only_ids_are_as_large_as() -> None:
+    large = [2**60 + i for i in range(50)]
+    assert of(large * 3) == of([str(v) for v in large] * 3) == Categorical()
+    assert why(large * 3) == "50 different integers beyond 2**53, as only ids are"
+
+
+@pytest.mark.parametrize("name", ["country", "City", "user_region"])
+def test_codes_of_places(name: str) -> None:
+    assert of([i % 230 for i in range(2000)], name) == Categorical(min_count=2)
+
+
+def test_a_running_number_is_left_out() -> None:
+    rows = np.arange(5000)
+    for values in (rows, rows[::-1], rows + 7, rows[rows % 4 > 0], np.random.default_rng(0).permutation(rows)):
+        assert "it counts the rows" in why(values.tolist())
+    assert of((rows * 100).tolist()) == Numeric()
+    assert of(list(range(100)), "Unnamed: 0") == "a running number from 0 to 99: it counts the rows"
+    assert of(list(range(100))) == Numeric()
+
+
+def test_integers_that_may_be_codes_or_amounts_are_both() -> None:
+    values = [i * i % 97 for i in range(4000)]
+    encoder = FeatureEncoder.infer({"x": values, "rooms_count": values, "I1": values})
+    assert encoder.features == {
+        "x": Numeric(),
+        "x_code": Categorical(column="x"),
+        "rooms_count": Numeric(),
+        "I1": Numeric(),
+    }
+    assert encoder.reasons["x"] == (
+        "49 different integers from 0 to 96: amounts or codes? 'x_code' takes them as codes; declare 'x' to keep one"
+    )
+    encoded = encoder.fit_transform({"x": values, "rooms_count": values, "I1": values})
+    assert (encoded["x"].dtype, encoded["x_code"].dtype) == (np.float32, np.int32)
+    assert len(np.unique(encoded["x_code"])) == len(np.unique(encoded["x"])) == 49
+    assert "x_code" not in infer_specs({"x": values, "y": values}, given={"x": Numeric()}).specs
+    assert infer_specs({"x": values, "x_code": ["a", "b"] * 2000}).specs["x_code"] == Categorical()
+
+
+def test_a_column_without_a_name_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    pd.DataFrame({"city": ["a", "b"] * 20, "click": [0, 1] * 20}).to_csv(path)
+    encoder = FeatureEncoder.infer(path, label="click")
+    assert list(encoder.features) == ["city"]
+    assert encoder.left_out[""] == "it has no name, as the index that pandas writes into a CSV file"
+    assert encoder.fit(path).transform(path)["city"].tolist() == [2, 3] * 20
