@@ -9,6 +9,7 @@ from typing import Any
 from ..callbacks import EarlyStopping
 from ..encoding import FeatureEncoder, Timestamp
 from ..encoding.infer import infer_specs, sample
+from ..models.trainable import train_step_of
 from ..optim.sparse import default_lr, parse_optimizer
 from ..tables import RowSubset
 from .batches import Encoded
@@ -143,8 +144,9 @@ def _build(est: Any, cls: Any, encoder: FeatureEncoder, targets: Targets, seed: 
 
 def _compile(est: Any, model: Any, targets: Targets, old: Any) -> None:
     update = est.embedding_update
-    if old is not None and update == "auto" and old.model_._update is not None:
-        update = old.model_._update.mode  # the choice stays with the state
+    step = None if old is None else train_step_of(old.model_)
+    if step is not None and update == "auto":
+        update = step.mode  # the choice stays with the state
     model.compile(
         est.optimizer,
         LOSSES[targets.kind] if est.loss is None else est.loss,
@@ -184,10 +186,11 @@ def _report(
     model: Any, counts: Mapping[str, int], seed: int, seconds: float, history: Any, callbacks: list[Any]
 ) -> dict[str, Any]:
     logs = history.history
+    step = train_step_of(model)
     losses = logs.get("val_loss") or []
     return {
         **counts,
-        "embedding_update": model._update.mode,
+        "embedding_update": None if step is None else step.mode,
         "seed": seed,
         "seconds": round(seconds, 3),
         "evaluations": len(losses),

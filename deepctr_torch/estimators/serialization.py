@@ -128,7 +128,7 @@ def load_artefact(directory: str | PathLike[str], *, training: bool = False, dev
         logged = _read(source / "training.json")
         est.training_, est.history_ = logged["estimator"], est.model_.history.history
         est._stateless = not training
-        if training and est.model_._update is None:
+        if training and est.model_.optim is None:
             raise ValueError(f"{source} must hold how its model was compiled, to train it further, got none")
         if training:
             restore_optimizer(est.model_, _tensors(source / OPTIMIZER), logged["optimizer"])

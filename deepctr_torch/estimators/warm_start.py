@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..embedding import EmbeddingCollection
+from ..models.trainable import train_step_of
 
 __all__ = ["carry_over", "check_rate", "grown", "optimizer_state", "restore_optimizer"]
 
@@ -68,9 +69,10 @@ def carry_over(old: Any, new: Any, rate: float | None = None) -> None:
     for (_, mine), (_, theirs) in zip(new.named_tables(), old.named_tables(), strict=True):
         for name in theirs.frozen:
             mine.view(name).requires_grad_(False)
-    if new._update is None or old._update is None:
+    before, after = train_step_of(old), train_step_of(new)
+    if before is None or after is None:
         return
-    kinds = [(m._compile_arguments["optimizer"], m._update.mode) for m in (old, new)]
+    kinds = [(m._compile_arguments["optimizer"], step.mode) for m, step in ((old, before), (new, after))]
     if kinds[0] != kinds[1]:
         log.info("the state of the optimizer begins anew: it was %s, and is %s", *kinds)
         return
@@ -116,7 +118,7 @@ def _spans(prefix: str, tables: EmbeddingCollection, width: str) -> Iterator[tup
 def _members(model: Any) -> Iterator[tuple[Any, int, str, nn.Parameter]]:
     """Each optimizer inside the model's, with the place, the name and each parameter it moves."""
     names = {id(p): name for name, p in model.named_parameters()}
-    optimizer = model._update.optimizer
+    optimizer = model.optim
     for member in getattr(optimizer, "members", [optimizer]):
         parameters = [p for group in member.param_groups for p in group["params"]]
         for place, parameter in enumerate(parameters):
@@ -128,7 +130,7 @@ def optimizer_state(model: Any) -> tuple[dict[str, Tensor], dict[str, float]]:
     fused = _Fused(model)
     tensors: dict[str, Tensor] = {}
     numbers: dict[str, float] = {}
-    for member, place, name, parameter in _members(model) if model._update is not None else ():
+    for member, place, name, parameter in _members(model) if model.optim is not None else ():
         state = member.state.get(parameter if isinstance(member, torch.optim.Optimizer) else place, {})
         for key, value in state.items():
             if not isinstance(value, Tensor) or value.dim() == 0:

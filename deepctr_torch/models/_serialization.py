@@ -18,6 +18,7 @@ from .. import _rebuild_model, layers
 from ..callbacks import History
 from ..features import DenseFeat, SparseFeat, VarLenSparseFeat
 from ._registry import MODELS
+from .trainable import train_step_of
 
 if TYPE_CHECKING:
     from .basemodel import BaseModel
@@ -136,10 +137,10 @@ def build(
 
 def _optimizer_state(model: BaseModel) -> dict[str, Any] | None:
     """How the model was compiled, and the state of its optimizer; None where that is not plain data."""
-    given = model._compile_arguments
-    if given is None or model._update is None:
+    given, step = model._compile_arguments, train_step_of(model)
+    if given is None or step is None:
         return None
-    optimizer: Any = model._update.optimizer
+    optimizer: Any = step.optimizer
     try:
         plain = {k: encode(v, k) for k, v in given.items() if k != "optimizer"}
         if isinstance(given["optimizer"], (str, Mapping)):
@@ -149,7 +150,7 @@ def _optimizer_state(model: BaseModel) -> dict[str, Any] | None:
     except NotPlainError as problem:
         log.warning("the model is saved without what compile was given: %s", problem)
         return None
-    return {"compile": plain, "mode": model._update.mode, "state": model._update.state_dict()}
+    return {"compile": plain, "mode": step.mode, "state": step.state_dict()}
 
 
 def _describe(optimizer: Any, model: BaseModel) -> dict[str, Any]:
@@ -175,9 +176,10 @@ def _restore(model: BaseModel, saved: Mapping[str, Any] | None) -> None:
         model.compile(getattr(torch.optim, optimizer["torch"])(groups, lr=0.001), **arguments)
     else:
         model.compile(decode(optimizer), **arguments)
-    if model._update is not None:
-        model._update.optimizer.load_state_dict(saved["state"])
-        model._update.settle(saved["mode"])
+    step = train_step_of(model)
+    if step is not None:
+        step.optimizer.load_state_dict(saved["state"])
+        step.settle(saved["mode"])
 
 
 def _is_torch(optimizer: Any) -> bool:
@@ -296,8 +298,9 @@ def load_model(directory: Any, device: Any = None, custom_objects: Mapping[str, 
         _put_extras(model, {**saved, "training": None})
         if plain is not None and not _is_torch(plain["optimizer"]):
             model.compile(**{k: decode(v) for k, v in plain.items()})
-            if model._update is not None and mode is not None:
-                model._update.settle(mode)
+            step = train_step_of(model)
+            if step is not None and mode is not None:
+                step.settle(mode)
     return model.eval()
 
 

@@ -34,7 +34,7 @@ from ..training.losses import Loss
 from ..training.schedules import ScheduleSpec, get_schedule
 from ._compat import adopt_tasks
 
-__all__ = ["TrainableModel"]
+__all__ = ["TrainableModel", "train_step_of"]
 
 DEFAULT_BATCH = 256
 
@@ -247,6 +247,14 @@ class TrainableModel(nn.Module):
     def _in_multi_worker_mode(self) -> bool:
         """Asked by callbacks written for the original."""
         return False
+
+
+def train_step_of(model: TrainableModel) -> TrainStep | None:
+    """Return what moves the weights of a compiled model (its optimizer, its way of updating tables), else None.
+
+    A function, since a name on the instance could be one of a user's subclass.
+    """
+    return model._update
 
 
 def _compile_config(model: TrainableModel, losses: list[Loss], given: Mapping[str, Any]) -> CompileConfig:

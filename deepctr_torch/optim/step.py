@@ -142,8 +142,17 @@ class TrainStep:
         last = getattr(self.optimizer, "members", [self.optimizer])[-1]
         return SharedStateOptimizer(self.recipe.row_rule(self.tables), last)
 
-    def begin(self, compiled: CompileConfig, model: Any, batch_size: int | None = None) -> None:
+    def begin(
+        self,
+        compiled: CompileConfig,
+        model: Any,
+        batch_size: int | None = None,
+        span: Span = contextlib.nullcontext,
+    ) -> None:
         """Before the first step of a fit with batches of `batch_size` rows (None for those of `decide`).
+
+        Args:
+            span: a context around each part of a step, by its name.
 
         Raises:
             ValueError: the model overrides `forward`, and what was asked for needs lookup and model apart.
@@ -161,6 +170,7 @@ class TrainStep:
         if self.large_batch is not None and (not self.named or model.overrides_forward):
             raise ValueError("large_batch needs an optimizer given by name, and a model that defines logits(fields)")
         keep_freed()
+        self.span = span
         penalty = Regularizer([] if model.overrides_penalty else model.regularization_weight)
         if self.large_batch is not None:
             size, sparse = self._scale_for(self.large_batch, batch_size or self._batch_size), self.mode == "sparse"

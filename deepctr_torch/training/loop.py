@@ -195,9 +195,9 @@ class Trainer:
         self.callbacks.set_model(model)
         self.callbacks.set_params(self._params())
         self.callbacks.on_train_begin()
-        self.update.begin(self.compiled, model)
         self.profile = None if plan.profile is None else StepProfile(plan.profile, self.device)
-        self.update.span = contextlib.nullcontext if self.profile is None else self.profile.span
+        span = contextlib.nullcontext if self.profile is None else self.profile.span
+        self.update.begin(self.compiled, model, span=span)
         with contextlib.ExitStack() as stack:
             stack.callback(self.bar.close)
             stack.callback(self._base_rates)
