@@ -31,6 +31,16 @@ def _whole(name: str, value: Any) -> int:
     return int(value)
 
 
+def _dtype_name(dtype: Any) -> str:
+    """Return the name of a dtype, given by name or as numpy or torch write it.
+
+    >>> import torch
+    >>> _dtype_name("int32"), _dtype_name(torch.int32)
+    ('int32', 'int32')
+    """
+    return str(getattr(dtype, "__name__", dtype)).removeprefix("torch.")
+
+
 class _SparseFeat(NamedTuple):
     name: str
     vocabulary_size: int
@@ -47,7 +57,8 @@ class SparseFeat(_SparseFeat):
     Args:
         name: feature name.
         vocabulary_size: number of rows of the table; ids lie in [0, vocabulary_size). Whole floats (1e6) are accepted.
-        embedding_dim: length of the vectors, or "auto" for `6 * int(vocabulary_size ** 0.25)`.
+        embedding_dim: length of the vectors, or "auto" for `6 * int(vocabulary_size ** 0.25)`; 0 for a column that
+            only linear sides read.
         use_hash: the input holds strings or any 64-bit integers, hashed on the fly into the table
             (`deepctr_torch.hashing`).
         dtype: kept for compatibility; models do not use it.
@@ -66,7 +77,7 @@ class SparseFeat(_SparseFeat):
         vocabulary_size: float,
         embedding_dim: int | str = 4,
         use_hash: bool = False,
-        dtype: str = "int32",
+        dtype: Any = "int32",
         embedding_name: str | None = None,
         group_name: str = DEFAULT_GROUP_NAME,
     ) -> SparseFeat:
@@ -77,9 +88,9 @@ class SparseFeat(_SparseFeat):
         if isinstance(embedding_dim, str):
             check_choice(f"embedding_dim of {name!r}", embedding_dim, ["auto"])
             embedding_dim = 6 * int(rows**0.25)
-        dim = _whole(f"embedding_dim of {name!r}", embedding_dim)
+        dim = 0 if embedding_dim == 0 else _whole(f"embedding_dim of {name!r}", embedding_dim)
         table = name if embedding_name is None else embedding_name
-        return super().__new__(cls, name, rows, dim, bool(use_hash), dtype, table, group_name)
+        return super().__new__(cls, name, rows, dim, bool(use_hash), _dtype_name(dtype), table, group_name)
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -165,7 +176,7 @@ class VarLenSparseFeat(_VarLenSparseFeat):
 
 
 class _DenseFeat(NamedTuple):
-    name: str
+    name: Any  # a string, or the number of a column of a matrix
     dimension: int
     dtype: str
 
@@ -179,9 +190,9 @@ class DenseFeat(_DenseFeat):
 
     __slots__ = ()
 
-    def __new__(cls, name: str, dimension: float = 1, dtype: str = "float32") -> DenseFeat:
-        check_type("name", name, str, "a string")
-        return super().__new__(cls, name, _whole(f"dimension of {name!r}", dimension), dtype)
+    def __new__(cls, name: str | int, dimension: float = 1, dtype: Any = "float32") -> DenseFeat:
+        check_type("name", name, (str, int), "a string or an integer")
+        return super().__new__(cls, name, _whole(f"dimension of {name!r}", dimension), _dtype_name(dtype))
 
     def __hash__(self) -> int:
         return hash(self.name)

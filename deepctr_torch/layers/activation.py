@@ -106,6 +106,7 @@ class Dice(nn.Module):
         if dim not in (2, 3):
             raise ValueError(f"dim must be 2 or 3, got {dim!r}")
         self.dim = dim
+        self.sigmoid = nn.Sigmoid()
         self.bn = BatchNorm(emb_size, eps=epsilon)
         self.alpha = nn.Parameter(torch.zeros(emb_size) if dim == 2 else torch.zeros(emb_size, 1))
         self.to(device)
@@ -113,7 +114,7 @@ class Dice(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         # NOTE[DIFF] C11: `dim` fixes the shape of alpha alone; upstream also refuses inputs of another rank.
         # NOTE[DIFF] W10: with a mask, padded positions stay out of the statistics.
-        p = torch.sigmoid(self.bn(x, mask))
+        p: Tensor = self.sigmoid(self.bn(x, mask))
         return p * x + self.alpha.reshape(-1) * (1.0 - p) * x
 
 

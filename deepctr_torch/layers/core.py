@@ -67,6 +67,9 @@ class DNN(nn.Module):
         self.inputs_dim = inputs_dim
         self.output_dim = sizes[-1]
         self.use_bn = use_bn
+        self.l2_reg = l2_reg
+        self.dropout_rate = dropout_rate
+        self.seed = seed
         self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         if use_bn:
             self.bn = nn.ModuleList(BatchNorm(size) for size in hidden_units)

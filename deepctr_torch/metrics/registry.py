@@ -48,7 +48,10 @@ class Metric:
         y_pred: ArrayLike,
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        *,
+        labels: ArrayLike | None = None,
     ) -> float:
+        """Compute the metric; `labels` is for loops that pass it to scikit-learn's function: classes are known here."""
         if self.needs_groups and groups is None:
             source = f"the column {self.group!r}" if self.group else "the argument groups"
             raise ValueError(f"metric {self.name!r} must be given groups ({source}), got None")

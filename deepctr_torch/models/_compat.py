@@ -7,18 +7,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from ..embedding import embedding_configs
 from ..features import DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat, packed_ids
 from ..layers.sequence import pool
+from ..metrics import functional
 
 if TYPE_CHECKING:
     from .basemodel import BaseModel
     from .trainable import TrainableModel
 
 __all__ = [
+    "accuracy_score",
     "adopt_tasks",
     "check_gpus",
     "combined_dnn_input",
@@ -29,7 +33,9 @@ __all__ = [
     "get_varlen_pooling_list",
     "input_from_feature_columns",
     "keep_layer",
+    "log_loss",
     "maxlen_lookup",
+    "prepare_metric_inputs",
     "varlen_embedding_lookup",
 ]
 
@@ -58,6 +64,36 @@ def keep_layer(model: BaseModel, name: str, layer: nn.Module | nn.Parameter) -> 
     if not model.overrides_forward or name not in {"fields", "logits", "penalized", "predict_rows", "build_lookup"}:
         raise ValueError(f"{name!r} has a meaning in every model: give this {type(layer).__name__} another name")
     model.__dict__[name] = layer
+
+
+def prepare_metric_inputs(y_true: Any, y_pred: Any) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Labels and predictions as two rows of numbers; those of several tasks one after the other."""
+    return np.asarray(y_true, dtype=np.float64).ravel(), np.asarray(y_pred, dtype=np.float64).ravel()
+
+
+def accuracy_score(y_true: Any, y_pred: Any) -> float:
+    """Share of predictions on the right side of 0.5."""
+    return functional.accuracy(*prepare_metric_inputs(y_true, y_pred))
+
+
+def log_loss(
+    y_true: Any,
+    y_pred: Any,
+    eps: float = 1e-7,
+    normalize: bool = True,
+    sample_weight: Any = None,
+    labels: Any = None,
+) -> float:
+    """Cross entropy of probabilities that are kept `eps` away from 0 and 1.
+
+    Args:
+        normalize: the mean; else the sum.
+        sample_weight: one weight a row.
+        labels: accepted for code that names the two classes; they are 0 and 1.
+    """
+    y, p = prepare_metric_inputs(y_true, y_pred)
+    mean = functional.logloss(y, np.clip(p, eps, 1 - eps), sample_weight)
+    return mean if normalize else mean * float(len(y) if sample_weight is None else np.sum(sample_weight))
 
 
 def adopt_tasks(model: TrainableModel) -> None:

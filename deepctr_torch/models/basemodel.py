@@ -19,6 +19,7 @@ from ..embedding import EmbeddingCollection, EmbeddingLookup, LookupSpec, embedd
 from ..features import Batch, DenseFeat, FeatureColumn, FeatureSchema, SparseFeat, VarLenSparseFeat
 from ..layers.core import PredictionLayer
 from ..registry import suggest
+from ..training.losses import get_loss
 from . import _compat as _upstream
 from . import _serialization as _saving
 from .fields import Fields
@@ -73,7 +74,7 @@ class BaseModel(TrainableModel, metaclass=ModelMeta):
     torch.Size([2, 1])
     """
 
-    reads_deep_tables: ClassVar[bool] = True  # False: the model has no `embedding_dict` of its own
+    reads_deep_tables: ClassVar[bool] = True  # False: `embedding_dict` is empty
     obsolete_keys: ClassVar[tuple[str, ...]] = ()  # prefixes in old checkpoints of parts that were never used
     renamed_arguments: ClassVar[Mapping[str, str]] = {}  # documented names that never were -> ours, "" for none
     feature_index: OrderedDict[str, tuple[int, int]]
@@ -110,9 +111,11 @@ class BaseModel(TrainableModel, metaclass=ModelMeta):
         self.regularization_weight: list[tuple[list[nn.Parameter], float, float]] = []
         self.linear_feature_columns = list(linear_feature_columns)
         self.dnn_feature_columns = list(dnn_feature_columns)
-        if self.reads_deep_tables:
-            self.embedding_dict = EmbeddingCollection(embedding_configs(self.dnn_feature_columns, init_std))
-            self.add_regularization_weight(self.embedding_dict.parameters(), l2=l2_reg_embedding)
+        deep = self.dnn_feature_columns if self.reads_deep_tables else []
+        if without := [c.name for c in deep if not isinstance(c, DenseFeat) and not c.embedding_dim]:
+            raise ValueError(f"columns of embedding_dim 0 belong to linear sides, got {without} on the deep side")
+        self.embedding_dict = EmbeddingCollection(embedding_configs(deep, init_std))
+        self.add_regularization_weight(self.embedding_dict.parameters(), l2=l2_reg_embedding)
         # NOTE[DIFF] W13: the original starts the linear side at 1e-4 whatever init_std says.
         self.linear_model = Linear(self.linear_feature_columns, None, init_std, outputs=num_classes or 1)
         self.add_regularization_weight(self.linear_model.parameters(), l2=l2_reg_linear)
@@ -285,6 +288,11 @@ class BaseModel(TrainableModel, metaclass=ModelMeta):
     def add_auxiliary_loss(self, aux_loss: Tensor, alpha: float) -> None:
         """From a `forward(X)` of one's own: add `alpha * aux_loss` to the loss of this step."""
         self.aux_loss = aux_loss * alpha
+
+    _accuracy_score = staticmethod(_upstream.accuracy_score)
+    _log_loss = staticmethod(_upstream.log_loss)
+    _prepare_metric_inputs = staticmethod(_upstream.prepare_metric_inputs)
+    _get_loss_func_single = staticmethod(get_loss)
 
     def upgrade_state(self, state: dict[str, Any], prefix: str) -> None:
         """Rename, add or drop entries of an older state_dict, in place. Models with a history override it."""

@@ -1,8 +1,9 @@
 """Losses by name, and a user's callable as a loss.
 
-A loss here is called as `loss(pred, y, reduction="sum" | "mean" | "none")`. The named ones take probabilities (or, for
-a regression, values) as the model's head makes them, reshape labels of the same size to the predictions, and compute
-in float32 at least, outside autocast.
+A loss here is called as `loss(pred, y, reduction="sum" | "mean" | "none")`; those for two classes and for values take
+`weight=` too, one number a row, for loops of a user's own. The named ones take probabilities (or, for a regression,
+values) as the model's head makes them, reshape labels of the same size to the predictions, and compute in float32 at
+least, outside autocast.
 """
 
 from __future__ import annotations
@@ -44,8 +45,10 @@ class Loss(Protocol):
 LOSSES: Registry[Loss] = Registry("loss")
 
 
-def _reduce(losses: Tensor, reduction: str) -> Tensor:
+def _reduce(losses: Tensor, reduction: str, weight: Tensor | None = None) -> Tensor:
     check_choice("reduction", reduction, ("sum", "mean", "none"))
+    if weight is not None:
+        losses = losses * (weight.reshape(losses.shape) if weight.numel() == losses.numel() else weight)
     if reduction == "none":
         return losses
     return losses.sum() if reduction == "sum" else losses.mean()
@@ -60,7 +63,7 @@ def _alike(pred: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @LOSSES.register("binary_crossentropy")
-def binary_crossentropy(pred: Tensor, y: Tensor, reduction: str = "sum") -> Tensor:
+def binary_crossentropy(pred: Tensor, y: Tensor, reduction: str = "sum", *, weight: Tensor | None = None) -> Tensor:
     """Cross entropy of probabilities and labels in [0, 1]; logarithms are cut off at -100. `[B], [B] -> []`
 
     Of a prediction that is NaN it is NaN, as with every other loss.
@@ -68,6 +71,8 @@ def binary_crossentropy(pred: Tensor, y: Tensor, reduction: str = "sum") -> Tens
     >>> binary_crossentropy(torch.tensor([0.5, 0.5]), torch.tensor([1, 0]))
     tensor(1.3863)
     """
+    if weight is not None:
+        return _reduce(binary_crossentropy(pred, y, "none"), reduction, weight)
     check_choice("reduction", reduction, ("sum", "mean", "none"))
     pred, y = _alike(pred, y)
     kind = "cpu" if pred.is_meta else pred.device.type  # autocast does not know the meta device
@@ -82,25 +87,25 @@ def binary_crossentropy(pred: Tensor, y: Tensor, reduction: str = "sum") -> Tens
 
 
 @LOSSES.register("mse")
-def mse(pred: Tensor, y: Tensor, reduction: str = "sum") -> Tensor:
+def mse(pred: Tensor, y: Tensor, reduction: str = "sum", *, weight: Tensor | None = None) -> Tensor:
     """Squared error. `[B], [B] -> []`
 
     >>> mse(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 4.0]))
     tensor(5.)
     """
     pred, y = _alike(pred, y)
-    return _reduce((pred - y).square(), reduction)
+    return _reduce((pred - y).square(), reduction, weight)
 
 
 @LOSSES.register("mae")
-def mae(pred: Tensor, y: Tensor, reduction: str = "sum") -> Tensor:
+def mae(pred: Tensor, y: Tensor, reduction: str = "sum", *, weight: Tensor | None = None) -> Tensor:
     """Absolute error. `[B], [B] -> []`
 
     >>> mae(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 4.0]), reduction="none")
     tensor([1., 2.])
     """
     pred, y = _alike(pred, y)
-    return _reduce((pred - y).abs(), reduction)
+    return _reduce((pred - y).abs(), reduction, weight)
 
 
 @LOSSES.register("focal")

@@ -104,7 +104,7 @@ def test_replace() -> None:
             lambda: SparseFeat("a", 1, use_hash=True),
             "vocabulary_size of 'a' with use_hash=True must be an integer of at least 2",
         ),
-        (lambda: SparseFeat("a", 5, 0), "embedding_dim of 'a' must be an integer of at least 1, got 0"),
+        (lambda: SparseFeat("a", 5, -1), "embedding_dim of 'a' must be an integer of at least 1, got -1"),
         (lambda: SparseFeat("a", 5, "atuo"), "unknown embedding_dim of 'a' 'atuo': did you mean 'auto'"),
         (lambda: DenseFeat("d", 0), "dimension of 'd' must be an integer of at least 1, got 0"),
         (lambda: sequence(maxlen=0), "maxlen of 'genres' must be an integer of at least 1, got 0"),
@@ -120,7 +120,7 @@ def test_bad_values(make: Any, message: str) -> None:
 def test_bad_types() -> None:
     with pytest.raises(TypeError, match="name must be a string, got int"):
         SparseFeat(3, 5)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="name must be a string, got NoneType"):
+    with pytest.raises(TypeError, match="name must be a string or an integer, got NoneType"):
         DenseFeat(None)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="sparsefeat must be a SparseFeat, got str"):
         VarLenSparseFeat("genres", 3)  # type: ignore[arg-type]

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from deepctr_torch import inputs as facade
+from deepctr_torch import load_model
 from deepctr_torch.callbacks import EarlyStopping, History
 from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
 from deepctr_torch.inputs import combined_dnn_input
 from deepctr_torch.layers import DNN, FM, PredictionLayer
-from deepctr_torch.models import DeepFM
+from deepctr_torch.models import MLR, WDL, DeepFM
 from deepctr_torch.models.basemodel import BaseModel, Linear
 from tests.support.training import (
     COLUMNS,
@@ -391,3 +392,61 @@ def test_lengths_weights_and_combined_inputs() -> None:
     assert combined_dnn_input([pooled], []).shape == (2, 1)
     with pytest.raises(NotImplementedError, match="two empty lists"):
         combined_dnn_input([], [])
+
+
+def test_the_metrics_of_a_compiled_model_take_what_scikit_learns_do() -> None:
+    y, p = np.array([[0.0], [1.0], [1.0]]), np.array([[0.2], [1.0], [0.4]])
+    model = DeepFM(COLUMNS, COLUMNS)
+    assert BaseModel._accuracy_score(y, p) == model._accuracy_score(y, p) == pytest.approx(2 / 3)
+    expected = -(np.log(0.8) + np.log(1 - 1e-7) + np.log(0.4)) / 3
+    assert model._log_loss(y, p) == pytest.approx(expected)
+    assert model._log_loss(y, p, normalize=False, labels=[0, 1]) == pytest.approx(3 * expected)
+    assert model._log_loss(y, p, sample_weight=[1.0, 0.0, 0.0]) == pytest.approx(-np.log(0.8))
+    assert [v.shape for v in BaseModel._prepare_metric_inputs(y, p)] == [(3,), (3,)]
+    model.compile("adam", "binary_crossentropy", ["auc", "binary_crossentropy"])
+    assert model.metrics["auc"](y, p, labels=[0, 1]) == 1.0
+
+
+def test_the_loss_of_a_compiled_model_takes_weights() -> None:
+    y, p, w = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.2], [0.4]]), torch.tensor([[3.0], [0.5]])
+    model = DeepFM(COLUMNS, COLUMNS)
+    for name in ("binary_crossentropy", "mse", "mae"):
+        model.compile("adam", name)
+        each = model.loss_func(p, y, reduction="none")
+        torch.testing.assert_close(model.loss_func(p, y, weight=w, reduction="sum"), (each * w).sum())
+        torch.testing.assert_close(model.loss_func(p, y, weight=w.squeeze(1), reduction="mean"), (each * w).mean())
+    torch.testing.assert_close(model._get_loss_func_single("mse")(p, y), (p - y).square().sum())
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, np.int64, "int32"])
+def test_dtypes_of_columns_are_names(dtype: Any, tmp_path: Any) -> None:
+    columns = [SparseFeat("a", 5, 4, dtype=dtype), DenseFeat("d", 1, dtype=torch.float32)]
+    assert {c.dtype for c in columns} <= {"int32", "int64", "float32"}
+    model = DeepFM(columns, columns)
+    x = {"a": np.arange(5), "d": np.linspace(0, 1, 5)}
+    model.save(tmp_path / "saved")
+    np.testing.assert_array_equal(load_model(tmp_path / "saved").predict(x), model.predict(x))
+    torch.save(model, tmp_path / "model.pt")
+    np.testing.assert_array_equal(torch.load(tmp_path / "model.pt", weights_only=True).predict(x), model.predict(x))
+
+
+def test_columns_that_only_linear_sides_read_need_no_dimension() -> None:
+    none = [SparseFeat("a", 5, embedding_dim=0), DenseFeat("d")]
+    x, y = {"a": np.arange(5), "d": np.linspace(0, 1, 5)}, np.array([0, 1, 0, 1, 0])
+    for model in (MLR(none), WDL(none, [DenseFeat("d")])):
+        model.compile("adam", "binary_crossentropy")
+        model.fit(x, y, 5, 2, 0)
+        assert model.predict(x).shape == (5, 1)
+    with pytest.raises(ValueError, match=r"embedding_dim 0 belong to linear sides, got \['a'\] on the deep side"):
+        WDL(none, none)
+
+
+def test_numbers_may_be_named_by_numbers() -> None:
+    columns = [SparseFeat("a", 5), DenseFeat(0, 1), DenseFeat(1, 1)]
+    x = {"a": np.arange(5), 0: np.linspace(0, 1, 5), 1: np.ones(5)}
+    model = DeepFM(columns, columns)
+    model.compile("adam", "binary_crossentropy")
+    model.fit(x, np.array([0, 1, 0, 1, 0]), 5, 1, 0)
+    assert list(model.feature_index) == ["a", 0, 1]
+    swapped = {**x, 0: x[1], 1: x[0]}
+    assert not np.array_equal(model.predict(x), model.predict(swapped))

@@ -55,6 +55,10 @@ class AFMLayer(nn.Module):
         check_at_least("attention_factor", attention_factor, 1)
         check_at_least("outputs", outputs, 1)
         check_fraction("dropout_rate", dropout_rate)
+        self.attention_factor = attention_factor
+        self.l2_reg_w = l2_reg_w
+        self.dropout_rate = dropout_rate
+        self.seed = seed
         self.attention_W = nn.Parameter(torch.empty(in_features, attention_factor))
         self.attention_b = nn.Parameter(torch.zeros(attention_factor))
         self.projection_h = nn.Parameter(torch.empty(attention_factor, 1))

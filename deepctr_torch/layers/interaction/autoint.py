@@ -50,6 +50,8 @@ class InteractingLayer(nn.Module):
         if embedding_size % head_num:
             raise ValueError(f"embedding_size must be a multiple of head_num = {head_num}, got {embedding_size}")
         self.head_num = head_num
+        self.att_embedding_size = embedding_size // head_num
+        self.seed = seed
         self.use_res = use_res
         self.scaling = scaling
         self.W_Query = nn.Parameter(torch.empty(embedding_size, embedding_size))

@@ -57,7 +57,9 @@ class ConvLayer(nn.Module):
                 f"got {len(conv_kernel_width)} and {len(conv_filters)}"
             )
         layers: list[nn.Module] = []
-        channels, self.filed_shape = 1, field_size
+        self.device = device
+        self.filed_shape = field_size
+        channels = 1
         for i, (width, filters) in enumerate(zip(conv_kernel_width, conv_filters, strict=True), start=1):
             self.filed_shape = min(self.filed_shape, _kept(field_size, i, len(conv_filters)))
             layers.append(Conv2dSame(channels, filters, kernel_size=(width, 1), stride=1))

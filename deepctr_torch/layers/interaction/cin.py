@@ -87,8 +87,12 @@ class CIN(nn.Module):
         *inner, last = layer_size
         self.passed_on = [size // 2 if split_half else size for size in inner]
         self.split_half = split_half
+        self.layer_size = layer_size
+        self.l2_reg = l2_reg
+        self.seed = seed
         self.output_dim = self.featuremap_num = sum(self.passed_on) + last
         maps = [field_size, *self.passed_on]
+        self.field_nums = maps
         self.conv1ds = nn.ModuleList(
             nn.Conv1d(maps[i] * field_size, size, kernel_size=1) for i, size in enumerate(layer_size)
         )

@@ -38,6 +38,9 @@ class SENETLayer(nn.Module):
         check_at_least("filed_size", filed_size, 1)
         check_at_least("reduction_ratio", reduction_ratio, 1)
         reduced = max(1, filed_size // reduction_ratio)
+        self.filed_size = filed_size
+        self.reduction_size = reduced
+        self.seed = seed
         self.excitation = nn.Sequential(
             nn.Linear(filed_size, reduced, bias=False), nn.ReLU(), nn.Linear(reduced, filed_size, bias=False), nn.ReLU()
         )
@@ -84,6 +87,7 @@ class BilinearInteraction(nn.Module):
         check_choice("bilinear_type", bilinear_type, ("all", "each", "interaction"))
         self.filed_size = filed_size
         self.bilinear_type = bilinear_type
+        self.seed = seed
         if filed_size == 1:
             self.bilinear = None
         elif bilinear_type == "all":

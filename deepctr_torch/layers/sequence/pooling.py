@@ -64,6 +64,7 @@ class SequencePoolingLayer(nn.Module):
         super().__init__()
         check_choice("mode", mode, _MODES)
         self.mode = mode
+        self.device = device
         self.supports_masking = supports_masking
 
     def forward(self, seq_value_len_list: Sequence[Tensor]) -> Tensor:

@@ -29,6 +29,7 @@ class _AttentionGRUCell(nn.Module):
         check_at_least("hidden_size", hidden_size, 1)
         self.input_size = input_size
         self.hidden_size = hidden_size
+        self.bias = bias
         self.weight_ih = nn.Parameter(torch.empty(3 * hidden_size, input_size))
         self.weight_hh = nn.Parameter(torch.empty(3 * hidden_size, hidden_size))
         # NOTE[DIFF] W3: two biases; upstream's AUGRU registers one tensor under both names.
