@@ -1,4 +1,4 @@
-"""Write the artefacts beside this file: `python tests/artefacts/make.py FOLDER`, with the version whose formats they keep."""
+"""Write the artefacts beside this file, in the formats of the version that runs: `make.py FOLDER`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What earlier versions saved loads, predicts the same, and goes on training. `make.py` wrote it, with version 1.0.0a1."""
+"""Artefacts that version 1.0.0a1 saved (`make.py` wrote them) load, predict the same, and go on training."""
 
 from __future__ import annotations
 
