@@ -7,13 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import nn
 
 from deepctr_torch.metrics.task_metrics import TaskMetrics
 from deepctr_torch.training.compile_config import CompileConfig, compile_losses
 from deepctr_torch.training.losses import get_loss
-from tests.support.training import deepfm, mmoe
 
 ONE = (("", "binary"),)
 TWO = (("click", "binary"), ("spend", "regression"))
@@ -54,40 +51,6 @@ def test_wrong_losses(loss: Any, tasks: Any, message: str) -> None:
         compile_losses(loss, tasks)
 
 
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ({"loss_reduction": "avg"}, "unknown loss_reduction 'avg'"),
-        ({"precision": "fp16"}, "unknown precision 'fp16'"),
-        ({"embedding_update": "spare"}, "did you mean 'sparse'"),
-        ({"clip_norm": -1.0}, "clip_norm must be a number >= 0, got -1.0"),
-        ({"lr_schedule": "cosin"}, "did you mean 'cosine'"),
-        ({"task_weights": "uncertainty"}, "with several tasks"),
-        ({"task_weights": [1, 2]}, "one number for each task"),
-        ({"embedding_optimizer": "adagard"}, "did you mean 'adagrad'"),
-    ],
-)
-def test_wrong_options(option: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        deepfm().compile("adam", "binary_crossentropy", **option)
-
-
-@pytest.mark.parametrize("weights", [[1], {"click": 1, "spent": 2}, "uncertain"])
-def test_wrong_task_weights(weights: Any) -> None:
-    with pytest.raises(ValueError, match="task_weights must"):
-        mmoe().compile("adam", ["binary_crossentropy", "mse"], task_weights=weights)
-
-
-def test_a_failed_compile_leaves_the_last_one() -> None:
-    model = deepfm()
-    model.compile("sgd", "binary_crossentropy", ["auc"])
-    before = model.optim
-    with pytest.raises(ValueError, match="unknown optimizer"):
-        model.compile("sdg", "mse", ["mse"])
-    assert model.optim is before
-    assert model.metrics_names == ["loss", "auc"]
-
-
 def test_loss_of_two_tasks_leaves_out_missing_labels() -> None:
     prediction = torch.tensor([[0.5, 1.0], [0.25, 3.0], [0.5, 2.0]])
     y = torch.tensor([[1.0, NAN], [NAN, 1.0], [0.0, 2.0]])
@@ -126,32 +89,3 @@ def test_learned_task_weights_follow_the_formula(reduction: str, weight: torch.T
     expected = total if reduction == "sum" else total / 3
     value = compiled(reduction=reduction, task_weights=None).data_loss(prediction, y, weight, s)
     torch.testing.assert_close(value, torch.tensor(expected))
-
-
-def test_what_compile_shows() -> None:
-    model = deepfm()
-    assert model.optim is None
-    module = nn.BCELoss()
-    model.compile("adam", module, metrics=["auc", "acc"])
-    assert isinstance(model.optim, torch.optim.Adam)
-    assert model.metrics_names == ["loss", "auc", "acc"]
-    assert list(model.metrics) == ["auc", "acc"]
-    p, y = torch.tensor([0.3, 0.6]), torch.tensor([0.0, 1.0])
-    torch.testing.assert_close(model.loss_func(p, y, reduction="sum"), F.binary_cross_entropy(p, y, reduction="sum"))
-    assert module.reduction == "mean"
-    model.compile("adam", "mse", metrics=None)
-    assert (model.metrics, model.metrics_names) == ({}, ["loss"])
-
-
-def test_names_of_optimizers() -> None:
-    classes = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "adagrad": "Adagrad", "rmsprop": "RMSprop"}
-    rates = {"sgd": 0.01, "adam": 0.001, "adamw": 0.001, "adagrad": 0.01, "rmsprop": 0.01}
-    for name, cls in classes.items():
-        model = deepfm()
-        model.compile(name, "binary_crossentropy")
-        assert type(model.optim).__name__ == cls
-        assert model.optim.param_groups[0]["lr"] == rates[name]
-        model.compile(name, "binary_crossentropy", learning_rate=0.5)
-        assert model.optim.param_groups[0]["lr"] == 0.5
-    with pytest.raises(ValueError, match="unknown optimizer 'adma': did you mean 'adam'"):
-        deepfm().compile("adma", "binary_crossentropy")

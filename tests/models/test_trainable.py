@@ -1,0 +1,85 @@
+"""`compile` on a model: what it shows, and which arguments it refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from deepctr_torch.models.trainable import train_step_of
+from tests.support.training import deepfm, mmoe
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"loss_reduction": "avg"}, "unknown loss_reduction 'avg'"),
+        ({"precision": "fp16"}, "unknown precision 'fp16'"),
+        ({"embedding_update": "spare"}, "did you mean 'sparse'"),
+        ({"clip_norm": -1.0}, "clip_norm must be a number >= 0, got -1.0"),
+        ({"lr_schedule": "cosin"}, "did you mean 'cosine'"),
+        ({"task_weights": "uncertainty"}, "with several tasks"),
+        ({"task_weights": [1, 2]}, "one number for each task"),
+        ({"embedding_optimizer": "adagard"}, "did you mean 'adagrad'"),
+    ],
+)
+def test_wrong_options(option: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        deepfm().compile("adam", "binary_crossentropy", **option)
+
+
+@pytest.mark.parametrize("weights", [[1], {"click": 1, "spent": 2}, "uncertain"])
+def test_wrong_task_weights(weights: Any) -> None:
+    with pytest.raises(ValueError, match="task_weights must"):
+        mmoe().compile("adam", ["binary_crossentropy", "mse"], task_weights=weights)
+
+
+def test_a_failed_compile_leaves_the_last_one() -> None:
+    model = deepfm()
+    model.compile("sgd", "binary_crossentropy", ["auc"])
+    before = model.optim
+    with pytest.raises(ValueError, match="unknown optimizer"):
+        model.compile("sdg", "mse", ["mse"])
+    assert model.optim is before
+    assert model.metrics_names == ["loss", "auc"]
+
+
+def test_what_compile_shows() -> None:
+    model = deepfm()
+    assert model.optim is None
+    module = nn.BCELoss()
+    model.compile("adam", module, metrics=["auc", "acc"])
+    assert isinstance(model.optim, torch.optim.Adam)
+    assert model.metrics_names == ["loss", "auc", "acc"]
+    assert list(model.metrics) == ["auc", "acc"]
+    p, y = torch.tensor([0.3, 0.6]), torch.tensor([0.0, 1.0])
+    torch.testing.assert_close(model.loss_func(p, y, reduction="sum"), F.binary_cross_entropy(p, y, reduction="sum"))
+    assert module.reduction == "mean"
+    model.compile("adam", "mse", metrics=None)
+    assert (model.metrics, model.metrics_names) == ({}, ["loss"])
+
+
+def test_names_of_optimizers() -> None:
+    classes = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "adagrad": "Adagrad", "rmsprop": "RMSprop"}
+    rates = {"sgd": 0.01, "adam": 0.001, "adamw": 0.001, "adagrad": 0.01, "rmsprop": 0.01}
+    for name, cls in classes.items():
+        model = deepfm()
+        model.compile(name, "binary_crossentropy")
+        assert type(model.optim).__name__ == cls
+        assert model.optim.param_groups[0]["lr"] == rates[name]
+        model.compile(name, "binary_crossentropy", learning_rate=0.5)
+        assert model.optim.param_groups[0]["lr"] == 0.5
+    with pytest.raises(ValueError, match="unknown optimizer 'adma': did you mean 'adam'"):
+        deepfm().compile("adma", "binary_crossentropy")
+
+
+def test_the_train_step_is_had_by_a_function_so_that_no_name_of_a_subclass_collides() -> None:
+    model = deepfm()
+    assert train_step_of(model) is None
+    model.compile("adam", "binary_crossentropy", embedding_update="dense")
+    step = train_step_of(model)
+    assert step is not None
+    assert (step.mode, step.optimizer) == ("dense", model.optim)
