@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .trainable import TrainableModel
 
 __all__ = [
+    "Shadowable",
     "accuracy_score",
     "adopt_tasks",
     "check_gpus",
@@ -40,6 +41,20 @@ __all__ = [
 ]
 
 Index = Mapping[str, tuple[int, int]]
+
+
+class Shadowable:
+    """An attribute of every model that a subclass may use for something of its own: what it sets hides this one.
+
+    Args:
+        read: what the attribute is, of a model.
+    """
+
+    def __init__(self, read: Callable[[Any], Any]) -> None:
+        self.read = read
+
+    def __get__(self, model: Any, owner: type | None = None) -> Any:
+        return self if model is None else self.read(model)
 
 
 def check_gpus(gpus: Sequence[Any] | None, device: Any) -> Sequence[Any] | None:
@@ -61,7 +76,10 @@ def keep_layer(model: BaseModel, name: str, layer: nn.Module | nn.Parameter) -> 
     Raises:
         ValueError: the loop needs what that name stands for.
     """
-    if not model.overrides_forward or name not in {"fields", "logits", "penalized", "predict_rows", "build_lookup"}:
+    own = isinstance(getattr(type(model), name), Shadowable)
+    if not own and (
+        not model.overrides_forward or name not in {"fields", "logits", "penalized", "predict_rows", "build_lookup"}
+    ):
         raise ValueError(f"{name!r} has a meaning in every model: give this {type(layer).__name__} another name")
     model.__dict__[name] = layer
 
@@ -99,11 +117,11 @@ def log_loss(
 def adopt_tasks(model: TrainableModel) -> None:
     """The tasks of a subclass that says what they are as the original's models do: `num_tasks`, `task_names`, `out`."""
     count = getattr(model, "num_tasks", 1)
-    if count < 2 or len(model.tasks) == count:
+    if count < 2 or len(model.task_specs) == count:
         return
     names = getattr(model, "task_names", None) or [f"task{t}" for t in range(count)]
     heads = list(model.out) if isinstance(model.out, nn.ModuleList) else [model.out] * count
-    model.tasks = tuple((name, getattr(head, "task", "binary")) for name, head in zip(names, heads, strict=True))
+    model.task_specs = tuple((name, getattr(head, "task", "binary")) for name, head in zip(names, heads, strict=True))
 
 
 def _sparse(columns: Iterable[FeatureColumn]) -> list[SparseFeat]:

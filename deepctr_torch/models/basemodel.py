@@ -77,6 +77,8 @@ class BaseModel(TrainableModel, metaclass=ModelMeta):
     reads_deep_tables: ClassVar[bool] = True  # False: `embedding_dict` is empty
     obsolete_keys: ClassVar[tuple[str, ...]] = ()  # prefixes in old checkpoints of parts that were never used
     renamed_arguments: ClassVar[Mapping[str, str]] = {}  # documented names that never were -> ours, "" for none
+    tasks = _upstream.Shadowable(lambda model: model.task_specs)  # (name, type) of each task
+    outputs = _upstream.Shadowable(lambda model: model.num_classes or 1)  # logits of a model of one task
     feature_index: OrderedDict[str, tuple[int, int]]
     num_tasks: int
     task_names: Sequence[str]
@@ -120,7 +122,7 @@ class BaseModel(TrainableModel, metaclass=ModelMeta):
         self.linear_model = Linear(self.linear_feature_columns, None, init_std, outputs=num_classes or 1)
         self.add_regularization_weight(self.linear_model.parameters(), l2=l2_reg_linear)
         self.out: nn.Module = PredictionLayer(task, num_classes=num_classes)
-        self.tasks: tuple[tuple[str, str], ...] = (("", task),)
+        self.task_specs: tuple[tuple[str, str], ...] = (("", task),)
         self.build_lookup([*self.linear_feature_columns, *self.dnn_feature_columns], {})
         self.reg_loss = torch.zeros((1,), device=device)
         self.aux_loss = torch.zeros((1,), device=device)
@@ -211,11 +213,6 @@ class BaseModel(TrainableModel, metaclass=ModelMeta):
         if not dims:
             raise IndexError(f"{type(self).__name__} has no sparse column, hence no embedding_size")
         return next(iter(dims.values()))
-
-    @property
-    def outputs(self) -> int:
-        """Logits of a single-task model: the number of classes, else 1."""
-        return self.num_classes or 1
 
     def penalized(self, module: M, l2: float, l1: float = 0.0) -> M:
         """Declare the penalty of a part where it is built: on its weights, not on biases, slopes or normalisations."""

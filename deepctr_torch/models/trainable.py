@@ -44,7 +44,7 @@ class TrainableModel(nn.Module):
 
     schema: FeatureSchema
     embedding: EmbeddingLookup
-    tasks: tuple[tuple[str, str], ...]
+    task_specs: tuple[tuple[str, str], ...]
     num_classes: int | None
     seed: int
     epochs_trained: int
@@ -117,7 +117,7 @@ class TrainableModel(nn.Module):
         """
         given = {k: v for k, v in locals().items() if k != "self"}
         adopt_tasks(self)
-        shown, losses = compile_losses(loss, self.tasks)
+        shown, losses = compile_losses(loss, self.task_specs)
         self._compiled, self._update = _compile_config(self, losses, given), _train_step(self, given)
         self.loss_func, self.metrics = shown, self._compiled.metrics.functions
         self.metrics_names = ["loss", *self.metrics]
@@ -143,18 +143,18 @@ class TrainableModel(nn.Module):
 
     def _get_loss_func(self, loss: LossSpec | Sequence[LossSpec] | Mapping[str, LossSpec]) -> Loss | list[Loss]:
         adopt_tasks(self)
-        return compile_losses(loss, self.tasks)[0]
+        return compile_losses(loss, self.task_specs)[0]
 
     def _get_metrics(self, metrics: MetricsSpec, set_eps: bool = False) -> dict[str, Metric]:
-        functions = TaskMetrics(self.tasks, metrics).functions
+        functions = TaskMetrics(self.task_specs, metrics).functions
         self.metrics_names = ["loss", *functions]
         return functions
 
     def _needed(self, method: str) -> tuple[CompileConfig, TrainStep]:
         if self._compiled is None and self._update is not None and hasattr(self, "loss_func"):
             named = [replace(get_metric(m), name=n) for n, m in getattr(self, "metrics", {}).items()]
-            losses = compile_losses(self.loss_func, self.tasks)[1]
-            self._compiled = CompileConfig(self.tasks, losses, TaskMetrics(self.tasks, named))
+            losses = compile_losses(self.loss_func, self.task_specs)[1]
+            self._compiled = CompileConfig(self.task_specs, losses, TaskMetrics(self.task_specs, named))
         if self._update is None or self._compiled is None:
             raise RuntimeError(f"call compile(optimizer, loss, metrics) before {method}")
         return self._compiled, self._update
@@ -260,14 +260,16 @@ def train_step_of(model: TrainableModel) -> TrainStep | None:
 def _compile_config(model: TrainableModel, losses: list[Loss], given: Mapping[str, Any]) -> CompileConfig:
     """Resolve the arguments that `compile` was `given`, all but those of the optimizer."""
     schedule = given["lr_schedule"]
-    metrics = TaskMetrics(model.tasks, given["metrics"])
-    weights = resolve_task_weights(given["task_weights"], model.tasks)
+    metrics = TaskMetrics(model.task_specs, given["metrics"])
+    weights = resolve_task_weights(given["task_weights"], model.task_specs)
     if weights is None and not hasattr(model, "task_log_variances"):
-        model.task_log_variances = nn.Parameter(torch.zeros(len(model.tasks), device=next(model.parameters()).device))
+        model.task_log_variances = nn.Parameter(
+            torch.zeros(len(model.task_specs), device=next(model.parameters()).device)
+        )
     if weights is not None and hasattr(model, "task_log_variances"):
         del model.task_log_variances
     return CompileConfig(
-        tasks=model.tasks,
+        tasks=model.task_specs,
         losses=losses,
         metrics=metrics,
         lr_schedule=None if schedule is None else get_schedule(schedule),
@@ -297,13 +299,13 @@ def _label_spec(
     model: TrainableModel, metrics: TaskMetrics, class_weight: Mapping[Any, float] | None = None
 ) -> LabelSpec:
     """Return what a source must know of labels, and which columns the metrics group by."""
-    if class_weight and len(model.tasks) > 1:
+    if class_weight and len(model.task_specs) > 1:
         raise ValueError(
             "class_weight goes with one task; weigh tasks with compile(task_weights=...), rows with sample_weight"
         )
     if class_weight is not None:
-        check_class_weight(class_weight, model.tasks[0][1], model.num_classes)
-    return LabelSpec(model.tasks, model.num_classes, metrics.group_columns, class_weight)
+        check_class_weight(class_weight, model.task_specs[0][1], model.num_classes)
+    return LabelSpec(model.task_specs, model.num_classes, metrics.group_columns, class_weight)
 
 
 def _split(

@@ -450,3 +450,21 @@ def test_numbers_may_be_named_by_numbers() -> None:
     assert list(model.feature_index) == ["a", 0, 1]
     swapped = {**x, 0: x[1], 1: x[0]}
     assert not np.array_equal(model.predict(x), model.predict(swapped))
+
+
+@pytest.mark.parametrize("kept", [["ctr", "cvr"], 3, nn.Linear(2, 2), None])
+def test_subclasses_may_keep_something_of_their_own_under_our_names(kept: Any) -> None:
+    class Mine(TheirDeepFM):
+        def __init__(self) -> None:
+            super().__init__(COLUMNS, COLUMNS)
+            self.tasks = kept
+            self.outputs = kept
+
+    model = Mine()
+    assert model.tasks is model.outputs is kept
+    model.compile("adam", "binary_crossentropy", ["auc"])
+    before = weights_of(model)
+    model.fit(X, Y, 10, 2, 0)
+    assert model.predict(X).shape == (len(Y), 1)
+    assert any(not torch.equal(v, before[k]) for k, v in weights_of(model).items())
+    assert DeepFM(COLUMNS, COLUMNS).tasks == (("", "binary"),)

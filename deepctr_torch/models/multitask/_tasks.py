@@ -47,5 +47,5 @@ def set_tasks(model: BaseModel, task_types: Sequence[str], task_names: Sequence[
     for kind in task_types:
         check_choice("task type", kind, ["binary", "regression"])
     model.num_tasks, model.task_names = len(task_names), task_names
-    model.tasks = tuple(zip(task_names, task_types, strict=True))
+    model.task_specs = tuple(zip(task_names, task_types, strict=True))
     model.out = nn.ModuleList([PredictionLayer(kind) for kind in task_types])
