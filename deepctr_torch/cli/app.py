@@ -1,4 +1,4 @@
-"""The commands. What they do is in the other modules, imported when a command runs."""
+"""The commands and their options; a module of its own does the work of each, imported when it runs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import typer
 
 from . import options as o
-from .errors import TRACEBACK, UsageError, reported
-from .options import names_of
+from .console import TRACEBACK, UsageError, reported
+from .inputs import Reading
+from .options import split_names
 
 __all__ = ["COMMANDS", "start"]
 
@@ -80,9 +81,9 @@ def fit(
     if context.args:
         raise UsageError(f"unexpected {context.args[0]!r}: several files are a glob in quotes, or --data for each")
     given: dict[str, Any] = {
-        "data": data, "label": names_of(label), "weight": weight, "model": model, "task": task, "seed": seed,
+        "data": data, "label": split_names(label), "weight": weight, "model": model, "task": task, "seed": seed,
         "valid": valid, "valid_fraction": valid_fraction, "split_by": split_by, "valid_from": valid_from, "gap": gap,
-        "format": layout, "header": names_of(header), "null": null, "init_from": init_from and str(init_from),
+        "format": layout, "header": split_names(header), "null": null, "init_from": init_from and str(init_from),
     }  # fmt: skip
     run(given, settings or [], config, out, overwrite, json)
 
@@ -107,7 +108,7 @@ def evaluate(
     """
     from .evaluate import evaluate as run_it
 
-    run_it(run, files, names_of(label), weight, by, group, (layout, names_of(header), null), json)
+    run_it(run, files, split_names(label), weight, by, group, Reading(layout, split_names(header), null), json)
 
 
 def predict(
@@ -129,8 +130,8 @@ def predict(
     """
     from .predict import predict as run_it
 
-    chosen = None if columns is None else names_of(columns)
-    run_it(run, files, out, chosen, (layout, names_of(header), null), json)
+    chosen = None if columns is None else split_names(columns)
+    run_it(run, files, out, chosen, Reading(layout, split_names(header), null), json)
 
 
 def inspect(run: o.RunDir, json: o.AsJson = False) -> None:
@@ -165,8 +166,8 @@ def encode(
     settled = parse_settings(settings or [])
     if settled.parameters or settled.model_args:
         raise UsageError("--set of encode knows features.COLUMN=KIND alone")
-    reading = (layout, names_of(header), null)
-    run_it(files, out, names_of(label), names_of(keep), encoder, training, settled, reading, json)
+    reading = Reading(layout, split_names(header), null)
+    run_it(files, out, split_names(label), split_names(keep), encoder, training, settled, reading, json)
 
 
 # Name -> command. Further words of `fit` are for it to explain: a shell makes them of a glob that is not in quotes.

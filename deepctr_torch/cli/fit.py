@@ -6,18 +6,17 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..registry import suggest
-from .encode import proposed
-from .errors import UsageError
-from .evaluate import look, usual_metrics
-from .inputs import Samples, count_rows, files_of, samples
-from .progress import Progress, TrainingProgress
-from .run_config import FILE, Run, read_run, write_run
-from .settings import Settings, check_settings, parse_settings, without_columns
-from .show import facts, print_json, print_metrics
-from .trained_run import run_of
+from .console import Progress, TrainingProgress, UsageError, print_facts, print_json, print_metrics
+from .inputs import InputFiles, Reading, input_files
+from .run_config import FILE, Run, read_run, run_of, write_run
+from .settings import Settings, check_settings, infer_features, parse_settings, without_columns
+
+if TYPE_CHECKING:
+    from ..estimators.base import CTREstimator
+    from ..estimators.features import FeaturesLike
 
 __all__ = ["fit"]
 
@@ -32,7 +31,7 @@ def fit(
         settings: `--set`.
         config: an earlier run's settings.
         out: the folder.
-        overwrite: whether it may hold an earlier run.
+        overwrite: it may hold an earlier run.
         as_json: print JSON.
     """
     said = parse_settings(settings)
@@ -43,7 +42,7 @@ def fit(
     run = _without_targets(run, said)
     _check_model(run)
     _check_out(out, overwrite)
-    found = _samples(run, run.data)
+    found = _input_files(run, run.data)
     found.check([*run.label, *([run.weight] if run.weight else [])], "as asked for")
     cls = _estimator_class(run, found)
     check_settings(run.settings, cls, _model(run))
@@ -53,8 +52,7 @@ def fit(
         _train(estimator, run, found, time, progress)
         estimator.save(out)
         write_run(_effective(run, estimator), out)
-        metrics = _validated(estimator, run, found, time, progress)
-    _report(estimator, out, metrics, as_json)
+    _report(estimator, out, as_json)
 
 
 def _earlier(config: Path | None, init_from: str | None) -> Run:
@@ -75,8 +73,8 @@ def _without_targets(run: Run, said: Settings) -> Run:
     return replace(run, settings=Settings(run.settings.parameters, run.settings.model_args, kinds))
 
 
-def _samples(run: Run, paths: Sequence[str]) -> Samples:
-    return samples(paths, run.format, run.header, run.null)
+def _input_files(run: Run, paths: Sequence[str]) -> InputFiles:
+    return input_files(paths, Reading(run.format, run.header, run.null))
 
 
 def _model(run: Run) -> type:
@@ -105,7 +103,7 @@ def _check_out(out: Path, overwrite: bool) -> None:
         raise UsageError(f"--overwrite replaces a run, but {out} holds something else: {', '.join(there[:5])}")
 
 
-def _estimator_class(run: Run, found: Samples) -> Any:
+def _estimator_class(run: Run, found: InputFiles) -> type[CTREstimator]:
     """`CTRClassifier`, unless labels are numbers with fractions or of many values."""
     from ..estimators import CTRClassifier, CTRRegressor
 
@@ -114,8 +112,8 @@ def _estimator_class(run: Run, found: Samples) -> Any:
     return CTRRegressor if run.task == "regression" else CTRClassifier
 
 
-def _looks_continuous(found: Samples, label: Sequence[str]) -> bool:
-    """Whether the beginning of the data has labels that are no whole numbers, or of more than 20 values."""
+def _looks_continuous(found: InputFiles, label: Sequence[str]) -> bool:
+    """Tell whether the beginning of the data has labels that are no whole numbers, or of more than 20 values."""
     import pyarrow as pa
 
     from ..tables import read_chunks
@@ -132,13 +130,14 @@ def _looks_continuous(found: Samples, label: Sequence[str]) -> bool:
     return False
 
 
-def _features(run: Run, found: Samples) -> Any:
+def _features(run: Run, found: InputFiles) -> FeaturesLike:
     """What the estimator is told of the features: nothing if nothing is said."""
     kinds = run.settings.features
-    if run.infer:
-        other = [run.weight] if run.weight else []
-        return proposed(found, run.label, other, run.settings, run.split_by) if kinds else "infer"
-    return {name: kind for name, kind in kinds.items() if kind is not None}
+    if not run.infer:
+        return {name: kind for name, kind in kinds.items() if kind is not None}
+    if not kinds:
+        return "infer"
+    return infer_features(found, [*run.label, *([run.weight] if run.weight else [])], kinds, run.split_by)
 
 
 def _parameters(run: Run, as_json: bool) -> dict[str, Any]:
@@ -152,31 +151,21 @@ def _parameters(run: Run, as_json: bool) -> dict[str, Any]:
     return out
 
 
-def _train(estimator: Any, run: Run, found: Samples, time: Any, progress: Progress) -> None:
+def _train(
+    estimator: CTREstimator, run: Run, found: InputFiles, time: dict[str, Any] | None, progress: Progress
+) -> None:
     progress.begin("reading and learning the values", None)
-    callbacks = [TrainingProgress(progress, count_rows(found))] if progress.shown else None
-    validation = files_of(_samples(run, run.valid), run.label, run.weight) if run.valid else None
-    data = files_of(found, run.label, run.weight)
-    estimator.fit(data, validation=validation, time=time, init_from=run.init_from, callbacks=callbacks)
+    estimator.fit(
+        found.dataset(run.label, run.weight),
+        validation=_input_files(run, run.valid).dataset(run.label, run.weight) if run.valid else None,
+        time=time,
+        init_from=run.init_from,
+        callbacks=[TrainingProgress(progress, found.estimate_rows())] if progress.shown else None,
+        metrics="default",
+    )
 
 
-def _validated(estimator: Any, run: Run, found: Samples, time: Any, progress: Progress) -> dict[str, float]:
-    """The metrics of the rows that were not trained on; none if there are none."""
-    from ..estimators.inputs import open_data
-    from ..estimators.split import split
-
-    rows = _samples(run, run.valid) if run.valid else found
-    part = None
-    if not run.valid:
-        data = open_data(files_of(found, run.label, run.weight), run.label, run.weight)
-        part = split(data, estimator.validation_fraction, time, estimator.training_["seed"]).validation
-        if part is None:
-            return {}
-    seen = look(estimator, rows, run.label, run.weight, (), part, progress)
-    return seen.metrics(usual_metrics(estimator))
-
-
-def _time(run: Run, found: Samples) -> dict[str, Any] | None:
+def _time(run: Run, found: InputFiles) -> dict[str, Any] | None:
     """How the estimator is to split by time; None if it is not."""
     if run.split_by is None and run.valid_from is None:
         return None
@@ -188,7 +177,7 @@ def _time(run: Run, found: Samples) -> dict[str, Any] | None:
     return time
 
 
-def _only_time(run: Run, found: Samples) -> str:
+def _only_time(run: Run, found: InputFiles) -> str:
     """The one column that holds times."""
     from ..encoding import FeatureEncoder, Timestamp
 
@@ -199,7 +188,7 @@ def _only_time(run: Run, found: Samples) -> str:
     return times[0]
 
 
-def _number(gap: str | None) -> Any:
+def _number(gap: str | None) -> float | str:
     """A gap in the unit of the column, or text such as "1d"."""
     if gap is None:
         return 0
@@ -211,7 +200,7 @@ def _number(gap: str | None) -> Any:
     return gap
 
 
-def _effective(run: Run, estimator: Any) -> Run:
+def _effective(run: Run, estimator: CTREstimator) -> Run:
     """The run with everything that was left to the program filled in."""
     from ..estimators import CTRRegressor
 
@@ -223,8 +212,8 @@ def _effective(run: Run, estimator: Any) -> Run:
     return replace(run, task=task, valid_fraction=fraction, infer=False, settings=settings)
 
 
-def _report(estimator: Any, out: Path, metrics: Mapping[str, float], as_json: bool) -> None:
-    training = estimator.training_
+def _report(estimator: CTREstimator, out: Path, as_json: bool) -> None:
+    training, metrics = estimator.training_, estimator.validation_metrics_ or {}
     shown = {
         "model": estimator.model,
         "rows": training["rows"],
@@ -235,6 +224,6 @@ def _report(estimator: Any, out: Path, metrics: Mapping[str, float], as_json: bo
     if as_json:
         print_json({"out": str(out), **{n.replace(" ", "_"): v for n, v in shown.items()}, "validation": metrics})
         return
-    facts({**shown, "seconds": f"{training['seconds']:.1f}", "saved in": f"{out}{os.sep}"})
+    print_facts({**shown, "seconds": f"{training['seconds']:.1f}", "saved in": f"{out}{os.sep}"})
     if metrics:
         print_metrics(metrics, estimator.labels_, title="On the validation rows")

@@ -1,4 +1,4 @@
-"""Which files hold the samples, and how they are read: headers, missing values, Criteo's format."""
+"""The files that a command reads: headers, missing values, Criteo's format."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, NamedTuple
 
 from ..data import Files
 from ..datasets.criteo import CRITEO_COLUMNS
@@ -15,19 +15,32 @@ from ..registry import suggest
 from ..tables import Chunk, column_names, list_files, read_chunks
 from ..tables.files import DELIMITERS, suffix_of
 from ..tables.parquet import group_sizes
-from .errors import UsageError
+from .console import UsageError
 
-__all__ = ["FORMATS", "Reading", "Samples", "count_rows", "fields_of", "files_of", "first_line", "samples"]
+__all__ = ["FORMATS", "InputFiles", "Reading", "column_count", "first_line", "input_files"]
 
 FORMATS = ("auto", "criteo", "table")
 _CRITEO_LINE = re.compile(r"([01]\t)?(-?\d*\t){13}(([0-9a-f]{8})?\t){25}([0-9a-f]{8})?")
 _SAMPLE = 1 << 20
 
-Reading: TypeAlias = tuple[str | None, Sequence[str] | None, Sequence[str] | None]  # format, header, null
+
+class Reading(NamedTuple):
+    """How files are read, as the options say.
+
+    Attributes:
+        layout: how they look: "criteo" for lines of label, 13 integers and 26 strings between tabs, without names;
+            "table" for anything else; "auto" (the same as None) to look at the first line.
+        header: names of the columns, of text files without a line of names.
+        null: fields that mean a missing value; the empty one does unless others are given.
+    """
+
+    layout: str | None = None
+    header: Sequence[str] | None = None
+    null: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
-class Samples:
+class InputFiles:
     """Files of one layout.
 
     Attributes:
@@ -54,7 +67,7 @@ class Samples:
         return column_names(self.paths, header=self.header)
 
     def check(self, wanted: Sequence[str], what: str) -> None:
-        """The columns are there.
+        """Check that columns are there.
 
         Raises:
             ValueError: one is not.
@@ -64,38 +77,37 @@ class Samples:
             if name not in there:
                 raise ValueError(f"{self.files[0]} has no column {name!r} ({what}): {suggest(name, there)}")
 
-    def text(self) -> bool:
-        """Whether all files are text."""
+    def are_text(self) -> bool:
+        """Say whether all files are text."""
         return all(suffix_of(path) != ".parquet" for path in self.files)
 
     def strings(self, columns: Sequence[str]) -> Iterator[Chunk]:
-        """Chunks of these columns; those of text files as strings, just as they stand there."""
+        """Yield chunks of these columns; those of text files as strings, just as they stand there."""
         return read_chunks(self.paths, columns, schema=dict.fromkeys(columns, "string"), **self.options)
 
+    def dataset(self, label: Sequence[str], weight: str | None, text: Sequence[str] = ()) -> Files:
+        """Return the files as estimators take them; columns of `text` that are neither are strings in text files."""
+        types = {name: "string" for name in text if name not in (*label, weight)} or None
+        one = label[0] if len(label) == 1 else list(label)
+        return Files(self.paths, label=one, weight=weight, schema=types, **self.options)
 
-def samples(
-    paths: Sequence[str],
-    layout: str | None = None,
-    header: Sequence[str] | None = None,
-    null: Sequence[str] | None = None,
-) -> Samples:
-    """The samples in files; Criteo's lines are known by their looks.
+    def estimate_rows(self) -> int | None:
+        """Return about how many rows there are: exact for Parquet, from size and first lines for text; None for 0."""
+        return sum(_rows_of(path, self.header is None) for path in self.files) or None
 
-    Args:
-        paths: files, folders or globs.
-        layout: how they look: "criteo" for lines of label, 13 integers and 26 strings between tabs, without names;
-            "table" for anything else; "auto" (the same as None) to look at the first line.
-        header: names of the columns, of text files without a line of names.
-        null: fields that mean a missing value; the empty one does unless others are given.
+
+def input_files(paths: Sequence[str], reading: Reading = Reading()) -> InputFiles:  # noqa: B008  # never changed
+    """Return the files; Criteo's lines are known by their looks.
 
     Raises:
         FileNotFoundError: nothing is there.
     """
+    layout, header, null = reading
     if layout not in (None, *FORMATS):
         raise UsageError(f"unknown --format {layout!r}: {suggest(str(layout), FORMATS)}")
     if layout == "criteo" and header:
         raise UsageError("--format criteo knows the names of the columns: leave --header out")
-    found = Samples(list(paths), list(header) if header else None, list(dict.fromkeys(["", *(null or [])])))
+    found = InputFiles(list(paths), list(header) if header else None, list(dict.fromkeys(["", *(null or [])])))
     texts = [path for path in found.files if suffix_of(path) != ".parquet"]
     if header or layout == "table" or not texts:
         return found
@@ -103,36 +115,24 @@ def samples(
     if layout == "criteo" or _CRITEO_LINE.fullmatch(line):
         unlabelled = len(line.split("\t")) == len(CRITEO_COLUMNS) - 1  # to be scored
         names = CRITEO_COLUMNS[1:] if unlabelled else CRITEO_COLUMNS
-        return Samples(found.paths, list(names), found.null)
+        return InputFiles(found.paths, list(names), found.null)
     return found
 
 
-def files_of(found: Samples, label: Sequence[str], weight: str | None, text: Sequence[str] = ()) -> Files:
-    """The samples as estimators take them; columns of `text` that hold neither are strings where files are text."""
-    named: Any = label[0] if len(label) == 1 else list(label)
-    types = {name: "string" for name in text if name not in (*label, weight)} or None
-    return Files(found.paths, label=named, weight=weight, schema=types, **found.options)
-
-
-def _opened(path: Path) -> Any:
+def _opened(path: Path) -> BinaryIO | gzip.GzipFile:
     return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else open(path, "rb")
 
 
 def first_line(path: Path) -> str:
-    """The first line of a text file, without its end."""
+    """Return the first line of a text file, without its end."""
     with _opened(path) as file:
-        line: bytes = file.readline(_SAMPLE)
+        line = file.readline(_SAMPLE)
     return line.decode("utf-8", "replace").rstrip("\r\n")
 
 
-def fields_of(path: Path) -> int:
-    """How many fields the first line of a text file has."""
+def column_count(path: Path) -> int:
+    """Return how many fields the first line of a text file has."""
     return len(first_line(path).split(DELIMITERS[suffix_of(path)]))
-
-
-def count_rows(found: Samples) -> int | None:
-    """About how many rows there are: exact for Parquet, from the size and the first lines for text."""
-    return sum(_rows_of(path, found.header is None) for path in found.files) or None
 
 
 def _rows_of(path: Path, named: bool) -> int:
@@ -140,7 +140,7 @@ def _rows_of(path: Path, named: bool) -> int:
         return sum(group_sizes(path))
     with open(path, "rb") as raw:
         packed = path.name.lower().endswith(".gz")
-        file: Any = gzip.GzipFile(fileobj=raw) if packed else raw
+        file: BinaryIO | gzip.GzipFile = gzip.GzipFile(fileobj=raw) if packed else raw
         sample = file.read(_SAMPLE)
         used = raw.tell()
     lines = sample.count(b"\n")

@@ -1,4 +1,4 @@
-"""`inspect`: what a folder holds, from its JSON files alone."""
+"""`inspect`: the content of a folder, from its JSON files alone."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..encoding import FeatureEncoder
+from .console import print_facts, print_features, print_json
 from .run_config import FILE
-from .show import facts, print_features, print_json
 
 __all__ = ["inspect"]
 
@@ -47,7 +47,7 @@ def inspect(run: Path, as_json: bool) -> None:
         print_json({**{n.replace(" ", "_"): v for n, v in about.items()}, "features": features, "tables": weights})
         return
     validation = {f"validation {name}": value for name, value in (about.pop("validation") or {}).items()}
-    facts({**about, **validation})
+    print_facts({**about, **validation})
     print_features(features)
 
 

@@ -6,7 +6,7 @@ import inspect
 from pathlib import Path
 
 from .._optional import needs
-from .show import print_json
+from .console import print_json
 
 __all__ = ["demo", "models"]
 

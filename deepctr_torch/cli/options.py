@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["names_of"]
+__all__ = ["split_names"]
 
 _READING, _VALIDATION, _RUN = "Reading text files", "Validation", "The run"
 
 
-def names_of(text: str | None) -> list[str]:
-    """Names between commas."""
+def split_names(text: str | None) -> list[str]:
+    """Return the names between commas."""
     return [name.strip() for name in text.split(",") if name.strip()] if text else []
 
 

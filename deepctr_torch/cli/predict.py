@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
-from ..tables import common_types, read_chunks
+import pyarrow as pa
+
+from ..tables import Chunk, common_types, read_chunks, typed
+from ..tables.files import DELIMITERS, suffix_of
 from ..tables.text import TextFormat, text_types
-from .inputs import Reading, Samples, count_rows, samples
-from .output import TableWriter, check_target
-from .progress import Progress
-from .show import facts, print_json
-from .trained_run import load_run, reading_of, scores
+from .console import Progress, UsageError, print_facts, print_json
+from .inputs import InputFiles, Reading, input_files
+from .run_config import load_run, reading_of
 
-__all__ = ["predict"]
+if TYPE_CHECKING:
+    from ..estimators.base import CTREstimator
+
+__all__ = ["TableWriter", "check_target", "predict"]
 
 
 def predict(
@@ -28,23 +36,23 @@ def predict(
         files: what to score.
         out: table to write.
         columns: of the files, to write before the scores; None for all.
-        reading: format, header and null of `samples`.
+        reading: how the files are read.
         as_json: print JSON.
     """
     check_target(out)
     estimator = load_run(run)
-    found = samples(files, *reading_of(run, reading, files))
+    found = input_files(files, reading_of(run, reading, files))
     found.check(estimator.encoder_.serving_inputs, "a feature of the model")
     kept = found.columns if columns is None else list(columns)
     found.check(kept, "to be written")
-    names = score_names(estimator)
+    names = _score_names(estimator)
     twice = [name for name in names if name in kept]
     if twice:
         raise ValueError(f"the files have a column {twice[0]!r} already: leave it out with --columns")
     begin = time.perf_counter()
     with Progress(not as_json) as progress, TableWriter(out) as writer:
-        progress.begin("predicting", count_rows(found))
-        for table in _scored(estimator, found, kept, names, keep_text=out.suffix != ".parquet"):
+        progress.begin("predicting", found.estimate_rows())
+        for table in _predicted(estimator, found, kept, names, keep_text=out.suffix != ".parquet"):
             writer.write(table)
             progress.advance(table.num_rows)
         if not writer.rows:
@@ -54,11 +62,11 @@ def predict(
     if as_json:
         print_json({**result, "columns": [*kept, *names]})
     else:
-        facts({"wrote": f"{out}: {writer.rows:,} rows, {result['rows_per_s']:,.0f} a second", "scores": names})
+        print_facts({"wrote": f"{out}: {writer.rows:,} rows, {result['rows_per_s']:,.0f} a second", "scores": names})
 
 
-def score_names(estimator: Any) -> list[str]:
-    """How the columns of the scores are called."""
+def _score_names(estimator: CTREstimator) -> list[str]:
+    """The names of the columns of the scores."""
     names = list(estimator.labels_)
     if len(names) > 1:
         return [f"prediction_{name}" for name in names]
@@ -68,32 +76,31 @@ def score_names(estimator: Any) -> list[str]:
     return ["prediction"]
 
 
-def _scored(
-    estimator: Any, found: Samples, kept: Sequence[str], names: Sequence[str], keep_text: bool
-) -> Iterator[Any]:
-    """The kept columns and the scores, a table for each chunk."""
-    import pyarrow as pa
-
-    features = estimator.encoder_.serving_inputs
-    columns = list(dict.fromkeys([*features, *kept]))
-    text = found.text()
+def _predicted(
+    estimator: CTREstimator, found: InputFiles, kept: Sequence[str], names: Sequence[str], keep_text: bool
+) -> Iterator[pa.Table]:
+    """The kept columns and the scores, a table for each block."""
+    columns = list(dict.fromkeys([*estimator.encoder_.serving_inputs, *kept]))
+    text = found.are_text()
     written = TextFormat(found.header, found.null)
     types = text_types(found.files, kept, {}, written) if text and not keep_text else {}
     chunks = found.strings(columns) if text else read_chunks(found.paths, columns, **found.options)
     common = {} if text else common_types(found.paths, kept, **found.options)
-    for table, values in scores(estimator, chunks, kept, common):
+
+    def keep(chunk: Chunk) -> pa.Table:
+        return typed(chunk, kept, common)
+
+    for table, scores in estimator.predict_chunks(chunks, keep):
         for i, name in enumerate(kept):
             if name in types and types[name] != table.schema.field(i).type:
-                table = table.set_column(i, name, _typed(table.column(i), types[name], name))
-        for name, column in zip(names, values.T, strict=True):
+                table = table.set_column(i, name, _cast(table.column(i), types[name], name))
+        for name, column in zip(names, scores.T, strict=True):
             table = table.append_column(name, pa.array(column))
         yield table
 
 
-def _typed(column: Any, kind: Any, name: str) -> Any:
+def _cast(column: pa.ChunkedArray, kind: pa.DataType, name: str) -> pa.ChunkedArray:
     """Text as what the beginning of the files shows it to be."""
-    import pyarrow as pa
-
     try:
         return column.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -101,3 +108,76 @@ def _typed(column: Any, kind: Any, name: str) -> Any:
             f"{name!r} looked like {kind} at the beginning of the files, but: {error}; write .csv, where text stays as "
             "it is, or choose --columns"
         ) from error
+
+
+def check_target(path: Path) -> None:
+    """Check that `path` can become a table.
+
+    Raises:
+        UsageError: its ending is none that can be written.
+    """
+    if not suffix_of(path):
+        raise UsageError(f"--out must end in .parquet, .csv, .tsv or .txt, text also with .gz, got {path}")
+
+
+class TableWriter:
+    """Writes arrow tables of one schema to Parquet or text, by the ending; a failure leaves no file behind.
+
+    Args:
+        path: where to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        check_target(path)
+        self.path, self.rows = path, 0
+        self._part = path.with_name(f"{path.name}.part")
+        self._write: Callable[[pa.Table], None] | None = None
+        self._closing = ExitStack()
+
+    def write(self, table: pa.Table) -> None:
+        """Add rows.
+
+        Raises:
+            ValueError: lists, which text files have no way to write.
+        """
+        if self._write is None:
+            self._write = self._open(table.schema)
+        self._write(table)
+        self.rows += table.num_rows
+
+    def _open(self, schema: pa.Schema) -> Callable[[pa.Table], None]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if suffix_of(self.path) == ".parquet":
+            import pyarrow.parquet as pq
+
+            writer = pq.ParquetWriter(self._part, schema)
+            self._closing.callback(writer.close)
+            return lambda table: writer.write_table(table)
+        return self._open_text(schema)
+
+    def _open_text(self, schema: pa.Schema) -> Callable[[pa.Table], None]:
+        import polars as pl
+
+        nested = [field.name for field in schema if pa.types.is_nested(field.type)]
+        if nested:
+            raise ValueError(f"{self.path} cannot hold the lists of {nested}: write .parquet, or choose --columns")
+        opener: Any = gzip.open if self.path.name.lower().endswith(".gz") else open
+        sink = self._closing.enter_context(opener(self._part, "wb"))
+        delimiter = DELIMITERS[suffix_of(self.path)]
+
+        def write(table: pa.Table) -> None:
+            pl.DataFrame(pl.from_arrow(table)).write_csv(sink, include_header=self.rows == 0, separator=delimiter)
+
+        return write
+
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._closing.close()
+        if kind is None and self._part.exists():
+            os.replace(self._part, self.path)
+        else:
+            self._part.unlink(missing_ok=True)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._optional import needs
 from ..encoding.specs import FeatureSpec, spec_from_json, spec_to_json
 from ..registry import suggest
-from .errors import UsageError
+from ..tables import list_files
+from ..tables.files import DELIMITERS, suffix_of
+from .console import UsageError
+from .inputs import Reading, column_count, first_line
 from .settings import Settings
 
-__all__ = ["FILE", "Run", "from_toml", "read_run", "to_toml", "write_run"]
+if TYPE_CHECKING:
+    from ..estimators.base import CTREstimator
+
+__all__ = ["FILE", "Run", "from_toml", "load_run", "read_run", "reading_of", "run_of", "to_toml", "write_run"]
 
 
 FILE = "run.toml"
@@ -32,7 +36,7 @@ _ABOUT = {"run_format", "made_with", "unset", "skip"}
 
 @dataclass(frozen=True)
 class Run:
-    """What `fit` is asked for, but for the folder of the results.
+    """All that `fit` is asked for, but for the folder of the results.
 
     Attributes:
         data, valid: paths to train and to validate on.
@@ -183,60 +187,19 @@ def _settings(path: Path, values: Mapping[str, Any]) -> Settings:
     return Settings(parameters, values.get("model_args", {}), {**features, **dict.fromkeys(values.get("skip", []))})
 
 
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
-
-
 def to_toml(values: Mapping[str, Any]) -> str:
-    """Strings, numbers, truth values, lists and dicts of these as TOML; what dicts in dicts hold is one line each.
-
-    >>> print(to_toml({"model": "DIN", "features": {"age": {"kind": "Numeric", "bins": 8}, "a b": {"rates": [1e-05]}}}))
-    model = "DIN"
-    <BLANKLINE>
-    [features]
-    age = {kind = "Numeric", bins = 8}
-    "a b" = {rates = [1e-05]}
-    <BLANKLINE>
+    """Return strings, numbers, truth values, lists and dicts of these as TOML.
 
     Raises:
         TypeError: a value of another type, None among them.
     """
-    plain = {name: value for name, value in values.items() if not isinstance(value, Mapping)}
-    blocks = [_lines(plain)] if plain else []
-    for name, table in values.items():
-        if isinstance(table, Mapping):
-            blocks.append(f"[{_key(name)}]\n{_lines(table)}")
-    return "\n".join(blocks)
-
-
-def _lines(values: Mapping[str, Any]) -> str:
-    return "".join(f"{_key(name)} = {_value(value)}\n" for name, value in values.items())
-
-
-def _key(name: str) -> str:
-    return name if _BARE.fullmatch(name) else _string(name)
-
-
-def _string(text: str) -> str:
-    """JSON's escapes are TOML's, but for one character that JSON leaves as it is."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (int, float)):
-        return repr(value)
-    if isinstance(value, str):
-        return _string(value)
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_value, value))}]"
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + "}"
-    raise TypeError(f"settings must be text, numbers, truth values, lists or tables of these, got {value!r}")
+    with needs("tables"):
+        import tomli_w
+    return tomli_w.dumps(values)
 
 
 def from_toml(text: str) -> dict[str, Any]:
-    """The inverse of `to_toml`; any TOML is read.
+    """Return what TOML says.
 
     Raises:
         ValueError: it is none.
@@ -247,3 +210,41 @@ def from_toml(text: str) -> dict[str, Any]:
         else:
             import tomli as tomllib
     return tomllib.loads(text)
+
+
+def load_run(folder: Path) -> CTREstimator:
+    """Return the estimator in a folder.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    from ..estimators import load_artefact
+
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}")
+    return load_artefact(folder)
+
+
+def run_of(folder: Path) -> Run | None:
+    """Return the settings of the run, if it was made on the command line."""
+    return read_run(folder / FILE) if (folder / FILE).is_file() else None
+
+
+def reading_of(folder: Path, given: Reading, files: Sequence[str]) -> Reading:
+    """Return how to read files: as said, and else as in training, if that was with names that the files do not have."""
+    layout, header, null = given
+    run = run_of(folder)
+    if run is None:
+        return given
+    null = null or run.null
+    if header or layout or not run.header:
+        return Reading(layout, header, null)
+    texts = [path for path in list_files(list(files)) if suffix_of(path) != ".parquet"]
+    if texts and column_count(texts[0]) == len(run.header) and not set(run.header) <= set(_first_names(texts[0])):
+        return Reading(layout, run.header, null)
+    return Reading(layout, header, null)
+
+
+def _first_names(path: Path) -> list[str]:
+    """The fields of the first line."""
+    return [field.strip('"') for field in first_line(path).split(DELIMITERS[suffix_of(path)])]

@@ -1,4 +1,4 @@
-"""What `--set key=value` may say: parameters of the estimator, arguments of the model, kinds of features."""
+"""`--set key=value`: parameters of the estimator, arguments of the model, kinds of features."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..encoding import FeatureEncoder
 from ..encoding.specs import SPECS, Categorical, FeatureSpec, MultiValue, Sequence, spec_from_json
 from ..registry import suggest
-from .errors import UsageError
+from .console import UsageError
+from .inputs import InputFiles
 
-__all__ = ["SKIP", "Settings", "parse_kind", "parse_settings", "parse_value", "without_columns"]
+__all__ = ["SKIP", "Settings", "infer_features", "parse_kind", "parse_settings", "parse_value", "without_columns"]
 
 SKIP = "skip"  # features.COLUMN=skip: the column is no feature
 OWN_OPTIONS = {
@@ -36,7 +38,7 @@ WORDS = {"true": True, "false": False, "none": None, "null": None}
 
 
 class Settings:
-    """What was set.
+    """The values that `--set` gives.
 
     Attributes:
         parameters: of the estimator.
@@ -86,6 +88,25 @@ def without_columns(
         if isinstance(kind, (Categorical, MultiValue, Sequence)) and kind.vocabulary_of in left:
             kept[name] = replace(kind, vocabulary_of=None)
     return kept, left
+
+
+def infer_features(
+    found: InputFiles, apart: Collection[str], features: Mapping[str, FeatureSpec | None], time: str | None = None
+) -> FeatureEncoder:
+    """Return an encoder, not yet fitted, of the kinds that the data suggest, where `features` do not say otherwise.
+
+    Args:
+        found: the files.
+        apart: columns that are no features.
+        features: kinds that were set; None where a column is no feature.
+        time: the column that rows are split by, a feature only as hour and weekday.
+    """
+    from ..estimators.features import infer_encoder
+
+    skipped = [*apart, *(name for name, kind in features.items() if kind is None)]
+    found.check(skipped, "as asked for")
+    given = {name: kind for name, kind in features.items() if kind is not None}
+    return infer_encoder(found.paths, found.columns, given=given, skipped=skipped, time=time, **found.options)
 
 
 def parse_settings(given: Iterable[str]) -> Settings:

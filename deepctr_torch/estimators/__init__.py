@@ -5,8 +5,8 @@ Needs the extra `tables`.
 
 from __future__ import annotations
 
+from .base import load_artefact
 from .classifier import CTRClassifier
 from .regressor import CTRRegressor
-from .serialization import load_artefact
 
 __all__ = ["CTRClassifier", "CTRRegressor", "load_artefact"]

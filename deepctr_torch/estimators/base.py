@@ -1,28 +1,47 @@
-"""What `CTRClassifier` and `CTRRegressor` share."""
+"""`CTREstimator`: raw tables in, predictions out; its subclasses say what the labels are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._checks import check_at_least
-from .build import is_multitask, model_class
-from .fit import fit
-from .inputs import Data, open_data, open_inputs
-from .labels import Targets
-from .predict import evaluate, predictions
+from ..encoding import FeatureEncoder
+from ..metrics.task_metrics import TaskMetrics
+from ..models import BaseModel
+from ..tables import Chunk
+from .build import DimensionLike, LossLike, is_multitask, model_class
+from .features import FeaturesLike, HistoryLike
+from .fit import CallbacksLike, fit
+from .inputs import LabelsLike, RawData, TableLike, WeightsLike, open_data, open_inputs
+from .labels import LabelEncoder
+from .predict import (
+    DEFAULT_METRICS,
+    LabeledPredictions,
+    MetricLike,
+    predict_batches,
+    predict_chunks,
+    predict_labeled,
+)
+from .prepare import encode_batches
+from .serialization import Fitted, load_estimator, save_estimator
+from .split import TimeLike
 
-__all__ = ["CTREstimator"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["CTREstimator", "load_artefact"]
 
 Array = npt.NDArray[Any]
 E = TypeVar("E", bound="CTREstimator")
+ESTIMATORS: dict[str, type[CTREstimator]] = {}  # name of a subclass -> the class
 
 
 class CTREstimator(BaseEstimator):  # type: ignore[misc]
@@ -61,33 +80,49 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         history_: name of a number -> its value at each evaluation.
         training_: how the fit went: rows, seconds, batch size, seed and so on; "best_evaluation" is the number of the
             evaluation whose weights the model has.
+        validation_metrics_: the `metrics` asked for in `fit`, of the rows to validate on; None without.
         feature_names_in_: names of the columns, where they have names. n_features_in_: how many there are.
     """
 
-    _classifies = False
+    label_encoder_class: ClassVar[type[LabelEncoder]]
+
+    encoder_: FeatureEncoder
+    model_: BaseModel
+    label_encoder_: LabelEncoder
+    labels_: list[str]
+    history_: dict[str, list[float]]
+    training_: dict[str, Any]
+    validation_metrics_: dict[str, float] | None
+    n_features_in_: int
+    feature_names_in_: Array
+    _stateless = False  # loaded without the state of the optimizer
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        ESTIMATORS[cls.__name__] = cls
 
     def __init__(
         self,
         model: str = "DeepFM",
         *,
-        features: Any = "infer",
-        history: Any = None,
-        model_args: Any = None,
-        optimizer: Any = "adam",
+        features: FeaturesLike = "infer",
+        history: HistoryLike = None,
+        model_args: Mapping[str, Any] | None = None,
+        optimizer: str | Mapping[str, Any] = "adam",
         learning_rate: float | None = None,
         embedding_lr: float | None = None,
-        loss: Any = None,
+        loss: LossLike = None,
         epochs: int = 10,
         batch_size: int | str = "auto",
-        embedding_dim: Any = "auto",
+        embedding_dim: DimensionLike = "auto",
         validation_fraction: float = 0.1,
         early_stopping: bool | int = True,
         eval_every: int | float | str = "auto",
         embedding_update: str = "auto",
         precision: str = "fp32",
-        random_state: Any = 0,
+        random_state: int | np.random.RandomState | None = 0,
         verbose: int = 0,
-        device: Any = None,
+        device: str | None = None,
     ) -> None:
         self.model = model
         self.features = features
@@ -109,25 +144,17 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         self.verbose = verbose
         self.device = device
 
-    encoder_: Any
-    model_: Any
-    targets_: Targets
-    labels_: list[str]
-    history_: dict[str, list[float]]
-    training_: dict[str, Any]
-    n_features_in_: int
-    feature_names_in_: Array
-
     def fit(
         self: E,
-        X: Any,
-        y: Any = None,
+        X: TableLike,
+        y: LabelsLike = None,
         *,
-        sample_weight: Any = None,
-        validation: Any = None,
-        time: Any = None,
-        init_from: Any = None,
-        callbacks: Any = None,
+        sample_weight: WeightsLike = None,
+        validation: LabelsLike = None,
+        time: TimeLike = None,
+        init_from: str | PathLike[str] | CTREstimator | None = None,
+        callbacks: CallbacksLike = None,
+        metrics: str | Sequence[str] = (),
     ) -> E:
         """Learn from raw rows: first rows to validate on are cut off, then the encoder learns, then the model.
 
@@ -144,15 +171,39 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
             init_from: a saved estimator's folder, or a fitted estimator, to go on from: its encoder learns the values
                 that are new, whose vectors start as that of unseen values; weights and optimizer state stay.
             callbacks: of the training; see "Callbacks".
+            metrics: of the rows to validate on, to compute after training, for `validation_metrics_`: names, or
+                "default" for `default_metrics`.
 
         Raises:
             TypeError, ValueError: wrong input, before training starts (of files: before the step that would use it);
                 names column and row.
         """
         self._check_numbers()
-        old = None if init_from is None else self._source(init_from)
-        fit(self, X, y, sample_weight, validation, time, old, callbacks)
+        fitted = fit(
+            self,
+            X,
+            y,
+            sample_weight=sample_weight,
+            validation=validation,
+            time=time,
+            previous=None if init_from is None else self._previous(init_from),
+            callbacks=callbacks,
+            metrics=metrics,
+            seed=self._draw_seed(),
+        )
+        self._set_fitted(fitted)
         return self
+
+    def _set_fitted(self, fitted: Fitted) -> None:
+        self.encoder_, self.model_, self.label_encoder_ = fitted.encoder, fitted.model, fitted.labels
+        self.labels_, self.history_ = list(fitted.labels.names), fitted.model.history.history
+        self.training_, self.validation_metrics_ = fitted.training, fitted.validation_metrics
+        self._stateless = False
+        self.n_features_in_ = len(fitted.names)
+        if fitted.named:
+            self.feature_names_in_ = np.array(fitted.names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
 
     def _check_numbers(self) -> None:
         check_at_least("epochs", self.epochs, 0)
@@ -160,16 +211,13 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         if self.batch_size != "auto":
             check_at_least("batch_size", self.batch_size, 1)
 
-    def _source(self, init_from: Any) -> Any:
-        from .serialization import load_artefact
-
-        old = init_from
-        if isinstance(init_from, (str, PathLike)):
-            old = load_artefact(init_from, training=True)
+    def _previous(self, init_from: str | PathLike[str] | CTREstimator) -> CTREstimator:
+        """The estimator to go on from."""
+        old = load_artefact(init_from, training=True) if isinstance(init_from, (str, PathLike)) else init_from
         if type(old) is not type(self):
             raise TypeError(f"init_from must be a {type(self).__name__} or the folder of one, got {type(old).__name__}")
         check_is_fitted(old)
-        if getattr(old, "_stateless", False):
+        if old._stateless:
             raise ValueError(
                 "init_from must have the state of its optimizer, got an estimator loaded without: give the folder, or "
                 "load(directory, training=True)"
@@ -183,14 +231,7 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _keep_names(self, names: Sequence[str], named: bool) -> None:
-        self.n_features_in_ = len(names)
-        if named:
-            self.feature_names_in_ = np.array(names, dtype=object)
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-
-    def _opened(self, X: Any) -> Data:
+    def _open(self, X: TableLike) -> RawData:
         """Rows to predict, with the columns that the encoder needs."""
         check_is_fitted(self)
         data = open_inputs(X)
@@ -203,50 +244,94 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
                 "features as input"
             )
         if not data.named and known:
-            data = Data(dict(zip(known, data.table.values(), strict=True)), known, True)
+            data = RawData(dict(zip(known, data.table.values(), strict=True)), known, True)
         return data
 
-    def predict_stream(self, X: Any) -> Iterator[Array]:
-        """The model's predictions block by block, float64 [n, T], in the order of `X`.
-
-        Of a classifier the probability of the second class, one column a label (of more than two classes: one column a
-        class); of a regressor the numbers. Memory is that of a block of 65,536 rows.
-        """
-        data = self._opened(X)
-        return (predicted for _, predicted in predictions(self, data))
-
-    def _scores(self, X: Any) -> Array:
-        """[N, T]: all of `predict_stream`."""
-        parts = list(self.predict_stream(X))
-        if not parts:
-            raise ValueError("Found array with 0 sample(s): X must have at least one row")
-        return np.concatenate(parts)
-
-    def evaluate(
-        self, X: Any, y: Any = None, metrics: Sequence[Any] | None = None, *, sample_weight: Any = None
-    ) -> dict[str, float]:
-        """Every metric over all rows.
-
-        Args:
-            X: as in `fit`.
-            y: as in `fit`; None for the columns that the labels were in.
-            metrics: names or functions (see "Metrics, defined"); "gauc:user" groups by the raw column `user`. None for
-                the usual ones.
-            sample_weight: as in `fit`.
-        """
-        return evaluate(self, self._opened_with(X, y, sample_weight), list(metrics or self._metrics()))
-
-    def _opened_with(self, X: Any, y: Any, sample_weight: Any) -> Data:
+    def _open_labeled(self, X: TableLike, y: LabelsLike, sample_weight: WeightsLike) -> RawData:
         """Rows to predict with their labels and weights."""
         check_is_fitted(self)
         opened = open_data(X, self.labels_ if y is None else y, sample_weight)
         if len(opened.labels) != len(self.labels_):
             raise ValueError(f"y must be the labels {self.labels_}, got {list(opened.labels)}")
-        inputs = self._opened(X)
-        return Data(inputs.table, inputs.names, inputs.named, opened.labels, opened.y, opened.weight)
+        inputs = self._open(X)
+        return RawData(inputs.table, inputs.names, inputs.named, opened.labels, opened.y, opened.weight)
 
-    def _metrics(self) -> list[str]:
-        raise NotImplementedError
+    def predict_stream(self, X: TableLike) -> Iterator[Array]:
+        """Yield the model's predictions block by block, float64 [n, T], in the order of `X`.
+
+        Of a classifier the probability of the second class, one column a label (of more than two classes: one column a
+        class); of a regressor the numbers. Memory is that of a block of 65,536 rows.
+        """
+        data = self._open(X)
+        batches = encode_batches(self.encoder_, data, None)
+        return (predicted for _, predicted in predict_batches(self.model_, self.label_encoder_, batches))
+
+    def predict_chunks(
+        self, chunks: Iterable[Chunk], keep: Callable[[Chunk], pa.Table]
+    ) -> Iterator[tuple[pa.Table, Array]]:
+        """Yield raw rows that the caller reads, with their predictions, as `predict_stream` has them.
+
+        Args:
+            chunks: of `deepctr_torch.tables.read_chunks`, with the columns that the encoder needs.
+            keep: what to yield of a chunk: an arrow table of as many rows, of one schema for all.
+        """
+        check_is_fitted(self)
+        return predict_chunks(self.model_, self.label_encoder_, self.encoder_, chunks, keep)
+
+    def _predict_all(self, X: TableLike) -> Array:
+        """[N, T]: all of `predict_stream`."""
+        blocks = list(self.predict_stream(X))
+        if not blocks:
+            raise ValueError("Found array with 0 sample(s): X must have at least one row")
+        return np.concatenate(blocks)
+
+    def predict_labeled(
+        self,
+        X: TableLike,
+        y: LabelsLike = None,
+        *,
+        sample_weight: WeightsLike = None,
+        keep: Sequence[str] = (),
+        progress: Callable[[int], object] | None = None,
+    ) -> LabeledPredictions:
+        """Predict all rows and keep their labels, from which metrics follow: of all, or by values of a column.
+
+        Args:
+            X, y, sample_weight: as in `evaluate`.
+            keep: raw columns to keep.
+            progress: called with the number of rows of each block.
+        """
+        data = self._open_labeled(X, y, sample_weight)
+        batches = encode_batches(self.encoder_, data, self.label_encoder_.renamed(data.labels), keep=keep)
+        return predict_labeled(self.model_, self.label_encoder_, batches, progress)
+
+    def evaluate(
+        self,
+        X: TableLike,
+        y: LabelsLike = None,
+        metrics: Sequence[MetricLike] | None = None,
+        *,
+        sample_weight: WeightsLike = None,
+    ) -> dict[str, float]:
+        """Compute metrics over all rows.
+
+        Args:
+            X: as in `fit`.
+            y: as in `fit`; None for the columns that the labels were in.
+            metrics: names or functions (see "Metrics, defined"); "gauc:user" groups by the raw column `user`. None for
+                `default_metrics`.
+            sample_weight: as in `fit`.
+        """
+        check_is_fitted(self)
+        names = list(metrics or self.default_metrics)
+        groups = TaskMetrics(self.model_.tasks, names).group_columns
+        return self.predict_labeled(X, y, sample_weight=sample_weight, keep=groups).metrics(names)
+
+    @property
+    def default_metrics(self) -> list[str]:
+        """Names of the usual metrics of what the model predicts."""
+        check_is_fitted(self)
+        return list(DEFAULT_METRICS[self.label_encoder_.kind])
 
     def save(self, directory: str | PathLike[str]) -> None:
         """Write the artefact: all that `load` needs, and the optimizer's state, without pickle.
@@ -254,14 +339,21 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         Raises:
             TypeError: a parameter or class label that is no plain data.
         """
-        from .serialization import save
-
         check_is_fitted(self)
-        save(self, directory)
+        named = hasattr(self, "feature_names_in_")
+        fitted = Fitted(
+            encoder=self.encoder_,
+            model=self.model_,
+            labels=self.label_encoder_,
+            names=[str(name) for name in (self.feature_names_in_ if named else range(self.n_features_in_))],
+            named=named,
+            training=self.training_,
+        )
+        save_estimator(type(self).__name__, self.get_params(deep=False), fitted, directory)
 
     @classmethod
-    def load(cls: type[E], directory: str | PathLike[str], *, training: bool = False, device: Any = None) -> E:
-        """The estimator that `save` wrote; executes nothing of what is in the folder.
+    def load(cls: type[E], directory: str | PathLike[str], *, training: bool = False, device: str | None = None) -> E:
+        """Return the estimator that `save` wrote; execute nothing of what is in the folder.
 
         Args:
             directory: where it is.
@@ -271,14 +363,14 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         Raises:
             FileNotFoundError, ValueError: the folder holds no artefact, or one that this version does not know.
         """
-        from .serialization import load_artefact
-
-        loaded: Any = load_artefact(directory, training=training, device=device)
+        loaded, fitted = load_estimator(directory, ESTIMATORS, training=training, device=device)
         if not isinstance(loaded, cls):
             raise ValueError(f"{directory} must hold a {cls.__name__}, got a {type(loaded).__name__}")
+        loaded._set_fitted(fitted)
+        loaded._stateless = not training
         return loaded
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.input_tags.string = True
@@ -286,3 +378,18 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         tags.target_tags.multi_output = is_multitask(model_class(self.model))
         tags.target_tags.required = True
         return tags
+
+
+def load_artefact(directory: str | PathLike[str], *, training: bool = False, device: str | None = None) -> CTREstimator:
+    """Return the `CTRClassifier` or `CTRRegressor` that `save` wrote; execute nothing of what is in the folder.
+
+    Args:
+        directory: where it is.
+        training: also read the optimizer's state, to go on from it (`init_from`).
+        device: None for that of the saved parameters.
+
+    Raises:
+        FileNotFoundError: `directory` holds no artefact, or only a part of one.
+        ValueError: it holds what this version does not know.
+    """
+    return CTREstimator.load(directory, training=training, device=device)

@@ -4,39 +4,38 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from ..encoding import Categorical, FeatureEncoder, auto_dimension
+from ..encoding import FeatureEncoder, auto_dimension
 from ..encoding import Sequence as History
 from ..features import DenseFeat, FeatureColumn, VarLenSparseFeat
 from ..layers.core import DNN
 from ..layers.parallel import ParallelDNN
 from ..models import MODELS, BaseModel, model_traits
+from .features import HistoryLike, history_targets
 
 __all__ = [
-    "EMBEDDING_DIM",
+    "LOSSES",
     "MODEL",
     "TABLE_RATE",
     "VALIDATION_ROWS",
     "batch_rows",
     "build_model",
     "eval_steps",
-    "history_targets",
     "is_multitask",
     "model_class",
     "model_defaults",
     "reads_history",
-    "with_history",
 ]
 
-
-OURS = {
+DimensionLike: TypeAlias = int | str | Callable[[int], int]  # a number, "auto", or a function of the rows of a table
+LossLike: TypeAlias = str | Callable[..., Any] | Sequence[Any] | Mapping[str, Any] | None  # as `compile` has it
+SET_BY_ESTIMATOR = {  # argument of a model -> where its value comes from
     "seed": "random_state",
     "device": "device",
     "gpus": "device",
@@ -48,8 +47,8 @@ OURS = {
 }
 
 
-def model_class(name: Any) -> type[BaseModel]:
-    """The model of a name.
+def model_class(name: object) -> type[BaseModel]:
+    """Return the model of a name.
 
     Raises:
         TypeError, ValueError: it is no name, or no model's.
@@ -64,56 +63,16 @@ def _parameters(cls: type) -> Mapping[str, inspect.Parameter]:
 
 
 def is_multitask(cls: type) -> bool:
-    """Whether the model learns several labels."""
+    """Say whether the model learns several labels."""
     return "task_names" in _parameters(cls)
 
 
 def reads_history(cls: type) -> bool:
-    """Whether the model compares a target with its history."""
+    """Say whether the model compares a target with its history."""
     return "history_feature_list" in _parameters(cls)
 
 
-def history_targets(history: Any) -> dict[str, str]:
-    """Target -> column of its history, of what a user may write: a column `hist_<target>`, several, or a dict.
-
-    >>> history_targets("hist_movie"), history_targets({"movie": "watched"})
-    ({'movie': 'hist_movie'}, {'movie': 'watched'})
-    """
-    if history is None:
-        return {}
-    if isinstance(history, Mapping):
-        return {str(target): str(column) for target, column in history.items()}
-    columns = [history] if isinstance(history, str) else list(history)
-    for column in columns:
-        if not isinstance(column, str) or not column.startswith("hist_"):
-            raise ValueError(
-                f"history must be a column called hist_<target>, or a dict of target and column such as "
-                f"{{'movie': 'watched'}}, got {column!r}"
-            )
-    return {column.removeprefix("hist_"): column for column in columns}
-
-
-def with_history(encoder: FeatureEncoder, history: Any) -> FeatureEncoder:
-    """The encoder with a `Sequence` called `hist_<target>` for each history, which shares its target's table."""
-    features = dict(encoder.features)
-    for target, column in history_targets(history).items():
-        if not isinstance(features.get(target), Categorical):
-            known = sorted(n for n, k in features.items() if isinstance(k, Categorical))
-            raise ValueError(f"the history {column!r} needs a Categorical feature {target!r}: there are {known}")
-        found = features.pop(column, features.get(f"hist_{target}"))
-        if isinstance(found, History) and found.vocabulary_of == target:
-            kind = found
-        else:
-            kind = History(vocabulary_of=target, separator=getattr(found, "separator", None))
-        if column != f"hist_{target}" and kind.column is None:
-            kind = replace(kind, column=column)
-        features[f"hist_{target}"] = kind
-    if features == encoder.features:
-        return encoder
-    return encoder.with_features(features)
-
-
-def _histories(encoder: FeatureEncoder, cls: type, history: Any) -> list[str]:
+def _histories(encoder: FeatureEncoder, cls: type, history: HistoryLike) -> list[str]:
     """The targets whose histories a model reads."""
     given = list(history_targets(history))
     kinds = encoder.features
@@ -130,7 +89,7 @@ def _histories(encoder: FeatureEncoder, cls: type, history: Any) -> list[str]:
     return found
 
 
-def columns_of(encoder: FeatureEncoder, cls: type, embedding_dim: Any) -> list[FeatureColumn]:
+def _feature_columns(encoder: FeatureEncoder, cls: type, embedding_dim: DimensionLike) -> list[FeatureColumn]:
     """The encoder's columns; with "auto" each table has vectors by its rows, or all have one length."""
     if embedding_dim != "auto":
         return encoder.feature_columns(embedding_dim)
@@ -148,33 +107,33 @@ def _linear(columns: Sequence[FeatureColumn]) -> list[FeatureColumn]:
 def build_model(
     cls: type[BaseModel],
     encoder: FeatureEncoder,
-    embedding_dim: Any,
-    history: Any,
-    given: Mapping[str, Any],
+    embedding_dim: DimensionLike,
+    history: HistoryLike,
+    model_args: Mapping[str, Any],
     tasks: Mapping[str, Any],
-    start: Sequence[float] | None,
+    initial_bias: Sequence[float] | None,
 ) -> BaseModel:
-    """The model, at its start.
+    """Return the model, at its start.
 
     Args:
         cls: its class.
         encoder: fitted.
         embedding_dim: an integer, "auto", or a function of the rows of a table.
         history: what the user said of it.
-        given: the user's arguments, which go before the defaults.
+        model_args: the user's arguments, which go before the defaults.
         tasks: further arguments: `task` and so on.
-        start: biases that the outputs begin with.
+        initial_bias: biases that the outputs begin with.
 
     Raises:
         ValueError, TypeError: an argument that the estimator sets itself, or one that the model refuses.
     """
-    for name in given:
-        if name in OURS or name.endswith("_feature_columns"):
-            hint = OURS.get(name, "features")
+    for name in model_args:
+        if name in SET_BY_ESTIMATOR or name.endswith("_feature_columns"):
+            hint = SET_BY_ESTIMATOR.get(name, "features")
             raise ValueError(f"model_args must not hold {name!r}: it follows from {hint}")
-    columns = columns_of(encoder, cls, embedding_dim)
+    columns = _feature_columns(encoder, cls, embedding_dim)
     deep = [c for c in columns if model_traits(cls).dense_deep or not isinstance(c, DenseFeat)]
-    arguments: dict[str, Any] = {**model_defaults(cls), **given, **tasks}
+    arguments: dict[str, Any] = {**model_defaults(cls), **model_args, **tasks}
     known = _parameters(cls)
     if "linear_feature_columns" in known:
         arguments["linear_feature_columns"] = _linear(columns)
@@ -182,42 +141,43 @@ def build_model(
     if reads_history(cls):
         arguments["history_feature_list"] = _histories(encoder, cls, history)
     model: BaseModel = cls(**arguments)
-    if "init_std" not in given:
-        _spread(model)
-    _set_start(model, start)
+    if "init_std" not in model_args:
+        _scale_hidden_layers(model)
+    _set_bias(model, initial_bias)
     return model
 
 
 @torch.no_grad()
-def _spread(model: BaseModel) -> None:
+def _scale_hidden_layers(model: BaseModel) -> None:
     """Let hidden layers begin with He et al.'s standard deviation, sqrt(2 / inputs) (2015, equation 10).
 
     Drawn with the tables' `init_std`, a signal would be nearly gone after two of them.
     """
     for module in model.modules():
-        kernels: list[Any] = []
+        kernels: list[Tensor] = []
         if isinstance(module, DNN):
-            kernels = [layer.weight for layer in module.linears]
+            kernels = [parameter for name, parameter in module.linears.named_parameters() if name.endswith("weight")]
         elif isinstance(module, ParallelDNN):
             kernels = list(module.weights)
         for kernel in kernels:  # [..., outputs, inputs]
             kernel.mul_(math.sqrt(2 / kernel.shape[-1]) / model.init_std)
 
 
-def _set_start(model: BaseModel, start: Sequence[float] | None) -> None:
+def _set_bias(model: BaseModel, bias: Sequence[float] | None) -> None:
     """Let the outputs begin at the mean of the labels, where a bias does that."""
-    if start is None or not model_traits(type(model)).independent_heads:
+    if bias is None or not model_traits(type(model)).independent_heads:
         return
     heads = list(model.out) if isinstance(model.out, nn.ModuleList) else [model.out]
-    values = [[v] for v in start] if len(heads) > 1 or len(start) == 1 else [list(start)]
+    values = [[v] for v in bias] if len(heads) > 1 or len(bias) == 1 else [list(bias)]
     for head, value in zip(heads, values, strict=True):
-        bias = getattr(head, "bias", None)
-        if bias is not None:
+        own = getattr(head, "bias", None)
+        if own is not None:
             with torch.no_grad():
-                bias.copy_(torch.tensor(value))
+                own.copy_(torch.tensor(value))
 
 
 MODEL: Mapping[str, Any] = {"init_std": 0.001, "l2_reg_embedding": 1e-3, "dnn_dropout": 0.2}
+LOSSES = {"binary": "binary_crossentropy", "multiclass": "cross_entropy", "regression": "mse"}
 TABLE_RATE = 3  # learning rate of the tables over that of the rest
 VALIDATION_ROWS = 1_000_000  # a validation part cut off the training data is not larger
 EMBEDDING_DIM = 16  # the longest vectors of embedding_dim="auto"
@@ -226,13 +186,12 @@ STEPS = 100  # fewer in an epoch make smaller batches
 
 
 def model_defaults(cls: type) -> dict[str, Any]:
-    """Those of `MODEL` that a model has."""
-    known = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
-    return {name: value for name, value in MODEL.items() if name in known}
+    """Return those of `MODEL` that a model has."""
+    return {name: value for name, value in MODEL.items() if name in _parameters(cls)}
 
 
 def batch_rows(rows: int) -> int:
-    """The power of two that makes at least `STEPS` steps of an epoch, from 32 to 4096.
+    """Return the power of two that makes at least `STEPS` steps of an epoch, from 32 to 4096.
 
     >>> [batch_rows(n) for n in (500, 20_000, 80_000, 10_000_000)]
     [32, 128, 512, 4096]
@@ -240,8 +199,8 @@ def batch_rows(rows: int) -> int:
     return min(max(1 << int(math.log2(max(rows / STEPS, 1))), 32), 4096)
 
 
-def eval_steps(rows: int, batch: int, wanted: float | int | str) -> int:
-    """Steps between two evaluations: `wanted` steps (int), part of an epoch (float in (0, 1]), or "auto"."""
+def eval_steps(rows: int, batch: int, wanted: float | str) -> int:
+    """Return the steps between two evaluations: `wanted` steps (int), part of an epoch (float in (0, 1]), or "auto"."""
     steps = math.ceil(rows / batch)
     if isinstance(wanted, int) and not isinstance(wanted, bool):
         return wanted

@@ -9,12 +9,12 @@ import numpy.typing as npt
 from sklearn.base import ClassifierMixin
 
 from .base import CTREstimator
-from .labels import ClassTargets
+from .inputs import LabelsLike, TableLike, WeightsLike
+from .labels import ClassLabelEncoder
 
 __all__ = ["CTRClassifier"]
 
 Array = npt.NDArray[Any]
-METRICS = {"binary": ("auc", "logloss", "ne", "calibration"), "multiclass": ("auc", "logloss", "acc")}
 
 
 class CTRClassifier(ClassifierMixin, CTREstimator):  # type: ignore[misc]
@@ -32,34 +32,32 @@ class CTRClassifier(ClassifierMixin, CTREstimator):  # type: ignore[misc]
     """
     )
 
-    _classifies = True
-    targets_: ClassTargets
+    label_encoder_class = ClassLabelEncoder
+    label_encoder_: ClassLabelEncoder
 
     @property
-    def classes_(self) -> Any:
-        targets = getattr(self, "targets_", None)
-        if targets is None:
+    def classes_(self) -> Array | list[Array]:
+        if not hasattr(self, "label_encoder_"):
             raise AttributeError("classes_ is there after fit")
-        return targets.classes[0] if len(targets.names) == 1 else targets.classes
+        classes = self.label_encoder_.classes
+        return classes[0] if len(classes) == 1 else classes
 
-    def predict_proba(self, X: Any) -> Array:
-        """[N, C], a column for each of `classes_`; of several labels [N, T]: P of the second class of each."""
-        scores = self._scores(X)
+    def predict_proba(self, X: TableLike) -> Array:
+        """Return [N, C], a column for each of `classes_`; of several labels [N, T]: P of the second class of each."""
+        scores = self._predict_all(X)
         if len(self.labels_) == 1 and scores.shape[1] == 1:
             return np.concatenate([1.0 - scores, scores], axis=1)
         return scores
 
-    def predict(self, X: Any) -> Array:
-        """[N], the most probable class; of several labels [N, T]."""
+    def predict(self, X: TableLike) -> Array:
+        """Return the most probable class, [N]; of several labels [N, T]."""
         scores = self.predict_proba(X)
         if len(self.labels_) == 1:
-            return np.asarray(self.classes_[scores.argmax(axis=1)])
-        chosen = [c[(s > 0.5).astype(int)] for c, s in zip(self.classes_, scores.T, strict=True)]
+            return np.asarray(self.label_encoder_.classes[0][scores.argmax(axis=1)])
+        columns = zip(self.label_encoder_.classes, scores.T, strict=True)
+        chosen = [classes[(column > 0.5).astype(int)] for classes, column in columns]
         return np.stack(chosen, axis=1)
 
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """AUC (mean over the labels): where clicks are rare, accuracy says nothing."""
+    def score(self, X: TableLike, y: LabelsLike = None, sample_weight: WeightsLike = None) -> float:
+        """Return AUC (mean over the labels): where clicks are rare, accuracy says nothing."""
         return float(self.evaluate(X, y, ["auc"], sample_weight=sample_weight)["auc"])
-
-    def _metrics(self) -> list[str]:
-        return list(METRICS[self.targets_.kind])

@@ -1,205 +1,329 @@
-"""The way from raw rows to a trained model: split, encode, build, train."""
+"""The fit of an estimator: passes over raw rows, from their labels to a trained model."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from typing import Any
+import logging
+import time as clock
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from ..callbacks import EarlyStopping
-from ..encoding import FeatureEncoder, Timestamp
-from ..encoding.infer import infer_specs, sample
+import numpy.typing as npt
+
+from ..callbacks import Callback, EarlyStopping, History
+from ..data import Files
+from ..encoding import FeatureEncoder
+from ..models import BaseModel
 from ..models.trainable import train_step_of
 from ..optim.sparse import default_lr, parse_optimizer
 from ..tables import RowSubset
-from .batches import Encoded
-from .build import TABLE_RATE, batch_rows, build_model, eval_steps, is_multitask, model_class, with_history
-from .inputs import Data, open_data
-from .labels import ClassTargets, NumberTargets, Targets
-from .prepare import open_validation, row_count, train_inputs, trained, validation_inputs
-from .split import Split, split, time_column
-from .warm_start import carry_over, check_rate
+from .build import LOSSES, TABLE_RATE, batch_rows, build_model, eval_steps, is_multitask, model_class
+from .features import choose_encoder
+from .inputs import LabelsLike, RawData, TableLike, WeightsLike, open_data
+from .labels import ClassLabelEncoder, LabelEncoder
+from .predict import DEFAULT_METRICS, predict_labeled
+from .prepare import (
+    EncodedBatch,
+    count_training_rows,
+    encode_batches,
+    open_validation,
+    training_rows,
+    validation_rows,
+)
+from .serialization import Fitted
+from .split import Split, SplitOptions, TimeLike, scan, split
+from .warm_start import carry_weights, check_rate, optimizer_state, restore_optimizer
 
-__all__ = ["LOSSES", "fit"]
+if TYPE_CHECKING:
+    from .base import CTREstimator
 
-INFER_ROWS = 100_000
-LOSSES = {"binary": "binary_crossentropy", "multiclass": "cross_entropy", "regression": "mse"}
+__all__ = ["CallbacksLike", "fit"]
+
+Array = npt.NDArray[Any]
+CallbacksLike: TypeAlias = Callback | Sequence[Callback] | None
+log = logging.getLogger("deepctr_torch")
 METRICS: Mapping[str, list[str]] = {"binary": ["auc"], "multiclass": ["acc"], "regression": ["rmse"]}
 
 
-def fit(est: Any, X: Any, y: Any, sample_weight: Any, validation: Any, time_: Any, old: Any, callbacks: Any) -> None:
-    """Do what `CTRClassifier.fit` says; `old` is the estimator to go on from, or None."""
-    begin = time.perf_counter()
-    cls = model_class(est.model)
+def fit(
+    estimator: CTREstimator,
+    X: TableLike,
+    y: LabelsLike,
+    *,
+    sample_weight: WeightsLike,
+    validation: LabelsLike,
+    time: TimeLike,
+    previous: CTREstimator | None,
+    callbacks: CallbacksLike,
+    metrics: str | Sequence[str],
+    seed: int,
+) -> Fitted:
+    """Fit what `estimator` describes to raw rows, as its method `fit` says.
+
+    Of files, three passes come before the first step:
+
+    1. `scan` numbers the rows and reads labels and times; split and meaning of the labels follow from them;
+    2. `encoder.fit` (or `update`) learns from the rows to train on; there is none if the encoder is fitted;
+    3. `validation_rows` encodes the rows to validate on, which stay in memory; there is none if nothing is cut off.
+
+    Before the second, "infer" looks at the first 100,000 rows to train on. Each epoch is one more pass, which encodes
+    the rows as it reads them. The log names the passes (INFO).
+
+    Args:
+        estimator: its parameters are looked at; it stays as it is.
+        X, y, sample_weight, validation, time, callbacks, metrics: as its `fit` has them.
+        previous: a fitted estimator to go on from; it stays as it is.
+        seed: of all that is drawn.
+    """
+    begin = clock.perf_counter()
     data = open_data(X, y, sample_weight)
-    _check_tasks(est, cls, data)
-    rate = data.negative_rate
-    if old is not None and est.epochs:
-        check_rate(old.model_, rate)
-    if validation is not None and time_ is not None:
-        raise ValueError(f"validation gives the rows to validate on, so time must be left out, got {time_!r}")
-    seed = est._draw_seed()
+    cls = _checked_model(estimator, data)
+    _check_previous(estimator, previous, data)
+    if validation is not None and time is not None:
+        raise ValueError(f"validation gives the rows to validate on, so time must be left out, got {time!r}")
     given = None if validation is None else open_validation(validation, data)
-    parts = split(data, est.validation_fraction if given is None else 0.0, time_, seed)
-    targets = _targets(est, data, parts, old)
-    used = trained(data, parts, targets)
-    encoder = _encoder(est, data, parts.train, time_, old)
-    _check_inputs(encoder, data)
-    train = train_inputs(encoder, data, parts.train, targets, seed, old is not None)
-    held = validation_inputs(encoder, data, parts, targets, given)
-    model = _build(est, cls, encoder, targets, seed, used.start)
-    model.negative_rate = rate
-    batch = batch_rows(used.rows) if est.batch_size == "auto" else est.batch_size
-    _compile(est, model, targets, old)
-    if old is not None:
-        carry_over(old.model_, model, rate if est.epochs else None)
-    called = _callbacks(est, held, callbacks)
-    arguments = train.arguments() if isinstance(train, Encoded) else (train,)
-    x, labels, weight = (*arguments, None, None)[:3]
-    history = model.fit(
-        x,
-        labels,
-        batch,
-        est.epochs,
-        est.verbose,
-        sample_weight=weight,
-        validation_data=held.arguments() if isinstance(held, Encoded) else held,
-        eval_every=eval_steps(used.rows, batch, est.eval_every),
-        callbacks=called,
-    )
-    model.eval()
-    _keep(est, data, encoder, model, targets)
-    counts = {"rows": used.rows, "validation_rows": row_count(parts, given), "batch_size": batch}
-    est.training_ = _report(model, counts, seed, time.perf_counter() - begin, history, called)
+    options = SplitOptions.parse(estimator.validation_fraction if given is None else 0.0, time)
+
+    learner = estimator.label_encoder_class.learner(data.labels, previous and previous.label_encoder_)
+    _log_pass(data, "labels and times are read")
+    found = scan(data, learner, options.time)
+    parts = split(data, found, options, seed)
+    labels = learner.compute(None if parts.train is None else parts.train.mask)
+    rows, initial_bias = count_training_rows(data, found, parts.train, labels, learner)
+    encoder = _new_encoder(estimator, data, parts.train, options.time, previous)
+    x = _fit_encoder(encoder, data, parts.train, seed, update=previous is not None)
+    train = training_rows(data, parts.train, encoder, labels, x)
+    if parts.validation is not None:
+        _log_pass(data, "the rows to validate on are encoded")
+    valid = validation_rows(data, parts, given, encoder, labels)
+
+    model = _new_model(estimator, cls, encoder, labels, seed, initial_bias)
+    _compile(estimator, model, labels, previous)
+    model.negative_rate = data.negative_rate
+    if previous is not None:
+        carry_weights(previous.model_, model, data.negative_rate if estimator.epochs else None)
+        _carry_optimizer(estimator, model, previous)
+    trained = _train(estimator, model, train, valid, rows, callbacks)
+    counts = {"rows": rows, "validation_rows": _count_validation(parts, given)}
+    training = _report(model, counts, seed, clock.perf_counter() - begin, trained)
+    names = DEFAULT_METRICS[labels.kind] if metrics == "default" else list(metrics)
+    scores = _validation_metrics(model, encoder, labels, valid, given, names) if names else None
+    return Fitted(encoder, model, labels, data.names, data.named, training, scores)
 
 
-def _check_tasks(est: Any, cls: type, data: Data) -> None:
+def _log_pass(data: RawData, purpose: str) -> None:
+    if data.in_files:
+        log.info("pass over the files: %s", purpose)
+
+
+def _checked_model(estimator: CTREstimator, data: RawData) -> type[BaseModel]:
+    cls = model_class(estimator.model)
     several = len(data.labels) > 1
     if several != is_multitask(cls):
         known = "DeepFM" if is_multitask(cls) else "ESMM, MMOE, PLE or SharedBottom"
         what = "several labels" if is_multitask(cls) else "one label"
-        raise ValueError(f"{est.model} learns {what}, got {list(data.labels)}; for these choose for example {known}")
+        raise ValueError(
+            f"{estimator.model} learns {what}, got {list(data.labels)}; for these choose for example {known}"
+        )
+    return cls
 
 
-def _targets(est: Any, data: Data, parts: Split, old: Any) -> Targets:
-    pieces = data.pieces(parts.train)
-    if old is not None and old.targets_.names != data.labels:
-        raise ValueError(f"init_from must know the labels {list(data.labels)}, got {list(old.targets_.names)}")
-    if not est._classifies:
-        return old.targets_ if old is not None else NumberTargets.learn(data.labels, pieces)
-    return ClassTargets.learn(data.labels, pieces, None if old is None else old.targets_.classes)
+def _check_previous(estimator: CTREstimator, previous: CTREstimator | None, data: RawData) -> None:
+    if previous is None:
+        return
+    if estimator.epochs:
+        check_rate(previous.model_, data.negative_rate)
+    names = previous.label_encoder_.names
+    if names != data.labels:
+        raise ValueError(f"init_from must know the labels {list(data.labels)}, got {list(names)}")
 
 
-def _encoder(est: Any, data: Data, part: RowSubset | None, time_: Any, old: Any) -> FeatureEncoder:
-    """A copy of what was given, or of the old estimator's; not yet fitted unless that was."""
-    if old is not None:
-        encoder: FeatureEncoder = old.encoder_.copy()
-        return encoder
-    given = est.features
-    if isinstance(given, FeatureEncoder):
-        if given.fitted:
-            return given.copy()
-        made = given.copy()
-    elif isinstance(given, Mapping):
-        made = FeatureEncoder(given)
-    elif isinstance(given, str) and given == "infer":
-        made = _inferred(data, part, time_column(time_))
+def _new_encoder(
+    estimator: CTREstimator,
+    data: RawData,
+    part: RowSubset | None,
+    time: str | None,
+    previous: CTREstimator | None,
+) -> FeatureEncoder:
+    """The encoder to fit, a copy of that of `previous` if there is one; no feature reads a label or the weight."""
+    if previous is not None:
+        encoder = previous.encoder_.copy()
     else:
-        raise TypeError(f'features must be "infer", a dict of kinds or a FeatureEncoder, got {given!r}')
-    return with_history(made, est.history)
-
-
-def _check_inputs(encoder: FeatureEncoder, data: Data) -> None:
-    """No feature reads a label or the weight."""
+        encoder = choose_encoder(estimator.features, estimator.history, data, part, time)
     for name in encoder.inputs:
         if name in data.apart:
             what = "a label" if name in data.labels else "the sample weight"
             raise ValueError(f"features must not read the column of {what}, got one that reads {name!r}")
+    return encoder
 
 
-def _inferred(data: Data, part: RowSubset | None, time_name: str | None) -> FeatureEncoder:
-    """Kinds from the beginning of the training rows; a time to split by is a feature only as hour and weekday."""
-    table = sample(data.where, data.names, INFER_ROWS, part=part, **data.options)
-    inferred = infer_specs(table)
-    specs, reasons, left_out = inferred
-    if not isinstance(specs.get(time_name or ""), (Timestamp, type(None))):
-        for name in [name for name, spec in specs.items() if time_name in (name, spec.column)]:
-            del specs[name], reasons[name]
-        left_out[str(time_name)] = "the time to split by"
-    if not specs:
-        raise ValueError(f"X must have a column to learn from, got none: n_samples = {table.num_rows}, {left_out}")
-    return FeatureEncoder.of_inferred(inferred)
+def _fit_encoder(
+    encoder: FeatureEncoder, data: RawData, part: RowSubset | None, seed: int, update: bool
+) -> dict[str, Array] | None:
+    """Fit the encoder to the rows to train on; return these rows encoded if they are in memory."""
+    if update or not encoder.fitted:
+        _log_pass(data, "the encoder learns")
+    if update:
+        encoder.update(data.source, part=part, **data.options)
+    if data.in_files:
+        if not encoder.fitted:
+            encoder.fit(data.source, part=part, **data.options)
+        return None
+    if encoder.fitted:
+        return encoder.transform(data.source, training=True, seed=seed, part=part)
+    return encoder.fit_transform(data.source, training=True, seed=seed, part=part)  # less work than one by one
 
 
-def _build(est: Any, cls: Any, encoder: FeatureEncoder, targets: Targets, seed: int, start: list[float] | None) -> Any:
-    tasks: dict[str, Any] = {"seed": seed, "device": "cpu" if est.device is None else est.device}
+def _new_model(
+    estimator: CTREstimator,
+    cls: type[BaseModel],
+    encoder: FeatureEncoder,
+    labels: LabelEncoder,
+    seed: int,
+    initial_bias: list[float] | None,
+) -> BaseModel:
+    tasks: dict[str, Any] = {"seed": seed, "device": "cpu" if estimator.device is None else estimator.device}
     if is_multitask(cls):
-        tasks |= {"task_names": list(targets.names), "task_types": [targets.kind] * len(targets.names)}
+        tasks |= {"task_names": list(labels.names), "task_types": [labels.kind] * len(labels.names)}
     else:
-        tasks["task"] = targets.kind
-        if isinstance(targets, ClassTargets) and targets.kind == "multiclass":
-            tasks["num_classes"] = len(targets.classes[0])
-    return build_model(cls, encoder, est.embedding_dim, est.history, est.model_args or {}, tasks, start)
-
-
-def _compile(est: Any, model: Any, targets: Targets, old: Any) -> None:
-    update = est.embedding_update
-    step = None if old is None else train_step_of(old.model_)
-    if step is not None and update == "auto":
-        update = step.mode  # the choice stays with the state
-    model.compile(
-        est.optimizer,
-        LOSSES[targets.kind] if est.loss is None else est.loss,
-        METRICS[targets.kind],
-        learning_rate=est.learning_rate,
-        embedding_lr=_table_rate(est),
-        embedding_update=update,
-        loss_reduction="mean",
-        precision=est.precision,
+        tasks["task"] = labels.kind
+        if isinstance(labels, ClassLabelEncoder) and labels.kind == "multiclass":
+            tasks["num_classes"] = len(labels.classes[0])
+    return build_model(
+        cls,
+        encoder,
+        embedding_dim=estimator.embedding_dim,
+        history=estimator.history,
+        model_args=estimator.model_args or {},
+        tasks=tasks,
+        initial_bias=initial_bias,
     )
 
 
-def _table_rate(est: Any) -> float | None:
+def _compile(estimator: CTREstimator, model: BaseModel, labels: LabelEncoder, previous: CTREstimator | None) -> None:
+    update = estimator.embedding_update
+    if previous is not None and update == "auto":
+        update = _update_mode(previous.model_) or "auto"  # the choice stays with the state
+    model.compile(
+        estimator.optimizer,
+        LOSSES[labels.kind] if estimator.loss is None else estimator.loss,
+        METRICS[labels.kind],
+        learning_rate=estimator.learning_rate,
+        embedding_lr=_table_rate(estimator),
+        embedding_update=update,
+        loss_reduction="mean",
+        precision=estimator.precision,
+    )
+
+
+def _carry_optimizer(estimator: CTREstimator, model: BaseModel, previous: CTREstimator) -> None:
+    """Give the optimizer the state of the previous one, if they are of one kind."""
+    if previous.model_.optim is None:
+        return
+    before = (previous.optimizer, _update_mode(previous.model_))
+    after = (estimator.optimizer, _update_mode(model))
+    if before != after:
+        log.info("the state of the optimizer begins anew: it was %s, and is %s", before, after)
+        return
+    restore_optimizer(model, *optimizer_state(previous.model_))
+
+
+def _update_mode(model: BaseModel) -> str | None:
+    """How the tables are updated, "sparse" or "dense"; None before `compile`."""
+    step = train_step_of(model)
+    return None if step is None else step.mode
+
+
+def _table_rate(estimator: CTREstimator) -> float | None:
     """The learning rate of the tables, whose rows move only when a batch has them."""
-    if est.embedding_lr is not None or not isinstance(est.optimizer, (str, Mapping)):
-        rate: float | None = est.embedding_lr
-        return rate
-    name, _ = parse_optimizer(est.optimizer)
-    return TABLE_RATE * (default_lr(name) if est.learning_rate is None else est.learning_rate)
+    if estimator.embedding_lr is not None or not isinstance(estimator.optimizer, (str, Mapping)):
+        return estimator.embedding_lr
+    name, _ = parse_optimizer(estimator.optimizer)
+    return TABLE_RATE * (default_lr(name) if estimator.learning_rate is None else estimator.learning_rate)
 
 
-def _callbacks(est: Any, held: Any, callbacks: Any) -> list[Any]:
+def _callbacks(estimator: CTREstimator, valid: EncodedBatch | Files | None, callbacks: CallbacksLike) -> list[Callback]:
     own = [] if callbacks is None else callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
-    if held is None or not est.early_stopping:
+    if valid is None or not estimator.early_stopping:
         return list(own)
-    patience = 3 if est.early_stopping is True else est.early_stopping
+    patience = 3 if estimator.early_stopping is True else estimator.early_stopping
     return [EarlyStopping("val_loss", patience=patience, restore_best_weights=True), *own]
 
 
-def _keep(est: Any, data: Data, encoder: FeatureEncoder, model: Any, targets: Targets) -> None:
-    est.encoder_, est.model_, est.targets_ = encoder, model, targets
-    est.labels_, est.history_ = list(targets.names), model.history.history
-    est._keep_names(data.names, data.named)
+class _Trained(NamedTuple):
+    """How a training went."""
+
+    batch_size: int
+    history: History
+    callbacks: list[Callback]
+
+
+def _train(
+    estimator: CTREstimator,
+    model: BaseModel,
+    train: EncodedBatch | Files,
+    valid: EncodedBatch | Files | None,
+    rows: int,
+    callbacks: CallbacksLike,
+) -> _Trained:
+    batch_size = batch_rows(rows) if estimator.batch_size == "auto" else int(estimator.batch_size)
+    used = _callbacks(estimator, valid, callbacks)
+    x, y, weight = train.as_tuple() if isinstance(train, EncodedBatch) else (train, None, None)
+    history = model.fit(
+        x,
+        y,
+        batch_size=batch_size,
+        epochs=estimator.epochs,
+        verbose=estimator.verbose,
+        sample_weight=weight,
+        validation_data=valid.as_tuple() if isinstance(valid, EncodedBatch) else valid,
+        eval_every=eval_steps(rows, batch_size, estimator.eval_every),
+        callbacks=used,
+    )
+    model.eval()
+    return _Trained(batch_size, history, used)
+
+
+def _count_validation(parts: Split, given: RawData | None) -> int:
+    if given is not None:
+        return given.count_rows()
+    return 0 if parts.validation is None else parts.validation.rows
+
+
+def _validation_metrics(
+    model: BaseModel,
+    encoder: FeatureEncoder,
+    labels: LabelEncoder,
+    valid: EncodedBatch | Files | None,
+    given: RawData | None,
+    metrics: Sequence[str],
+) -> dict[str, float] | None:
+    """The metrics of the rows to validate on, if there are any."""
+    if isinstance(valid, EncodedBatch):
+        return predict_labeled(model, labels, [valid]).metrics(metrics)
+    if given is None:
+        return None
+    labels = labels.renamed(given.labels)
+    return predict_labeled(model, labels, encode_batches(encoder, given, labels)).metrics(metrics)
 
 
 def _report(
-    model: Any, counts: Mapping[str, int], seed: int, seconds: float, history: Any, callbacks: list[Any]
+    model: BaseModel, counts: Mapping[str, int], seed: int, seconds: float, trained: _Trained
 ) -> dict[str, Any]:
-    logs = history.history
-    step = train_step_of(model)
-    losses = logs.get("val_loss") or []
+    logs = trained.history.history
+    evaluations = len(logs.get("val_loss") or [])
     return {
         **counts,
-        "embedding_update": None if step is None else step.mode,
+        "batch_size": trained.batch_size,
+        "embedding_update": _update_mode(model),
         "seed": seed,
         "seconds": round(seconds, 3),
-        "evaluations": len(losses),
-        "best_evaluation": _kept(callbacks, len(losses)),
+        "evaluations": evaluations,
+        "best_evaluation": _best_evaluation(trained.callbacks, evaluations),
         "history": {name: [float(v) for v in values] for name, values in logs.items()},
     }
 
 
-def _kept(callbacks: list[Any], evaluations: int) -> int | None:
+def _best_evaluation(callbacks: Sequence[Callback], evaluations: int) -> int | None:
     """Number of the evaluation whose weights the model has: the last one, if none were restored."""
     for each in reversed(callbacks):
         if isinstance(each, EarlyStopping) and each.restore_best_weights and each.best_epoch is not None:

@@ -1,11 +1,11 @@
-"""What `fit`, `evaluate` and `predict` are given: tables in memory or files, with labels and weights."""
+"""The input of `fit`, `evaluate` and `predict`: tables in memory or files, with labels and weights."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,17 +16,19 @@ from ..data import Files
 from ..data.files import means_files
 from ..data.interop import column_of, is_table, names_of, to_numpy
 from ..registry import suggest
-from ..tables import Chunk, RowSubset, column_names, list_files, read_chunks
-from .labels import Where
+from ..tables import Chunk, column_names, read_chunks, row_count
 
-__all__ = ["Data", "open_data", "open_inputs"]
+__all__ = ["LabelsLike", "RawData", "TableLike", "WeightsLike", "open_data", "open_inputs", "row_name"]
 
 Array = npt.NDArray[Any]
+TableLike: TypeAlias = Any  # a frame, an arrow table, a dict of columns, a matrix; or files
+LabelsLike: TypeAlias = Any  # one label a row, a table of several; or the name(s) of columns
+WeightsLike: TypeAlias = Any  # one number a row; or the name of a column
 
 
 @dataclass(frozen=True)
-class Data:
-    """Rows to learn from or to look at.
+class RawData:
+    """Raw rows to learn from or to predict.
 
     Attributes:
         table: a frame, an arrow table or a dict; or `Files`.
@@ -38,12 +40,12 @@ class Data:
         apart: columns of the labels and the weight, which are no features.
     """
 
-    table: Any
+    table: TableLike
     names: list[str]
     named: bool
     labels: tuple[str, ...] = ()
     y: tuple[Array, ...] = ()
-    weight: Any = None
+    weight: Array | str | None = None
     apart: tuple[str, ...] = ()
 
     @property
@@ -56,60 +58,39 @@ class Data:
         return self.table.negative_rate if self.in_files else 1.0
 
     @property
-    def where(self) -> Any:
-        """What `read_chunks` reads."""
+    def source(self) -> TableLike:
+        """The table or the paths, as `read_chunks` takes them."""
         return self.table.paths if self.in_files else self.table
 
     @property
     def options(self) -> dict[str, Any]:
-        """How it reads that."""
+        """The options of `read_chunks`."""
         if not self.in_files:
             return {}
         return {"header": self.table.header, "null": self.table.null, "schema": self.table.schema or {}}
 
-    def pieces(self, part: RowSubset | None = None) -> Iterator[tuple[str, Array, Where, Array]]:
-        """Label by label, chunk by chunk: name, values, where a row is, and which rows lie in `part`."""
+    def count_rows(self) -> int:
+        """Return how many rows there are; of files by reading a column."""
         if not self.in_files:
-            for name, values in zip(self.labels, self.y, strict=True):
-                yield name, values, _row, np.ones(len(values), bool) if part is None else part.mask
-            return
-        for chunk in read_chunks(self.where, self.labels, **self.options):
-            rows = chunk.table.num_rows
-            inside = np.ones(rows, bool) if part is None else part.of(chunk, rows)
-            for name in self.labels:
-                yield name, to_numpy(chunk.table.column(name)), chunk.where, inside
+            return row_count(self.table, column_names(self.table)[:1])
+        chunks = read_chunks(self.source, self.labels[:1] or self.names[:1], **self.options)
+        return sum(chunk.table.num_rows for chunk in chunks)
 
-    def starts(self) -> tuple[dict[str, int], int]:
-        """File -> number of its first row among all rows; and how many rows there are."""
-        if not self.in_files:
-            return {}, rows_of(self.table, self.names)
-        counts = {str(path): 0 for path in list_files(self.where)}
-        for chunk in read_chunks(self.where, self.labels[:1] or self.names[:1], **self.options):
-            counts[chunk.file] += chunk.table.num_rows
-        ends = np.cumsum(list(counts.values())).tolist()
-        return {name: end - count for (name, count), end in zip(counts.items(), ends, strict=True)}, ends[-1]
-
-    def columns_of(self, chunk: Chunk) -> tuple[list[Array], Array | None]:
-        """Labels and weights of the rows of a chunk."""
+    def labels_and_weights(self, chunk: Chunk) -> tuple[list[Array], Array | None]:
+        """Return a column of each label and the weights, of the rows of a chunk."""
         if self.in_files:
-            weight = None if self.weight is None else to_numpy(chunk.table.column(self.weight))
+            weight = to_numpy(chunk.table.column(self.weight)) if isinstance(self.weight, str) else None
             return [to_numpy(chunk.table.column(name)) for name in self.labels], weight
         rows = slice(chunk.first_row, chunk.first_row + chunk.table.num_rows)
-        return [y[rows] for y in self.y], None if self.weight is None else self.weight[rows]
+        return [y[rows] for y in self.y], self.weight[rows] if isinstance(self.weight, np.ndarray) else None
 
 
-def _row(row: int) -> str:
+def row_name(row: int) -> str:
+    """Say where a row of a table in memory is, for messages."""
     return f"row {row}"
 
 
-def rows_of(table: Any, names: Sequence[str]) -> int:
-    """How many rows a table in memory has."""
-    if isinstance(table, Mapping):
-        return len(next(iter(table.values()))) if table else 0
-    return len(table)
-
-
-def _values(values: Any) -> Array:
+def _values(values: LabelsLike) -> Array:
     """A column as an array that can be indexed; lists stay what they are."""
     if isinstance(values, np.ndarray):
         return values
@@ -120,8 +101,8 @@ def _values(values: Any) -> Array:
     return to_numpy(values)
 
 
-def open_inputs(X: Any) -> Data:
-    """A table of inputs: a frame, an arrow table, a dict of columns, a matrix, or files.
+def open_inputs(X: TableLike) -> RawData:
+    """Return a table of inputs: a frame, an arrow table, a dict of columns, a matrix, or files.
 
     Raises:
         TypeError, ValueError: none of these.
@@ -130,15 +111,15 @@ def open_inputs(X: Any) -> Data:
         raise TypeError("X must be dense, got a sparse matrix: give a frame with one column a feature")
     if means_files(X):
         files = X if isinstance(X, Files) else Files(X)
-        return Data(files, column_names(files.paths, header=files.header), True)
+        return RawData(files, column_names(files.paths, header=files.header), True)
     if isinstance(X, Mapping) or is_table(X):
         if hasattr(X, "iloc") and not all(isinstance(name, str) for name in X.columns):
             return _matrix(X.to_numpy())
-        return Data(X, [str(name) for name in names_of(X)], True)
+        return RawData(X, [str(name) for name in names_of(X)], True)
     return _matrix(X)
 
 
-def _matrix(X: Any) -> Data:
+def _matrix(X: TableLike) -> RawData:
     array = np.asarray(X)
     if array.dtype.kind == "c":
         raise ValueError("Complex data not supported: X must hold real numbers, strings or lists")
@@ -149,11 +130,12 @@ def _matrix(X: Any) -> Data:
         )
     if not array.shape[1]:
         raise ValueError(f"0 feature(s) (shape={array.shape}) while a minimum of 1 is required.")
-    return Data({f"x{i}": array[:, i] for i in range(array.shape[1])}, [f"x{i}" for i in range(array.shape[1])], False)
+    columns = {f"x{i}": array[:, i] for i in range(array.shape[1])}
+    return RawData(columns, list(columns), named=False)
 
 
-def open_data(X: Any, y: Any, weight: Any = None) -> Data:
-    """Inputs with labels.
+def open_data(X: TableLike, y: LabelsLike, weight: WeightsLike = None) -> RawData:
+    """Return inputs with labels.
 
     Args:
         y: labels as arrays, or the names of columns of `X` (of files always).
@@ -174,7 +156,7 @@ def open_data(X: Any, y: Any, weight: Any = None) -> Data:
     if files is not None or isinstance(y, str) or _are_names(names, data):
         return _with_columns(data, names, weight)
     labels, columns = _label_columns(y)
-    rows = rows_of(data.table, data.names)
+    rows = data.count_rows()
     if not rows:
         raise ValueError("Found array with 0 sample(s): X must have at least one row")
     for name, values in zip(labels, columns, strict=True):
@@ -186,19 +168,19 @@ def open_data(X: Any, y: Any, weight: Any = None) -> Data:
     return replace(found, labels=tuple(labels), y=tuple(columns), weight=weights)
 
 
-def _names_given(y: Any, labels: Sequence[str]) -> tuple[str, ...]:
+def _names_given(y: LabelsLike, labels: Sequence[str]) -> tuple[str, ...]:
     """Names that labels brought along: those of a table or a series, none of an array."""
     named = isinstance(y, Mapping) or is_table(y) or getattr(y, "name", None)
     return tuple(labels) if named else ()
 
 
-def _are_names(names: Any, data: Data) -> bool:
+def _are_names(names: LabelsLike, data: RawData) -> bool:
     if not isinstance(names, (list, tuple)) or not data.named:
         return False
     return bool(names) and all(isinstance(n, str) and n in data.names for n in names)
 
 
-def _with_columns(data: Data, names: Any, weight: Any) -> Data:
+def _with_columns(data: RawData, names: LabelsLike, weight: WeightsLike) -> RawData:
     if not isinstance(names, (list, tuple)) or not all(isinstance(n, str) for n in names):
         raise TypeError(f"with files, y must name the column(s) of the labels, got {type(names).__name__}")
     if weight is not None and data.in_files:
@@ -214,7 +196,7 @@ def _with_columns(data: Data, names: Any, weight: Any) -> Data:
     return replace(found, y=y, weight=_weights(data, weight, len(y[0])))
 
 
-def _weights(data: Data, weight: Any, rows: int) -> Array | None:
+def _weights(data: RawData, weight: WeightsLike, rows: int) -> Array | None:
     if weight is None:
         return None
     if isinstance(weight, str):
@@ -229,8 +211,8 @@ def _weights(data: Data, weight: Any, rows: int) -> Array | None:
     return array
 
 
-def _label_columns(y: Any) -> tuple[list[str], list[Array]]:
-    """Names and values of labels given as such."""
+def _label_columns(y: LabelsLike) -> tuple[list[str], list[Array]]:
+    """The names and values of labels given as such."""
     if isinstance(y, Mapping) or is_table(y):
         names = [str(name) for name in names_of(y)]
         return names, [_values(column_of(y, name)) for name in names_of(y)]

@@ -1,11 +1,11 @@
-"""What labels are: classes by any name, or numbers; and the numbers that a model learns."""
+"""Labels of users, classes by any name or numbers, as the numbers that a model learns."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,16 +13,25 @@ import numpy.typing as npt
 from ..data.interop import is_missing, to_numpy
 from ..encoding.statistics import Moments
 
-__all__ = ["ClassTargets", "NumberTargets", "Targets", "Where", "missing_in"]
+__all__ = [
+    "ClassLabelEncoder",
+    "ClassLearner",
+    "LabelEncoder",
+    "LabelLearner",
+    "NumberLabelEncoder",
+    "NumberLearner",
+    "RowName",
+    "missing_in",
+]
 
 Array = npt.NDArray[Any]
-Where: TypeAlias = Callable[[int], str]
-Pieces: TypeAlias = Iterable[tuple[str, Array, Where, Array]]  # label, values, where a row is, which are trained on
-T = TypeVar("T", bound="Targets")
-MOST = 1000  # classes; more are a column of something else
+Mask = npt.NDArray[np.bool_]
+RowName: TypeAlias = Callable[[int], str]  # number of a row -> where it is, for messages
+T = TypeVar("T", bound="LabelEncoder")
+MOST_CLASSES = 1000  # more are a column of something else
 
 
-def missing_in(values: Array) -> npt.NDArray[np.bool_]:
+def missing_in(values: Array) -> Mask:
     """[N]: which values are None, NaN or pandas' NA."""
     if values.dtype.kind in "fc":
         return np.asarray(np.isnan(values))
@@ -31,8 +40,8 @@ def missing_in(values: Array) -> npt.NDArray[np.bool_]:
     return np.fromiter((is_missing(v) for v in values), bool, len(values))
 
 
-class Targets:
-    """Labels of any kind <-> the numbers of a model, one column a task.
+class LabelEncoder:
+    """Labels of one kind <-> the numbers of a model, one column a task.
 
     Attributes:
         names: names of the labels.
@@ -44,8 +53,8 @@ class Targets:
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
 
-    def encode(self, name: str, values: Any, where: Where) -> npt.NDArray[np.float32]:
-        """[N]: the numbers of a label; NaN where it was not observed, which only one of several may be."""
+    def encode(self, name: str, values: Any, where: RowName) -> npt.NDArray[np.float32]:
+        """Return the numbers of a label, [N]; NaN where it was not observed, which only one of several may be."""
         array = to_numpy(values).reshape(-1)
         missing = missing_in(array)
         if missing.any() and len(self.names) == 1:
@@ -57,89 +66,94 @@ class Targets:
         out[~missing] = self._numbers(name, array[~missing], np.flatnonzero(~missing), where)
         return out
 
-    def _numbers(self, name: str, values: Array, rows: Array, where: Where) -> Array:
+    def encode_all(self, columns: Sequence[Array], where: RowName) -> npt.NDArray[np.float32]:
+        """Return the numbers of all labels, [N, T], from a column of each."""
+        named = zip(self.names, columns, strict=True)
+        return np.stack([self.encode(name, values, where) for name, values in named], axis=1)
+
+    def decode(self, values: Array) -> Array:
+        """Return a model's predictions or labels, [N, T], in the units of the labels."""
+        return values
+
+    def _numbers(self, name: str, values: Array, rows: Array, where: RowName) -> Array:
         raise NotImplementedError
 
     def renamed(self: T, names: Sequence[str]) -> T:
-        """The same meaning, of labels that are called `names`."""
+        """Return the same for labels that are called `names`."""
         other = copy.copy(self)
         other.names = tuple(names)
         return other
 
     @property
-    def start(self) -> list[float] | None:
+    def initial_bias(self) -> list[float] | None:
         """The biases that predict the mean of the training labels; None where they are 0."""
         raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return all that `restore` needs, as plain data."""
         raise NotImplementedError
 
     @classmethod
-    def restore(cls, names: Sequence[str], state: Mapping[str, Any]) -> Targets:
-        """The inverse of `state`."""
+    def restore(cls, names: Sequence[str], state: Mapping[str, Any]) -> LabelEncoder:
+        """Return the encoder of a `state`."""
         raise NotImplementedError
+
+    @classmethod
+    def learner(cls, names: Sequence[str], previous: LabelEncoder | None = None) -> LabelLearner:
+        """Return what learns such an encoder; one that goes on from `previous` keeps its classes or its scale."""
+        raise NotImplementedError
+
+
+class LabelLearner(Protocol):
+    """Labels, held as they are read: what they mean is computed once it is known which rows are trained on."""
+
+    def update(self, name: str, values: Array, where: RowName) -> None:
+        """Add the next rows of a label."""
+
+    def compute(self, train: Mask | None) -> LabelEncoder:
+        """Return the encoder, from the rows that `train` marks (None: all)."""
 
 
 def _first(mask: Array) -> int:
     return int(mask.argmax())
 
 
-class ClassTargets(Targets):
+class ClassLabelEncoder(LabelEncoder):
     """Classes, in order; two become 0 and 1.
 
     Args:
         names: names of the labels.
         classes: classes of each.
         rates: share of each class in the training rows, for each label.
+
+    Raises:
+        ValueError: fewer than two classes, or more than two of one of several labels.
     """
 
     def __init__(self, names: Sequence[str], classes: Sequence[Array], rates: Sequence[Sequence[float]]) -> None:
         super().__init__(names)
-        self.classes, self.rates = list(classes), [list(r) for r in rates]
-        self.kind = "binary" if len(self.classes[0]) == 2 else "multiclass"
-
-    @classmethod
-    def learn(cls, names: Sequence[str], pieces: Pieces, known: Sequence[Array] | None = None) -> ClassTargets:
-        """The classes of all rows, and their shares among those trained on.
-
-        Raises:
-            ValueError: fewer than two classes, or more than two of one of several labels.
-        """
-        counts: dict[str, dict[Any, int]] = {name: {} for name in names}
-        for name, values, where, trained in pieces:
-            there = ~missing_in(values)
-            for value, count in _counted(name, values[there], trained[there]):
-                counts[name][value] = counts[name].get(value, 0) + count
-            if len(counts[name]) > MOST:
-                raise ValueError(
-                    f"Unknown label type: the label {name!r} must be of classes, got more than {MOST} different values "
-                    f"up to {where(len(values) - 1)}; CTRRegressor learns numbers"
-                )
-        classes = [_sorted(name, counts[name]) for name in names] if known is None else list(known)
         for name, found in zip(names, classes, strict=True):
             if len(found) < 2 or (len(names) > 1 and len(found) > 2):
                 wanted = "two classes" if len(names) > 1 else "at least two classes"
                 raise ValueError(f"the label {name!r} must have {wanted}, got {found.tolist()}: one class or too many")
-        totals = [max(sum(counts[name].values()), 1) for name in names]
-        rates = [[counts[n].get(c, 0) / t for c in k.tolist()] for n, k, t in zip(names, classes, totals, strict=True)]
-        return cls(names, classes, rates)
+        self.classes, self.rates = list(classes), [list(r) for r in rates]
+        self.kind = "binary" if len(self.classes[0]) == 2 else "multiclass"
 
-    def _numbers(self, name: str, values: Array, rows: Array, where: Where) -> Array:
+    def _numbers(self, name: str, values: Array, rows: Array, where: RowName) -> Array:
         classes = self.classes[self.names.index(name)]
         try:
-            place = np.searchsorted(classes, values).clip(max=len(classes) - 1)
-            wrong = np.asarray(classes[place] != values)
+            index = np.searchsorted(classes, values).clip(max=len(classes) - 1)
+            wrong = np.asarray(classes[index] != values)
         except TypeError:
-            place, wrong = np.zeros(len(values), np.int64), np.ones(len(values), bool)
+            index, wrong = np.zeros(len(values), np.int64), np.ones(len(values), bool)
         if wrong.any():
             row = _first(wrong)
             got = f"got {values.tolist()[row]!r} in {where(int(rows[row]))}"
             raise ValueError(f"the label {name!r} must be one of {classes.tolist()}, {got}")
-        return place
+        return index
 
     @property
-    def start(self) -> list[float] | None:
+    def initial_bias(self) -> list[float] | None:
         shares = [np.clip(r, 1e-6, 1 - 1e-6) for r in self.rates]
         if self.kind == "multiclass":
             return [math.log(s) for s in shares[0]]
@@ -155,13 +169,80 @@ class ClassTargets(Targets):
         return {"classes": [c.tolist() for c in self.classes], "types": kinds, "rates": self.rates}
 
     @classmethod
-    def restore(cls, names: Sequence[str], state: Mapping[str, Any]) -> ClassTargets:
+    def restore(cls, names: Sequence[str], state: Mapping[str, Any]) -> ClassLabelEncoder:
         types = {"O": object, "U": str, "b": bool, "i": np.int64, "u": np.uint64, "f": np.float64}
         pairs = zip(state["classes"], state["types"], strict=True)
         return cls(names, [np.array(c, dtype=types[t]) for c, t in pairs], state["rates"])
 
+    @classmethod
+    def learner(cls, names: Sequence[str], previous: LabelEncoder | None = None) -> ClassLearner:
+        return ClassLearner(names, previous.classes if isinstance(previous, ClassLabelEncoder) else None)
 
-def _counted(name: str, values: Array, trained: Array) -> Iterator[tuple[Any, int]]:
+
+class ClassLearner:
+    """Learns the classes of all rows, and their shares among those trained on; two bytes a row and label.
+
+    Args:
+        names: names of the labels.
+        known: classes of each; None to take those that come.
+
+    >>> learner = ClassLearner(["click"])
+    >>> for block in (["no", "yes"], ["no", "no"]):
+    ...     learner.update("click", np.array(block), str)
+    >>> encoder = learner.compute(np.array([True, True, True, False]))
+    >>> encoder.classes[0].tolist(), [round(rate, 2) for rate in encoder.rates[0]]
+    (['no', 'yes'], [0.67, 0.33])
+    """
+
+    def __init__(self, names: Sequence[str], known: Sequence[Array] | None = None) -> None:
+        self.names, self.known = list(names), known
+        self._codes: dict[str, dict[Any, int]] = {name: {} for name in names}  # value -> the place where it first came
+        self._rows: dict[str, list[npt.NDArray[np.int16]]] = {name: [] for name in names}  # -1: not observed
+
+    def update(self, name: str, values: Array, where: RowName) -> None:
+        """Add the next rows of a label.
+
+        Raises:
+            ValueError: values of several types, fractions, or too many different ones.
+        """
+        missing = missing_in(values)
+        different, place = _unique(name, values[~missing])
+        codes = self._codes[name]
+        for value in different:
+            codes.setdefault(value, len(codes))
+        if len(codes) > MOST_CLASSES:
+            raise ValueError(
+                f"Unknown label type: the label {name!r} must be of classes, got more than {MOST_CLASSES} different "
+                f"values up to {where(len(values) - 1)}; CTRRegressor learns numbers"
+            )
+        rows = np.full(len(values), -1, np.int16)
+        rows[~missing] = np.array([codes[value] for value in different], np.int16)[place]
+        self._rows[name].append(rows)
+
+    def compute(self, train: Mask | None) -> ClassLabelEncoder:
+        """Return the encoder; `train`: [N], the rows that are trained on (None: all)."""
+        known = [_sorted(name, self._codes[name]) for name in self.names] if self.known is None else list(self.known)
+        rates = []
+        for name, classes in zip(self.names, known, strict=True):
+            rows = self._of(name)
+            counts = np.bincount(rows[rows >= 0] if train is None else rows[train & (rows >= 0)], minlength=1)
+            count_of = dict(zip(self._codes[name], counts.tolist(), strict=False))
+            total = max(int(counts.sum()), 1)
+            rates.append([count_of.get(value, 0) / total for value in classes.tolist()])
+        return ClassLabelEncoder(self.names, known, rates)
+
+    def binary(self, encoder: ClassLabelEncoder) -> tuple[Mask, Mask]:
+        """Return where each label was observed, and where it is of the second class: [N, T] each."""
+        codes = np.stack([self._of(name) for name in self.names], axis=1)
+        second = [self._codes[n].get(c.tolist()[1], -2) for n, c in zip(self.names, encoder.classes, strict=True)]
+        return codes >= 0, codes == np.array(second)
+
+    def _of(self, name: str) -> npt.NDArray[np.int16]:
+        return np.concatenate(self._rows[name]) if self._rows[name] else np.empty(0, np.int16)
+
+
+def _unique(name: str, values: Array) -> tuple[list[Any], Array]:
+    """The different values, and [N] the place of each row's among them."""
     try:
         different, place = np.unique(values, return_inverse=True)
     except TypeError as error:
@@ -171,18 +252,17 @@ def _counted(name: str, values: Array, trained: Array) -> Iterator[tuple[Any, in
             f"Unknown label type: continuous. The label {name!r} must be of classes, got the number "
             f"{different[different != np.trunc(different)][0]}; CTRRegressor learns numbers"
         )
-    counts = np.bincount(place.reshape(-1), weights=trained, minlength=len(different))
-    yield from zip(different.tolist(), counts.astype(int).tolist(), strict=True)
+    return different.tolist(), place.reshape(-1)
 
 
-def _sorted(name: str, counts: Mapping[Any, int]) -> Array:
+def _sorted(name: str, values: Mapping[Any, int]) -> Array:
     try:
-        return np.array(sorted(counts))
+        return np.array(sorted(values))
     except TypeError as error:
-        raise ValueError(f"the label {name!r} must be of one type, got {list(counts)[:5]}") from error
+        raise ValueError(f"the label {name!r} must be of one type, got {list(values)[:5]}") from error
 
 
-class NumberTargets(Targets):
+class NumberLabelEncoder(LabelEncoder):
     """Numbers, which the model learns standardised.
 
     Args:
@@ -191,42 +271,75 @@ class NumberTargets(Targets):
     """
 
     kind = "regression"
-    start = None
+    initial_bias = None
 
     def __init__(self, names: Sequence[str], mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__(names)
         self.mean, self.std = list(mean), list(std)
 
-    @classmethod
-    def learn(cls, names: Sequence[str], pieces: Pieces) -> NumberTargets:
-        """Mean and standard deviation, summed exactly, so that they do not depend on the chunks."""
-        moments = {name: Moments() for name in names}
-        for name, values, where, trained in pieces:
-            x = _finite(name, values, where)
-            moments[name].update(Moments.summarize(x[trained & ~np.isnan(x)]))
-        means = [float(m.mean) if m.count else 0.0 for m in moments.values()]
-        spreads = [float(m.std) if m.count else 0.0 for m in moments.values()]
-        stds = [std if std > 1e-9 * abs(mean) else 1.0 for mean, std in zip(means, spreads, strict=True)]
-        return cls(names, means, stds)
-
-    def _numbers(self, name: str, values: Array, rows: Array, where: Where) -> Array:
+    def _numbers(self, name: str, values: Array, rows: Array, where: RowName) -> Array:
         t = self.names.index(name)
         x = _finite(name, values, lambda i: where(int(rows[i])))
         return np.asarray((x - self.mean[t]) / self.std[t])
 
-    def decode(self, predictions: Array) -> Array:
-        """[N, T] of the model -> in the units of the labels."""
-        return np.asarray(predictions * np.array(self.std) + np.array(self.mean))
+    def decode(self, values: Array) -> Array:
+        return np.asarray(values * np.array(self.std) + np.array(self.mean))
 
     def state(self) -> dict[str, Any]:
         return {"mean": self.mean, "std": self.std}
 
     @classmethod
-    def restore(cls, names: Sequence[str], state: Mapping[str, Any]) -> NumberTargets:
+    def restore(cls, names: Sequence[str], state: Mapping[str, Any]) -> NumberLabelEncoder:
         return cls(names, state["mean"], state["std"])
 
+    @classmethod
+    def learner(cls, names: Sequence[str], previous: LabelEncoder | None = None) -> NumberLearner:
+        return NumberLearner(names, previous if isinstance(previous, NumberLabelEncoder) else None)
 
-def _finite(name: str, values: Array, where: Where) -> Array:
+
+class NumberLearner:
+    """Learns mean and standard deviation of the rows trained on; eight bytes a row and label.
+
+    Args:
+        names: names of the labels.
+        known: an encoder to keep; None to learn one.
+
+    >>> learner = NumberLearner(["stars"])
+    >>> learner.update("stars", np.array([1, 5, 100]), str)
+    >>> encoder = learner.compute(np.array([True, True, False]))
+    >>> encoder.mean, encoder.std
+    ([3.0], [2.0])
+    """
+
+    def __init__(self, names: Sequence[str], known: NumberLabelEncoder | None = None) -> None:
+        self.names, self.known = list(names), known
+        self._rows: dict[str, list[Array]] = {name: [] for name in names}
+
+    def update(self, name: str, values: Array, where: RowName) -> None:
+        """Add the next rows of a label.
+
+        Raises:
+            ValueError: what is no number, or infinite.
+        """
+        if self.known is None:
+            self._rows[name].append(_finite(name, values, where))
+
+    def compute(self, train: Mask | None) -> NumberLabelEncoder:
+        """Return the encoder; `train`: [N], the rows that are trained on (None: all)."""
+        if self.known is not None:
+            return self.known
+        means, stds = [], []
+        for name in self.names:
+            x = np.concatenate(self._rows[name])
+            moments = Moments()
+            moments.update(Moments.summarize(x[~np.isnan(x) if train is None else train & ~np.isnan(x)]))
+            mean, std = (float(moments.mean), float(moments.std)) if moments.count else (0.0, 0.0)
+            means.append(mean)
+            stds.append(std if std > 1e-9 * abs(mean) else 1.0)
+        return NumberLabelEncoder(self.names, means, stds)
+
+
+def _finite(name: str, values: Array, where: RowName) -> Array:
     """[N] as float64, NaN where missing."""
     try:
         x = np.asarray(np.where(missing_in(values), np.nan, values) if values.dtype.kind == "O" else values, np.float64)

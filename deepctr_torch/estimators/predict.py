@@ -1,53 +1,138 @@
-"""Predictions and metrics of raw rows, read, encoded and predicted block by block."""
+"""Predictions of raw rows, alone or beside their labels, block by block."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from ..encoding import FeatureEncoder
 from ..metrics.task_metrics import TaskMetrics
-from .batches import Encoded, blocks, read_encoded
-from .inputs import Data
-from .labels import NumberTargets, Targets
+from ..models import BaseModel
+from ..tables import Chunk
+from .labels import LabelEncoder
+from .prepare import EncodedBatch, rebatch
 
-__all__ = ["evaluate", "predictions", "seen"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = [
+    "DEFAULT_METRICS",
+    "LabeledPredictions",
+    "MetricLike",
+    "predict_batches",
+    "predict_chunks",
+    "predict_labeled",
+]
 
 Array = npt.NDArray[Any]
+MetricLike: TypeAlias = str | Callable[..., Any]
+DEFAULT_METRICS = {
+    "binary": ("auc", "logloss", "ne", "calibration"),
+    "multiclass": ("auc", "logloss", "acc"),
+    "regression": ("rmse", "mae"),
+}
 
 
-def _in_units(targets: Targets, values: Array) -> Array:
-    """Predictions of the model, or its labels, in the units of the labels given."""
-    return targets.decode(values) if isinstance(targets, NumberTargets) else values
+@dataclass(frozen=True)
+class LabeledPredictions:
+    """Predictions beside the labels, in their units, and what else metrics need.
+
+    Attributes:
+        tasks: (name, type) of each task.
+        y: labels [N, T].
+        p: predictions [N, T], of more than two classes [N, C].
+        weight: [N], or None.
+        columns: raw columns [N], by name.
+    """
+
+    tasks: Sequence[tuple[str, str]]
+    y: Array
+    p: Array
+    weight: Array | None = None
+    columns: dict[str, Array] = field(default_factory=dict)
+
+    def metrics(self, names: Sequence[MetricLike], rows: slice | Array = slice(None)) -> dict[str, float]:
+        """Compute metrics, name -> value.
+
+        Args:
+            names: names or functions; "gauc:user" groups by the column `user`.
+            rows: those to look at.
+        """
+        weight = None if self.weight is None else self.weight[rows]
+        groups = {name: column[rows] for name, column in self.columns.items()}
+        return TaskMetrics(self.tasks, list(names)).evaluate(self.y[rows], self.p[rows], weight, groups)
+
+    def metrics_by(self, column: str, names: Sequence[MetricLike]) -> Iterator[tuple[Any, int, dict[str, float]]]:
+        """Yield each value of a column, its number of rows and their metrics, the most frequent value first."""
+        values, place, counts = np.unique(self.columns[column], return_inverse=True, return_counts=True)
+        order = np.argsort(place.reshape(-1), kind="stable")
+        ends = np.cumsum(counts)
+        for i in np.argsort(-counts, kind="stable"):
+            rows = order[ends[i] - counts[i] : ends[i]]
+            yield values[i].item(), int(counts[i]), self.metrics(names, rows)
 
 
-def predictions(
-    est: Any, data: Data, targets: Targets | None = None, keep: Sequence[str] = ()
-) -> Iterator[tuple[Encoded, Array]]:
-    """Rows with what the model predicts, float64 [n, T], in the units of the labels."""
-    for block in blocks(read_encoded(est.encoder_, data, targets, keep=keep)):
-        yield block, _in_units(est.targets_, est.model_.predict(block.x))
+def predict_batches(
+    model: BaseModel, labels: LabelEncoder, batches: Iterable[EncodedBatch]
+) -> Iterator[tuple[EncodedBatch, Array]]:
+    """Yield rows with what the model predicts, float64 [n, T], in the units of the labels."""
+    for batch in rebatch(batches):
+        yield batch, labels.decode(model.predict(batch.x))
 
 
-def evaluate(est: Any, data: Data, metrics: list[Any]) -> dict[str, float]:
-    """Every metric, name -> value."""
-    task_metrics = TaskMetrics(est.model_.tasks, metrics)
-    y, predicted, weight, groups = seen(est, data, task_metrics.group_columns)
-    return task_metrics.evaluate(y, predicted, weight, groups)
+def predict_chunks(
+    model: BaseModel,
+    labels: LabelEncoder,
+    encoder: FeatureEncoder,
+    chunks: Iterable[Chunk],
+    keep: Callable[[Chunk], pa.Table],
+) -> Iterator[tuple[pa.Table, Array]]:
+    """Yield what `keep` makes of the chunks with the predictions [n, T], in blocks that do not depend on the chunks."""
+    import pyarrow as pa
+
+    held: list[pa.Table] = []
+
+    def encoded() -> Iterator[EncodedBatch]:
+        for chunk in chunks:
+            held.append(keep(chunk))
+            yield EncodedBatch(encoder.encode_chunk(chunk), np.empty((chunk.table.num_rows, 0), np.float32))
+
+    for batch, predicted in predict_batches(model, labels, encoded()):
+        whole = pa.concat_tables(held)
+        held[:] = [whole.slice(batch.rows)]
+        yield whole.slice(0, batch.rows), predicted
 
 
-def seen(est: Any, data: Data, keep: Sequence[str] = ()) -> tuple[Array, Array, Array | None, dict[str, Array]]:
-    """Labels and predictions [N, T] in their units, weights [N] (or None), and the columns `keep`, of all rows."""
-    targets = est.targets_.renamed(data.labels)
-    found = [  # without the inputs, which are larger
-        (_in_units(targets, block.y.astype(np.float64)), predicted, block.weight, block.groups)
-        for block, predicted in predictions(est, data, targets, keep)
-    ]
-    if not found:
+def predict_labeled(
+    model: BaseModel,
+    labels: LabelEncoder,
+    batches: Iterable[EncodedBatch],
+    progress: Callable[[int], object] | None = None,
+) -> LabeledPredictions:
+    """Return predictions and labels of all rows; `progress` is called with the number of rows of each block.
+
+    Raises:
+        ValueError: there are no rows.
+    """
+    y, p, weights, columns = [], [], [], []
+    for batch, predicted in predict_batches(model, labels, batches):
+        y.append(labels.decode(batch.y.astype(np.float64)))
+        p.append(predicted)
+        weights.append(batch.weight)
+        columns.append(batch.columns)
+        if progress is not None:
+            progress(batch.rows)
+    if not y:
         raise ValueError("Found array with 0 sample(s): X must have at least one row")
-    y, p, weights, groups = zip(*found, strict=True)
-    there = [w for w in weights if w is not None]
-    by_group = {name: np.concatenate([g[name] for g in groups]) for name in keep}
-    return np.concatenate(y), np.concatenate(p), np.concatenate(there) if there else None, by_group
+    given = [weight for weight in weights if weight is not None]
+    return LabeledPredictions(
+        tasks=model.tasks,
+        y=np.concatenate(y),
+        p=np.concatenate(p),
+        weight=np.concatenate(given) if given else None,
+        columns={name: np.concatenate([each[name] for each in columns]) for name in columns[0]},
+    )

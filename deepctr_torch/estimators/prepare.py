@@ -1,65 +1,204 @@
-"""The rows to train on and to validate on, encoded or ready to be as they are read."""
+"""Raw rows as a model takes them: encoded, with the numbers of their labels, in memory or as files are read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..data.interop import to_numpy
+from ..data import Files
+from ..data.interop import column_of, to_numpy
+from ..data.labels import to_weights
 from ..data.negative_sampling import keep_rows
 from ..encoding import FeatureEncoder
-from ..tables import RowSubset, read_chunks
-from .batches import Encoded, joined, read_encoded
-from .inputs import Data, open_data
-from .labels import ClassTargets, Targets
-from .split import Split
+from ..tables import Chunk, RowSubset, rechunk
+from .inputs import LabelsLike, RawData, open_data, row_name
+from .labels import ClassLabelEncoder, ClassLearner, LabelEncoder, LabelLearner
+from .split import Scan, Split
 
-__all__ = ["Trained", "open_validation", "row_count", "train_inputs", "trained", "validation_inputs"]
+__all__ = [
+    "EncodedBatch",
+    "concatenate",
+    "count_training_rows",
+    "encode_batches",
+    "open_validation",
+    "rebatch",
+    "training_rows",
+    "validation_rows",
+]
 
 Array = npt.NDArray[Any]
+BATCH = 65_536  # rows predicted together, whatever chunks they came in: the last bits of a product depend on it
 
 
-class Trained(NamedTuple):
-    """What an epoch is trained on: how many rows, and the biases that predict the mean of their labels."""
+@dataclass(frozen=True)
+class EncodedBatch:
+    """Rows as a model takes them.
 
-    rows: int
-    start: list[float] | None
+    Attributes:
+        x: its inputs.
+        y: labels [N, T].
+        weight: [N], or None.
+        columns: raw columns that were kept.
+    """
+
+    x: dict[str, Array]
+    y: Array
+    weight: Array | None = None
+    columns: dict[str, Array] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        return len(self.y)
+
+    def as_tuple(self) -> tuple[dict[str, Array], Array, Array | None]:
+        """Return inputs, labels and weights, as `model.fit` takes validation data."""
+        return self.x, self.y, self.weight
+
+    def slice(self, start: int, stop: int) -> EncodedBatch:
+        """Return the rows from `start` to `stop`."""
+        rows = slice(start, stop)
+        return EncodedBatch(
+            x={name: values[rows] for name, values in self.x.items()},
+            y=self.y[rows],
+            weight=None if self.weight is None else self.weight[rows],
+            columns={name: values[rows] for name, values in self.columns.items()},
+        )
 
 
-def trained(data: Data, parts: Split, targets: Targets) -> Trained:
-    """All rows of the training part; with a `negative_rate`, those that it keeps."""
-    if data.negative_rate == 1 or not isinstance(targets, ClassTargets) or targets.kind != "binary":
-        return Trained(parts.train_rows, targets.start)
-    rows, seen, positive = 0, np.zeros(len(targets.names)), np.zeros(len(targets.names))
-    for y in _kept_labels(data, parts.train, targets):
-        rows += len(y)
-        seen += (~np.isnan(y)).sum(axis=0)
-        positive += (y > 0).sum(axis=0)
-    if not rows:
-        raise ValueError(f"{data.where} must hold rows that negative_rate={data.negative_rate} keeps, got none")
-    shares = positive / np.maximum(seen, 1)
+def concatenate(batches: Sequence[EncodedBatch]) -> EncodedBatch:
+    """Return the rows of several batches, of at least one."""
+    if len(batches) == 1:
+        return batches[0]
+    weights = [batch.weight for batch in batches if batch.weight is not None]
+    return EncodedBatch(
+        x={name: np.concatenate([batch.x[name] for batch in batches]) for name in batches[0].x},
+        y=np.concatenate([batch.y for batch in batches]),
+        weight=np.concatenate(weights) if weights else None,
+        columns={name: np.concatenate([batch.columns[name] for batch in batches]) for name in batches[0].columns},
+    )
+
+
+def rebatch(batches: Iterable[EncodedBatch], size: int = BATCH) -> Iterator[EncodedBatch]:
+    """Yield the same rows in batches of `size`, the last one of what is left."""
+    return rechunk(
+        batches,
+        size,
+        count=lambda batch: batch.rows,
+        cut=lambda batch, start, stop: batch.slice(start, stop),
+        join=concatenate,
+    )
+
+
+def encode_batches(
+    encoder: FeatureEncoder,
+    data: RawData,
+    labels: LabelEncoder | None,
+    part: RowSubset | None = None,
+    keep: Sequence[str] = (),
+) -> Iterator[EncodedBatch]:
+    """Read and encode rows in their order, chunk by chunk.
+
+    Args:
+        encoder: fitted.
+        data: the rows.
+        labels: the meaning of the labels; None where there are none to read.
+        part: the rows to read, if not all.
+        keep: raw columns to keep.
+
+    Raises:
+        ValueError: labels or weights that are none; names the file and the row.
+    """
+    own = [*data.labels, *([data.weight] if isinstance(data.weight, str) else [])] if labels and data.in_files else []
+    columns = list(dict.fromkeys([*encoder.serving_inputs, *keep, *own]))
+    for chunk in encoder.read(data.source, training=False, part=part, columns=columns, **data.options):
+        rows = chunk.table.num_rows
+        if not rows:
+            continue
+        y, weight = np.empty((rows, 0), np.float32), None
+        if labels is not None:
+            found, given = data.labels_and_weights(chunk)
+            weight = None if given is None else _checked_weights(given, chunk)
+            y = labels.encode_all(found, chunk.where)
+        kept = {name: to_numpy(column_of(chunk.table, name)) for name in keep}
+        yield EncodedBatch(encoder.encode_chunk(chunk), y, weight, kept)
+
+
+def _checked_weights(weight: Array, chunk: Chunk) -> Array:
+    """The weights of a chunk, checked as those of training are."""
+    try:
+        return to_weights(weight, chunk.table.num_rows, chunk.first_row)
+    except ValueError as error:
+        raise ValueError(f"{chunk.file}: {error}" if chunk.file else str(error)) from error
+
+
+def count_training_rows(
+    data: RawData, found: Scan, train: RowSubset | None, labels: LabelEncoder, learner: LabelLearner
+) -> tuple[int, list[float] | None]:
+    """Return how many rows an epoch trains on, and the biases that predict the mean of their labels.
+
+    These are the rows of the training part; with a `negative_rate` those that it keeps.
+    """
+    rate, binary = data.negative_rate, isinstance(labels, ClassLabelEncoder) and labels.kind == "binary"
+    if rate == 1 or not binary or not isinstance(learner, ClassLearner) or not isinstance(labels, ClassLabelEncoder):
+        return found.rows if train is None else train.rows, labels.initial_bias
+    observed, positive = learner.binary(labels)
+    kept = np.ones(found.rows, bool) if train is None else train.mask.copy()
+    for file, rows in found.files().items():
+        kept[rows] &= keep_rows(np.asarray(positive[rows].any(axis=1)), Path(file).name, 0, rate, data.table.seed)
+    if not kept.any():
+        raise ValueError(f"{data.source} must hold rows that negative_rate={rate} keeps, got none")
+    shares = positive[kept].sum(axis=0) / np.maximum(observed[kept].sum(axis=0), 1)
     rates = [[1 - share, share] for share in shares.tolist()]
-    return Trained(rows, ClassTargets(targets.names, targets.classes, rates).start)
+    return int(kept.sum()), ClassLabelEncoder(labels.names, labels.classes, rates).initial_bias
 
 
-def _kept_labels(data: Data, part: RowSubset | None, targets: Targets) -> Iterator[Array]:
-    """[n, T] of each chunk: the labels of the rows that `FileSource` will keep."""
-    for chunk in read_chunks(data.where, data.labels, **data.options):
-        columns = [to_numpy(chunk.table.column(name)) for name in data.labels]
-        named = zip(data.labels, columns, strict=True)
-        y = np.stack([targets.encode(name, values, chunk.where) for name, values in named], axis=1)
-        name, seed = Path(chunk.file).name, data.table.seed
-        kept = keep_rows(np.asarray((y > 0).any(axis=1)), name, chunk.first_row, data.negative_rate, seed)
-        yield y[kept if part is None else kept & part.of(chunk, len(y))]
+def training_rows(
+    data: RawData,
+    part: RowSubset | None,
+    encoder: FeatureEncoder,
+    labels: LabelEncoder,
+    x: dict[str, Array] | None,
+) -> EncodedBatch | Files:
+    """Return the rows to train on; those of files are encoded as they are read.
+
+    Args:
+        data: the raw rows.
+        part: the rows to train on, if not all.
+        encoder: fitted.
+        labels: the meaning of the labels.
+        x: the encoded rows of a table in memory.
+    """
+    if x is None:
+        return _encoding_files(data, encoder, labels, part)
+    return EncodedBatch(x, _labels_of(data, part, labels), _weight_of(data, part))
 
 
-def open_validation(validation: Any, data: Data) -> Data:
-    """Rows to validate on that were given, with as many labels as those to train on."""
+def _encoding_files(
+    data: RawData, encoder: FeatureEncoder, labels: LabelEncoder, part: RowSubset | None = None
+) -> Files:
+    label, weight = list(data.labels), data.weight
+    files: Files = replace(data.table, label=label, weight=weight, encoder=encoder, part=part, targets=labels.encode)
+    return files
+
+
+def _labels_of(data: RawData, part: RowSubset | None, labels: LabelEncoder) -> Array:
+    y = labels.encode_all(data.y, row_name)
+    return y if part is None else y[part.mask]
+
+
+def _weight_of(data: RawData, part: RowSubset | None) -> Array | None:
+    if not isinstance(data.weight, np.ndarray):
+        return None
+    return data.weight if part is None else data.weight[part.mask]
+
+
+def open_validation(validation: LabelsLike, data: RawData) -> RawData:
+    """Return the rows to validate on that were given, with as many labels as those to train on."""
     if isinstance(validation, tuple):
         if len(validation) not in (2, 3):
             raise ValueError(f"validation must be (X, y), (X, y, sample_weight) or files, got {len(validation)} parts")
@@ -72,53 +211,18 @@ def open_validation(validation: Any, data: Data) -> Data:
     return opened
 
 
-def labels_of(targets: Targets, data: Data, part: RowSubset | None) -> Array:
-    """[N, T] of rows in memory."""
-    columns = [targets.encode(name, y, lambda i: f"row {i}") for name, y in zip(targets.names, data.y, strict=True)]
-    out = np.stack(columns, axis=1)
-    return out if part is None else out[part.mask]
-
-
-def train_inputs(
-    encoder: FeatureEncoder, data: Data, part: RowSubset | None, targets: Targets, seed: int, update: bool
-) -> Any:
-    """Learn the encoder, and encode the training rows: `Encoded`, or the `Files` that do it as they are read."""
-    if data.in_files:
-        if update:
-            encoder.update(data.where, part=part, **data.options)
-        elif not encoder.fitted:
-            encoder.fit(data.where, part=part, **data.options)
-        names = {"label": list(data.labels), "weight": data.weight}
-        return replace(data.table, **names, encoder=encoder, part=part, targets=targets.encode)
-    y = labels_of(targets, data, part)
-    weight = data.weight if part is None or data.weight is None else data.weight[part.mask]
-    if update:
-        encoder.update(data.where, part=part)
-    if encoder.fitted:
-        return Encoded(encoder.transform(data.where, training=True, seed=seed, part=part), y, weight)
-    return Encoded(encoder.fit_transform(data.where, training=True, seed=seed, part=part), y, weight)
-
-
-def validation_inputs(encoder: FeatureEncoder, data: Data, parts: Split, targets: Targets, given: Data | None) -> Any:
-    """Rows to validate on, as `model.fit` takes them; those cut off are held in memory, files given are read."""
+def validation_rows(
+    data: RawData, parts: Split, given: RawData | None, encoder: FeatureEncoder, labels: LabelEncoder
+) -> EncodedBatch | Files | None:
+    """Return the rows to validate on: those cut off are held in memory, files given are read at each evaluation."""
     if given is None:
-        return None if parts.validation is None else _gathered(encoder, data, parts.validation, targets)
-    theirs = targets.renamed(given.labels)
-    if not given.in_files:
-        return _gathered(encoder, given, None, theirs)
-    names = {"label": list(given.labels), "weight": given.weight}
-    return replace(given.table, **names, encoder=encoder, targets=theirs.encode)
+        return None if parts.validation is None else _encoded(data, parts.validation, encoder, labels)
+    labels = labels.renamed(given.labels)
+    return _encoding_files(given, encoder, labels) if given.in_files else _encoded(given, None, encoder, labels)
 
 
-def _gathered(encoder: FeatureEncoder, data: Data, part: RowSubset | None, targets: Targets) -> Encoded:
-    if not data.in_files:
-        weight = data.weight if part is None or data.weight is None else data.weight[part.mask]
-        return Encoded(encoder.transform(data.where, part=part), labels_of(targets, data, part), weight)
-    return joined(list(read_encoded(encoder, data, targets, part)))
-
-
-def row_count(parts: Split, given: Data | None) -> int:
-    """How many rows are validated on."""
-    if given is not None:
-        return given.starts()[1]
-    return 0 if parts.validation is None else parts.validation.rows
+def _encoded(data: RawData, part: RowSubset | None, encoder: FeatureEncoder, labels: LabelEncoder) -> EncodedBatch:
+    if data.in_files:
+        return concatenate(list(encode_batches(encoder, data, labels, part)))
+    x = encoder.transform(data.source, part=part)
+    return EncodedBatch(x, _labels_of(data, part, labels), _weight_of(data, part))

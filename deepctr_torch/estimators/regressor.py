@@ -9,7 +9,8 @@ import numpy.typing as npt
 from sklearn.base import RegressorMixin
 
 from .base import CTREstimator
-from .predict import seen
+from .inputs import LabelsLike, TableLike, WeightsLike
+from .labels import NumberLabelEncoder
 
 __all__ = ["CTRRegressor"]
 
@@ -27,22 +28,22 @@ class CTRRegressor(RegressorMixin, CTREstimator):  # type: ignore[misc]
     (2,)
     """ + (CTREstimator.__doc__ or "").split("\n", 1)[1]
 
-    def predict(self, X: Any) -> Array:
-        """[N]; of several labels [N, T]."""
-        scores = self._scores(X)
+    label_encoder_class = NumberLabelEncoder
+    label_encoder_: NumberLabelEncoder
+
+    def predict(self, X: TableLike) -> Array:
+        """Return the numbers, [N]; of several labels [N, T]."""
+        scores = self._predict_all(X)
         return scores[:, 0] if len(self.labels_) == 1 else scores
 
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """R^2 (mean over the labels, each of the rows where it was observed); arguments as in `evaluate`."""
+    def score(self, X: TableLike, y: LabelsLike = None, sample_weight: WeightsLike = None) -> float:
+        """Return R^2 (mean over the labels, each of the rows where it was observed); arguments as in `evaluate`."""
         from sklearn.metrics import r2_score
 
-        observed, predicted, weight, _ = seen(self, self._opened_with(X, y, sample_weight))
-        found = []
-        for truth, guess in zip(observed.T, predicted.T, strict=True):
-            there = ~np.isnan(truth)
-            weights = None if weight is None else weight[there]
-            found.append(r2_score(truth[there], guess[there], sample_weight=weights))
-        return float(np.mean(found))
-
-    def _metrics(self) -> list[str]:
-        return ["rmse", "mae"]
+        rows = self.predict_labeled(X, y, sample_weight=sample_weight)
+        scores = []
+        for truth, predicted in zip(rows.y.T, rows.p.T, strict=True):
+            observed = ~np.isnan(truth)
+            weight = None if rows.weight is None else rows.weight[observed]
+            scores.append(r2_score(truth[observed], predicted[observed], sample_weight=weight))
+        return float(np.mean(scores))

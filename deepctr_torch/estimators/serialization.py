@@ -3,49 +3,74 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from .. import __version__
 from ..encoding import FeatureEncoder
 from ..encoding.specs import spec_from_json, spec_to_json
-from ..models import MODELS
+from ..models import MODELS, BaseModel
 from ..models import _serialization as _saving
 from ..registry import suggest
-from .labels import ClassTargets, NumberTargets
+from .labels import LabelEncoder
 from .warm_start import optimizer_state, restore_optimizer
 
-__all__ = ["FORMAT", "load_artefact", "save"]
+if TYPE_CHECKING:
+    from .base import CTREstimator
+
+__all__ = ["FORMAT", "Fitted", "load_estimator", "save_estimator"]
 
 FORMAT = "deepctr_torch.estimator/1"
 OPTIMIZER = "optimizer.safetensors"
 PARTS = ("config.json", "weights.safetensors", "encoder.json", "vocab", "training.json", OPTIMIZER)
 
 
-def _params(est: Any) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Fitted:
+    """All that an estimator has after `fit`.
+
+    Attributes:
+        encoder, model, labels: the parts.
+        names: of the columns of `X`.
+        named: whether they have names of their own.
+        training: how the fit went.
+        validation_metrics: metrics of the rows to validate on, where they were asked for.
+    """
+
+    encoder: FeatureEncoder
+    model: BaseModel
+    labels: LabelEncoder
+    names: list[str]
+    named: bool
+    training: dict[str, Any]
+    validation_metrics: dict[str, float] | None = None
+
+
+def _params_to_json(params: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """The parameters as JSON.
 
     Raises:
         TypeError: one that is no plain data.
     """
-    params = dict(est.get_params(deep=False))
-    features = params.pop("features")
+    others = {name: value for name, value in params.items() if name != "features"}
+    if not isinstance(others["random_state"], (int, type(None))):
+        others["random_state"] = seed
+    features = params["features"]
     if isinstance(features, Mapping):
-        params["features"] = {"kinds": {name: spec_to_json(kind) for name, kind in features.items()}}
-    else:
-        params["features"] = {"encoder": True} if isinstance(features, FeatureEncoder) else features
-    if not isinstance(params["random_state"], (int, type(None))):
-        params["random_state"] = est.training_["seed"]
-    keep = params.pop("features")
-    return {"features": keep, **{name: _saving.encode(value, name) for name, value in params.items()}}
+        features = {"kinds": {name: spec_to_json(kind) for name, kind in features.items()}}
+    elif isinstance(features, FeatureEncoder):
+        features = {"encoder": True}
+    return {"features": features, **{name: _saving.encode(value, name) for name, value in others.items()}}
 
 
-def _parameters(saved: Mapping[str, Any], encoder: FeatureEncoder) -> dict[str, Any]:
+def _params_from_json(saved: Mapping[str, Any], encoder: FeatureEncoder) -> dict[str, Any]:
     params = {name: _saving.decode(value) for name, value in saved.items() if name != "features"}
     features = saved["features"]
     if isinstance(features, dict):
@@ -54,38 +79,41 @@ def _parameters(saved: Mapping[str, Any], encoder: FeatureEncoder) -> dict[str, 
     return {**params, "features": features}
 
 
-def save(est: Any, directory: str | PathLike[str]) -> None:
-    """Write `est`; `config.json` last, so that a folder with one is whole.
+def save_estimator(name: str, params: Mapping[str, Any], fitted: Fitted, directory: str | PathLike[str]) -> None:
+    """Write the artefact of an estimator of the class `name`; `config.json` last, so that a folder with one is whole.
 
     The model lies in it as `model.save` writes it, so that `deepctr_torch.load_model` reads it, too.
+
+    Raises:
+        TypeError: a parameter or class label that is no plain data.
     """
     target = Path(directory)
     about = {
         "format": FORMAT,
         "library": __version__,
-        "class": type(est).__name__,
-        "params": _params(est),
-        "labels": est.labels_,
-        "targets": est.targets_.state(),
-        "named": hasattr(est, "feature_names_in_"),
-        "columns": [str(n) for n in getattr(est, "feature_names_in_", range(est.n_features_in_))],
+        "class": name,
+        "params": _params_to_json(params, fitted.training["seed"]),
+        "labels": list(fitted.labels.names),
+        "targets": fitted.labels.state(),
+        "named": fitted.named,
+        "columns": fitted.names,
     }
     target.mkdir(parents=True, exist_ok=True)
     config, training = target / "config.json", target / "training.json"
     config.unlink(missing_ok=True)
     for old in (target / "vocab").glob("*.arrow"):
         old.unlink()
-    est.encoder_.save(target)
-    tensors, numbers = optimizer_state(est.model_)
+    fitted.encoder.save(target)
+    tensors, numbers = optimizer_state(fitted.model)
     save_file(tensors, str(target / OPTIMIZER))
-    est.model_.save(target)
+    fitted.model.save(target)
     description, trained = _read(config), _read(training)
     config.unlink()
-    _write(training, {**trained, "estimator": est.training_, "optimizer": numbers})
+    _write(training, {**trained, "estimator": fitted.training, "optimizer": numbers})
     _write(config, {**description, "estimator": about})
 
 
-def _write(path: Path, content: Any) -> None:
+def _write(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
@@ -99,13 +127,23 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def load_artefact(directory: str | PathLike[str], *, training: bool = False, device: Any = None) -> Any:
-    """The `CTRClassifier` or `CTRRegressor` that `save` wrote; executes nothing of what is in the folder.
+def load_estimator(
+    directory: str | PathLike[str],
+    classes: Mapping[str, type[CTREstimator]],
+    *,
+    training: bool = False,
+    device: str | None = None,
+) -> tuple[CTREstimator, Fitted]:
+    """Read what `save_estimator` wrote; execute nothing of what is in the folder.
 
     Args:
         directory: where it is.
-        training: also read the optimizer's state, to go on from it (`init_from`).
+        classes: that it may be of, by name.
+        training: also read the optimizer's state.
         device: None for that of the saved parameters.
+
+    Returns:
+        The estimator with its parameters, and what it has after `fit`.
 
     Raises:
         FileNotFoundError: `directory` holds no artefact, or only a part of one.
@@ -115,34 +153,29 @@ def load_artefact(directory: str | PathLike[str], *, training: bool = False, dev
     missing = [name for name in PARTS if not (source / name).exists()]
     if missing:
         raise FileNotFoundError(f"{source} must hold a saved estimator, but lacks {', '.join(missing)}")
-    config = _read(source / "config.json")
-    about = _known(config, source)
+    about = _about(_read(source / "config.json"), source, classes)
     try:
         encoder = FeatureEncoder.load(source)
-        est = _classes()[about["class"]](**_parameters(about["params"], encoder))
-        est.encoder_, est.labels_ = encoder, [str(n) for n in about["labels"]]
-        kind: Any = ClassTargets if est._classifies else NumberTargets
-        est.targets_ = kind.restore(est.labels_, about["targets"])
-        est._keep_names(about["columns"], about["named"])
-        est.model_ = _model(source, device)
+        estimator = classes[about["class"]](**_params_from_json(about["params"], encoder))
+        labels = estimator.label_encoder_class.restore([str(n) for n in about["labels"]], about["targets"])
+        model = _load_model(source, device)
         logged = _read(source / "training.json")
-        est.training_, est.history_ = logged["estimator"], est.model_.history.history
-        est._stateless = not training
-        if training and est.model_.optim is None:
+        if training and model.optim is None:
             raise ValueError(f"{source} must hold how its model was compiled, to train it further, got none")
         if training:
-            restore_optimizer(est.model_, _tensors(source / OPTIMIZER), logged["optimizer"])
+            restore_optimizer(model, _tensors(source / OPTIMIZER), logged["optimizer"])
+        fitted = Fitted(encoder, model, labels, about["columns"], about["named"], logged["estimator"])
     except KeyError as error:
         raise ValueError(f"{source} must hold a whole artefact of format {FORMAT}, got one without {error}") from error
     except (AttributeError, IndexError, TypeError, ValueError) as error:
         if str(source) in str(error):
             raise
         raise ValueError(f"{source} must hold an artefact as it was saved, got a changed one: {error}") from error
-    return est
+    return estimator, fitted
 
 
-def _known(config: Mapping[str, Any], source: Path) -> dict[str, Any]:
-    """What `config.json` says of the estimator, if this version knows it."""
+def _about(config: Mapping[str, Any], source: Path, classes: Collection[str]) -> dict[str, Any]:
+    """The entry of `config.json` that is of the estimator, if this version knows it."""
     about = config.get("estimator")
     if not isinstance(about, dict):
         raise ValueError(f"{source} must hold a saved estimator, got a saved model: deepctr_torch.load_model reads it")
@@ -151,8 +184,8 @@ def _known(config: Mapping[str, Any], source: Path) -> dict[str, Any]:
             f"{source} must be of format {FORMAT}, got {about.get('format')!r}, saved by deepctr-torch "
             f"{about.get('library')}: this is {__version__}"
         )
-    if about.get("class") not in _classes():
-        raise ValueError(f"{source} must hold one of {sorted(_classes())}, got {about.get('class')!r}")
+    if about.get("class") not in classes:
+        raise ValueError(f"{source} must hold one of {sorted(classes)}, got {about.get('class')!r}")
     name = str(config.get("class"))
     if name not in MODELS or MODELS.get(name).__module__ != config.get("module"):
         raise ValueError(
@@ -161,21 +194,14 @@ def _known(config: Mapping[str, Any], source: Path) -> dict[str, Any]:
     return about
 
 
-def _classes() -> dict[str, Any]:
-    from .classifier import CTRClassifier
-    from .regressor import CTRRegressor
-
-    return {"CTRClassifier": CTRClassifier, "CTRRegressor": CTRRegressor}
-
-
-def _model(source: Path, device: Any) -> Any:
+def _load_model(source: Path, device: str | None) -> BaseModel:
     try:
         return _saving.load_model(source, device)
     except (RuntimeError, SafetensorError) as error:
         raise ValueError(f"{source / 'weights.safetensors'} must fit config.json, got: {error}") from error
 
 
-def _tensors(path: Path) -> dict[str, Any]:
+def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         return dict(load_file(str(path)))
     except SafetensorError as error:

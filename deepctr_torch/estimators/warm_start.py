@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,11 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ..embedding import EmbeddingCollection
-from ..models.trainable import train_step_of
+from ..models import BaseModel
 
-__all__ = ["carry_over", "check_rate", "grown", "optimizer_state", "restore_optimizer"]
+__all__ = ["carry_weights", "check_rate", "grown", "optimizer_state", "restore_optimizer"]
 
-log = logging.getLogger("deepctr_torch")
 UNSEEN = 1  # the row that stands for what has none, and that new rows begin as
 
 
@@ -30,7 +28,7 @@ def grown(rows: Tensor, size: int) -> Tensor:
     return torch.cat([rows, rows[UNSEEN : UNSEEN + 1].expand(size - len(rows), *rows.shape[1:])])
 
 
-def check_rate(old: Any, rate: float) -> None:
+def check_rate(old: BaseModel, rate: float) -> None:
     """A model trained with one `negative_rate` can go on with `rate`.
 
     Raises:
@@ -43,14 +41,14 @@ def check_rate(old: Any, rate: float) -> None:
         )
 
 
-def _output_bias(model: Any) -> Tensor | None:
+def _output_bias(model: BaseModel) -> Tensor | None:
     """The bias of the one logit, by which a model goes over to another share of negative rows."""
     bias = getattr(model.out, "bias", None)
     return bias if isinstance(bias, Tensor) and bias.numel() == 1 else None
 
 
-def carry_over(old: Any, new: Any, rate: float | None = None) -> None:
-    """Give `new` the weights of `old`, and, if both are trained by one kind of optimizer, its state.
+def carry_weights(old: BaseModel, new: BaseModel, rate: float | None = None) -> None:
+    """Give `new` the weights of `old`.
 
     Args:
         old, new: the models.
@@ -59,30 +57,24 @@ def carry_over(old: Any, new: Any, rate: float | None = None) -> None:
     Raises:
         ValueError: the models differ in more than the rows of their tables.
     """
-    _carry_weights(old, new)
+    new.load_state_dict(_grown_weights(old, new))
     new.epochs_trained, new.negative_rate = old.epochs_trained, old.negative_rate
     if rate is not None and rate != old.negative_rate:
         check_rate(old, rate)
-        with torch.no_grad():
-            new.out.bias += math.log(old.negative_rate / rate)  # a prediction's logit is that of the model + log(rate)
+        bias = _output_bias(new)
+        if bias is not None:
+            bias.data += math.log(old.negative_rate / rate)  # a prediction's logit is that of the model + log(rate)
         new.negative_rate = rate
     for (_, mine), (_, theirs) in zip(new.named_tables(), old.named_tables(), strict=True):
         for name in theirs.frozen:
             mine.view(name).requires_grad_(False)
-    before, after = train_step_of(old), train_step_of(new)
-    if before is None or after is None:
-        return
-    kinds = [(m._compile_arguments["optimizer"], step.mode) for m, step in ((old, before), (new, after))]
-    if kinds[0] != kinds[1]:
-        log.info("the state of the optimizer begins anew: it was %s, and is %s", *kinds)
-        return
-    restore_optimizer(new, *optimizer_state(old))
 
 
-def _carry_weights(old: Any, new: Any) -> None:
+def _grown_weights(old: BaseModel, new: BaseModel) -> dict[str, Tensor]:
+    """The weights of `old`, its tables as long as those of `new`."""
     before, after = old.state_dict(), new.state_dict()
     tables = {f"{prefix}.{key}" for prefix, own in new.named_tables() for key, *_ in own._saved()}
-    out = {}
+    out: dict[str, Tensor] = {}
     for key, value in after.items():
         there = before.get(key)
         rows = key in tables and there is not None and there.shape[1:] == value.shape[1:] and len(there) <= len(value)
@@ -92,19 +84,19 @@ def _carry_weights(old: Any, new: Any) -> None:
                 f"init_from must be of a model built alike: {key!r} must have shape {list(value.shape)}, got {got}"
             )
         out[key] = grown(there, len(value)) if rows else there
-    new.load_state_dict(out)
+    return out
 
 
 class _Fused:
     """Where the rows of each logical table lie in a parameter that holds several."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: BaseModel) -> None:
         self.spans: dict[int, list[tuple[str, int, int]]] = {}
         for prefix, tables in model.named_tables():
             for width, weight in tables.weights.items():
                 self.spans[id(weight)] = list(_spans(prefix, tables, width))
 
-    def of(self, weight: Any) -> list[tuple[str, int, int]] | None:
+    def of(self, weight: Tensor) -> list[tuple[str, int, int]] | None:
         return self.spans.get(id(weight))
 
 
@@ -115,7 +107,7 @@ def _spans(prefix: str, tables: EmbeddingCollection, width: str) -> Iterator[tup
             yield f"{prefix}.{name}", start, spec.rows
 
 
-def _members(model: Any) -> Iterator[tuple[Any, int, str, nn.Parameter]]:
+def _members(model: BaseModel) -> Iterator[tuple[Any, int, str, nn.Parameter]]:
     """Each optimizer inside the model's, with the place, the name and each parameter it moves."""
     names = {id(p): name for name, p in model.named_parameters()}
     optimizer = model.optim
@@ -125,7 +117,7 @@ def _members(model: Any) -> Iterator[tuple[Any, int, str, nn.Parameter]]:
             yield member, place, names[id(parameter)], parameter
 
 
-def optimizer_state(model: Any) -> tuple[dict[str, Tensor], dict[str, float]]:
+def optimizer_state(model: BaseModel) -> tuple[dict[str, Tensor], dict[str, float]]:
     """Tensors and numbers of the optimizer's state, by parameter and name; of tables one entry each."""
     fused = _Fused(model)
     tensors: dict[str, Tensor] = {}
@@ -144,7 +136,7 @@ def optimizer_state(model: Any) -> tuple[dict[str, Tensor], dict[str, float]]:
     return tensors, numbers
 
 
-def restore_optimizer(model: Any, tensors: Mapping[str, Tensor], numbers: Mapping[str, float]) -> None:
+def restore_optimizer(model: BaseModel, tensors: Mapping[str, Tensor], numbers: Mapping[str, float]) -> None:
     """The inverse of `optimizer_state`; new rows of tables begin with the state of the unseen.
 
     Raises:

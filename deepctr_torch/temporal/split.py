@@ -38,7 +38,7 @@ def time_split(
     """Split a table by time into training and validation rows: no validation row precedes a training row.
 
     Validation rows are those with a time of at least `valid_from`; training rows those earlier by more than `gap`
-    before it; what lies in the gap is left out. EventRows of equal time stay on one side.
+    before it; what lies in the gap is left out. Rows of equal time stay on one side.
 
     Args:
         data: a pandas, polars or pyarrow table or a dict of arrays; or the path of a file, a folder, a glob, or a list
@@ -74,23 +74,29 @@ def time_split(
 
 
 def time_masks(
-    data: TableLike | PathsLike,
+    chunks: Iterable[Chunk],
     time: str,
     *,
     valid_from: TimePoint | None = None,
     fraction: float | None = None,
     gap: Span = 0,
-    schema: Mapping[str, Any] | None = None,
-    header: Sequence[str] | None = None,
-    null: Sequence[str] = ("",),
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return masks of the rows that `time_split` trains on and validates on, bool [N] each, files one after the other.
+    """Return masks of the rows that `time_split` trains on and validates on, bool [N] each.
 
     Args:
-        data, time, valid_from, fraction, gap, schema, header, null: as `time_split` has them.
+        chunks: the rows, with the column `time` at least.
+        time, valid_from, fraction, gap: as `time_split` has them.
     """
-    times, unit, cut = _times_and_cut(data, time, valid_from, fraction, gap, TextOptions(schema, header, null))
-    return _parts(times, unit, cut, time)
+    _check_start(valid_from, fraction)
+    times, unit = _all_times(chunks, time)
+    return _parts(times, unit, _cut(times, time, unit, valid_from, fraction, gap), time)
+
+
+def _check_start(valid_from: TimePoint | None, fraction: float | None) -> None:
+    if (valid_from is None) == (fraction is None):
+        raise ValueError("time_split needs either valid_from or fraction, and not both")
+    if fraction is not None and not 0 < fraction < 1:
+        raise ValueError(f"fraction must lie between 0 and 1, got {fraction!r}")
 
 
 def _times_and_cut(
@@ -101,10 +107,7 @@ def _times_and_cut(
     gap: Span,
     text: TextOptions,
 ) -> tuple[NumberArray, TimeUnit, _Cut]:
-    if (valid_from is None) == (fraction is None):
-        raise ValueError("time_split needs either valid_from or fraction, and not both")
-    if fraction is not None and not 0 < fraction < 1:
-        raise ValueError(f"fraction must lie between 0 and 1, got {fraction!r}")
+    _check_start(valid_from, fraction)
     names = column_names(data, header=text.header)
     if time not in names:
         raise ValueError(f"data must have the time column {time!r}, got only {', '.join(names)}")

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from deepctr_torch.cli.console import print_metrics
 from deepctr_torch.cli.run_config import from_toml
-from deepctr_torch.cli.show import print_metrics
 from deepctr_torch.encoding import FeatureEncoder
 
 from ..support.cli_tables import as_json, failed, ran

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepctr_torch.cli.errors import UsageError
+from deepctr_torch.cli.console import UsageError
 from deepctr_torch.cli.run_config import Run, from_toml, read_run, to_toml, write_run
 from deepctr_torch.cli.settings import Settings, check_settings, parse_kind, parse_settings, parse_value
 from deepctr_torch.encoding import Categorical, Cross, MultiValue, Numeric, Sequence, Timestamp
@@ -37,14 +36,8 @@ def test_toml_is_read_as_it_was_written(values: dict[str, Any]) -> None:
     assert from_toml(text) == values
 
 
-def test_toml_by_hand() -> None:
-    text = to_toml({"a": 1, "b c": [1.5, "x\ty"], "t": {"u": {"k": True}, "v": {}}, "w": {"z": math.inf}})
-    assert text == 'a = 1\n"b c" = [1.5, "x\\ty"]\n\n[t]\nu = {k = true}\nv = {}\n\n[w]\nz = inf\n'
-    assert to_toml({}) == ""
-
-
 def test_toml_has_no_none() -> None:
-    with pytest.raises(TypeError, match="settings must be text, numbers"):
+    with pytest.raises(TypeError, match="not TOML serializable"):
         to_toml({"a": None})
 
 
@@ -185,8 +178,9 @@ def test_a_run_is_read_as_it_was_written(tmp_path: Path, monkeypatch: pytest.Mon
     for part in ("parameters", "model_args", "features"):
         assert getattr(found.settings, part) == getattr(RUN.settings, part)
     text = (tmp_path / "run.toml").read_text()
-    assert 'genres = {kind = "MultiValue", separator = "|"}\n' in text
-    assert 'unset = ["learning_rate"]\nskip = ["id"]' in text
+    assert '[features.genres]\nkind = "MultiValue"\nseparator = "|"\n' in text
+    assert from_toml(text)["unset"] == ["learning_rate"]
+    assert from_toml(text)["skip"] == ["id"]
 
 
 @pytest.mark.parametrize(

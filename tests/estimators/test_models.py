@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from deepctr_torch.encoding import Categorical, MultiValue, Numeric, Sequence
-from deepctr_torch.estimators.build import history_targets, is_multitask, model_class
+from deepctr_torch.estimators.build import is_multitask, model_class
+from deepctr_torch.estimators.features import history_targets
 from deepctr_torch.features import DenseFeat
 from deepctr_torch.models import MODELS, model_traits
 from tests.support.estimators import classifier, frame, regressor

@@ -13,7 +13,7 @@ from deepctr_torch.callbacks import Callback, EarlyStopping
 from deepctr_torch.data import Files
 from deepctr_torch.encoding import Categorical, FeatureEncoder, Numeric
 from deepctr_torch.estimators.build import batch_rows
-from deepctr_torch.estimators.fit import _kept
+from deepctr_torch.estimators.fit import _best_evaluation
 from tests.support.estimators import assert_same_weights, classifier, frame, inputs, regressor
 
 TABLE = frame().with_columns(w=pl.Series(np.random.default_rng(5).uniform(0.1, 5.0, 600)))
@@ -186,8 +186,8 @@ def test_an_evaluation_without_a_number_is_none_to_keep() -> None:
     stopper = EarlyStopping("val_loss", patience=9, restore_best_weights=True)
     stopper.set_model(classifier(epochs=0).fit(inputs(TABLE), TABLE["click"]).model_)
     stopper.on_train_begin()
-    assert _kept([stopper], 0) is None
+    assert _best_evaluation([stopper], 0) is None
     for epoch, loss in enumerate([float("nan"), 0.7, 0.6, float("nan")]):
         stopper.on_epoch_end(epoch, {"val_loss": loss})
-    assert _kept([stopper], 4) == 2
-    assert _kept([EarlyStopping("val_loss", restore_best_weights=True)], 4) == 3
+    assert _best_evaluation([stopper], 4) == 2
+    assert _best_evaluation([EarlyStopping("val_loss", restore_best_weights=True)], 4) == 3

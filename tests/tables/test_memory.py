@@ -8,7 +8,6 @@ import pyarrow as pa
 import pytest
 
 from deepctr_torch.encoding import FeatureEncoder, Numeric
-from deepctr_torch.estimators.inputs import rows_of
 from deepctr_torch.tables import column_names, read_chunks, row_count
 from deepctr_torch.temporal import add_history, time_split
 
@@ -19,7 +18,7 @@ NAMES = ["height", "num_rows", "column_names", "get_column", "collect", "schema"
 def test_pandas_columns_may_be_called_like_attributes_of_other_tables(name: str) -> None:
     frame = pd.DataFrame({name: [50.0, 90.0, 70.0], "user": [1, 1, 1], "at": [1, 2, 3]})
     assert column_names(frame) == [name, "user", "at"]
-    assert row_count(frame, [name]) == rows_of(frame, [name]) == 3
+    assert row_count(frame, [name]) == 3
     (chunk,) = read_chunks(frame)
     assert chunk.table.column(name).to_pylist() == [50, 90, 70]
     encoder = FeatureEncoder({name: Numeric("plain")}).fit(frame)
@@ -33,5 +32,5 @@ def test_pandas_columns_may_be_called_like_attributes_of_other_tables(name: str)
 def test_rows_of_every_table() -> None:
     whole = pa.table({"height": [1, 2]})
     for data in (whole, whole.to_batches()[0], pl.DataFrame({"height": [1, 2]}), {"height": [1, 2]}):
-        assert row_count(data, ["height"]) == rows_of(data, ["height"]) == 2
+        assert row_count(data, ["height"]) == 2
         assert column_names(data) == ["height"]

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepctr_torch.tables import Chunk
+from deepctr_torch.tables import Chunk, read_chunks
 from deepctr_torch.temporal import add_history, add_rates, events, history, rates, time_split
 from deepctr_torch.temporal.split import time_masks
 from tests.support.events import KEYS, ROWS, Event, in_chunks, one, rows_of_events, table
@@ -198,4 +198,4 @@ def test_a_header_and_what_means_missing(tmp_path: Path) -> None:
     assert one(add_rates(path, "user", "click", "at", 1, **text))["user_count"].to_pylist() == [0, 0, 0, 1]
     train, valid = time_split(path, "at", valid_from=3, **text)
     assert one(train).num_rows == one(valid).num_rows == 2
-    assert time_masks(path, "at", valid_from=3, **text)[0].tolist() == [True, True, False, False]
+    assert time_masks(read_chunks(path, ["at"], **text), "at", valid_from=3)[0].tolist() == [True, True, False, False]
