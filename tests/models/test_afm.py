@@ -66,7 +66,8 @@ def test_the_attention_penalty_is_on_its_hidden_layer_only() -> None:
 
 
 @pytest.mark.parametrize("attention", [True, False])
-def test_c14_one_field_or_none(attention: bool) -> None:
+def test_one_field_or_none(attention: bool) -> None:
+    """C14 in `docs/differences.md`."""
     x = inputs(FIELDS, 3)
     for deep in ([USER], []):
         model = reference.randomized(AFM([USER, PRICE], deep, use_attention=attention))

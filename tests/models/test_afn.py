@@ -39,25 +39,29 @@ def test_equals_the_papers_formula(hidden: tuple[int, ...], classes: int | None)
     np.testing.assert_allclose(model.predict(x), np.array(expected), rtol=1e-4, atol=1e-5)
 
 
-def test_w12_the_penalty_reaches_the_dnn() -> None:
+def test_the_penalty_reaches_the_dnn() -> None:
+    """W12 in `docs/differences.md`."""
     model = AFN(FIELDS, FIELDS, 3, (4, 2), l2_reg_linear=0, l2_reg_embedding=0, l2_reg_dnn=0.5)
     parts = ["afn_dnn.linears.0.weight", "afn_dnn.linears.1.weight", "afn_dnn_linear.weight"]
     expected = 0.5 * sum(model.get_parameter(name).detach().square().sum() for name in parts)
     torch.testing.assert_close(model.get_regularization_loss().detach(), expected.reshape(1))
 
 
-def test_w23_dense_features_are_only_on_the_linear_side() -> None:
+def test_dense_features_are_only_on_the_linear_side() -> None:
+    """W23 in `docs/differences.md`."""
     model = reference.randomized(AFN([], FIELDS, 3, (4,)))
     x = inputs(FIELDS, 4)
     np.testing.assert_array_equal(model.predict(x), model.predict({**x, "price": x["price"] + 1}))
 
 
-def test_c8_fields_that_share_a_table_are_fields_of_their_own() -> None:
+def test_fields_that_share_a_table_are_fields_of_their_own() -> None:
+    """C8 in `docs/differences.md`."""
     shared = SparseFeat("friend", 13, 4, embedding_name="user")
     assert AFN([], [USER, shared], 3).state_dict()["ltl.ltl_weights"].shape == (2, 3)
 
 
-def test_c14_without_fields_it_is_the_linear_side() -> None:
+def test_without_fields_it_is_the_linear_side() -> None:
+    """C14 in `docs/differences.md`."""
     model = reference.randomized(AFN([PRICE, USER], [PRICE]))
     x, state = inputs(FIELDS, 3), reference.state_of(model)
     assert [key for key in state if "linear_model" not in key] == ["out.bias"]

@@ -47,14 +47,16 @@ def test_keys_come_in_the_order_of_the_original() -> None:
     assert keys == ["out.bias", "dnn_linear.weight", "dnn.linears.0.weight", "dnn.linears.0.bias", *layer]
 
 
-def test_w12_the_linear_side_can_have_a_penalty() -> None:
+def test_the_linear_side_can_have_a_penalty() -> None:
+    """W12 in `docs/differences.md`."""
     model = AutoInt(FIELDS, FIELDS, l2_reg_embedding=0, l2_reg_linear=0.5)
     expected = 0.5 * sum(p.detach().square().sum() for p in model.linear_model.parameters())
     torch.testing.assert_close(model.get_regularization_loss().detach(), expected.reshape(1))
     assert AutoInt(FIELDS, FIELDS, l2_reg_embedding=0).get_regularization_loss().item() == 0.0
 
 
-def test_c8_fields_that_share_a_table_are_fields_of_their_own() -> None:
+def test_fields_that_share_a_table_are_fields_of_their_own() -> None:
+    """C8 in `docs/differences.md`."""
     shared = SparseFeat("friend", 13, 4, embedding_name="user")
     model = reference.randomized(AutoInt([], [USER, shared], 1, dnn_hidden_units=()))
     x, state, expected = {"user": np.array([1, 2]), "friend": np.array([3, 3])}, reference.state_of(model), []
@@ -66,7 +68,8 @@ def test_c8_fields_that_share_a_table_are_fields_of_their_own() -> None:
     np.testing.assert_allclose(model.predict(x), np.array(expected), atol=1e-6)
 
 
-def test_c14_dense_features_alone() -> None:
+def test_dense_features_alone() -> None:
+    """C14 in `docs/differences.md`."""
     columns = [PRICE, STATS]
     model = reference.randomized(AutoInt(columns, columns, dnn_hidden_units=(3,)))
     x, state, expected = inputs(FIELDS, 3), reference.state_of(model), []

@@ -49,7 +49,8 @@ def test_equals_the_papers_formula(hidden: tuple[int, ...]) -> None:
     np.testing.assert_allclose(model.predict(x), np.array(expected), atol=1e-6)
 
 
-def test_c13_c14_one_field_or_none() -> None:
+def test_one_field_or_none() -> None:
+    """C13, C14 in `docs/differences.md`."""
     x = inputs(FIELDS, 3)
     assert np.isfinite(CCPM([USER], [USER], dnn_hidden_units=()).predict(x)).all()
     model = reference.randomized(CCPM([PRICE, USER], []))

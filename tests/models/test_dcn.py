@@ -40,7 +40,8 @@ def test_logit_joins_cross_network_and_dnn(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["vector", "matrix"])
-def test_c13_without_hidden_units_the_cross_network_is_left(kind: str) -> None:
+def test_without_hidden_units_the_cross_network_is_left(kind: str) -> None:
+    """C13 in `docs/differences.md`."""
     model = randomized(DCN(FIELDS, FIELDS, 3, kind, dnn_hidden_units=()), 0.15)
     assert_follows(model, inputs(FIELDS, 6), lambda r: r.linear + output(r, crossed(r)))
 
@@ -59,7 +60,8 @@ def test_without_both_the_linear_side_is_left() -> None:
     assert_follows(model, inputs(FIELDS, 6), lambda r: r.linear)
 
 
-def test_w12_every_penalty_reaches_what_it_names() -> None:
+def test_every_penalty_reaches_what_it_names() -> None:
+    """W12 in `docs/differences.md`."""
     model = DCN(
         FIELDS, FIELDS, dnn_hidden_units=(4,), l2_reg_linear=0.1, l2_reg_embedding=0.2, l2_reg_cross=0.6, l2_reg_dnn=0.5
     )

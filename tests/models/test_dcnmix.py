@@ -43,14 +43,16 @@ def test_logit_joins_cross_network_and_dnn(experts: int) -> None:
     )
 
 
-def test_c6_a_batch_of_one_row_is_the_same_row_of_a_batch() -> None:
+def test_a_batch_of_one_row_is_the_same_row_of_a_batch() -> None:
+    """C6 in `docs/differences.md`."""
     model = randomized(DCNMix(FIELDS, FIELDS, dnn_hidden_units=(4,), low_rank=2), 0.2)
     x = inputs(FIELDS, 4)
     alone = model.predict({k: v[2:3] for k, v in x.items()})
     np.testing.assert_allclose(alone, model.predict(x)[2:3], atol=1e-6)
 
 
-def test_c13_without_hidden_units_the_cross_network_is_left() -> None:
+def test_without_hidden_units_the_cross_network_is_left() -> None:
+    """C13 in `docs/differences.md`."""
     model = randomized(DCNMix(FIELDS, FIELDS, 1, dnn_hidden_units=(), low_rank=2), 0.2)
     assert_follows(model, inputs(FIELDS, 6), lambda r: r.linear + output(r, crossed(r)))
 
@@ -67,7 +69,8 @@ def test_without_both_the_linear_side_is_left() -> None:
     assert_follows(model, inputs(FIELDS, 6), lambda r: r.linear)
 
 
-def test_w12_every_penalty_reaches_what_it_names() -> None:
+def test_every_penalty_reaches_what_it_names() -> None:
+    """W12 in `docs/differences.md`."""
     strengths = {"l2_reg_linear": 0.1, "l2_reg_embedding": 0.2, "l2_reg_cross": 0.6, "l2_reg_dnn": 0.5}
     model = DCNMix(FIELDS, FIELDS, dnn_hidden_units=(4,), low_rank=2, **strengths)
     assert penalty_of(model) == {

@@ -50,18 +50,21 @@ def test_mixed_dimensions_are_an_error_that_names_them_or_fine_without_fm() -> N
     assert_follows(model, inputs(columns, 6), lambda r: r.linear + deep(r))
 
 
-def test_w12_slopes_of_prelu_are_not_penalized() -> None:
+def test_slopes_of_prelu_are_not_penalized() -> None:
+    """W12 in `docs/differences.md`."""
     model = DeepFM(FIELDS, FIELDS, dnn_hidden_units=(4,), dnn_activation="prelu", l2_reg_dnn=0.5)
     assert [n for n, l2 in penalty_of(model).items() if l2 == 0.5] == ["dnn.linears.0.weight", "dnn_linear.weight"]
 
 
-def test_w13_init_std_reaches_the_linear_side() -> None:
+def test_init_std_reaches_the_linear_side() -> None:
+    """W13 in `docs/differences.md`."""
     columns = [SparseFeat("a", 4000, 4)]
     weight = DeepFM(columns, columns, init_std=0.3).linear_model.embedding_dict["a"].weight
     assert weight.std().item() == pytest.approx(0.3, rel=0.1)
 
 
-def test_c11_dice_and_names_of_activations_work_in_the_dnn() -> None:
+def test_dice_and_names_of_activations_work_in_the_dnn() -> None:
+    """C11 in `docs/differences.md`."""
     x, y = inputs(FIELDS, 16), np.arange(16) % 2.0
     for activation in ("dice", "gelu", "leaky_relu", torch.nn.Tanh):
         model = DeepFM(FIELDS, FIELDS, dnn_hidden_units=(4,), dnn_activation=activation, init_std=0.1)

@@ -199,7 +199,8 @@ def test_dien_is_interest_then_features_then_dnn(kind: str) -> None:
     np.testing.assert_allclose(dien.predict(x), torch.sigmoid(torch.stack(logits)).detach().numpy(), atol=1e-5)
 
 
-def test_w3_augru_has_two_biases() -> None:
+def test_augru_has_two_biases() -> None:
+    """W3 in `docs/differences.md`."""
     rnn = model(gru_type="AUGRU").interest_evolution.interest_evolution.rnn  # type: ignore[union-attr]
     assert rnn.bias_ih is not rnn.bias_hh
     assert len(list(rnn.parameters())) == 4
@@ -217,14 +218,16 @@ def test_initial_scale_of_the_recurrences(kind: str) -> None:
             assert 0.9 * 150**-0.5 < parameter.abs().max() <= 150**-0.5, name
 
 
-def test_w4_targets_and_histories_are_paired_by_name() -> None:
+def test_targets_and_histories_are_paired_by_name() -> None:
+    """W4 in `docs/differences.md`."""
     a, b = model(), model([USER, ITEM, CATE, PRICE, *HISTORIES[::-1]], names=("cate", "item"))
     b.load_state_dict(a.state_dict())
     x = data(8)
     np.testing.assert_allclose(a.predict(x), b.predict(x), atol=1e-6)
 
 
-def test_w5_every_history_has_its_own_length() -> None:
+def test_every_history_has_its_own_length() -> None:
+    """W5 in `docs/differences.md`."""
     columns = [USER, ITEM, CATE, PRICE, history("hist_item", ITEM, "n_item"), history("hist_cate", CATE, "n_cate")]
     dien = model(columns)
     x = data(6, lengths=[4] * 6)
@@ -235,7 +238,8 @@ def test_w5_every_history_has_its_own_length() -> None:
     np.testing.assert_array_equal(dien.predict(same | {"n_item": np.full(6, 2), "n_cate": np.full(6, 4)}), before)
 
 
-def test_w6_other_sequences_are_read_and_old_checkpoints_predict_the_same() -> None:
+def test_other_sequences_are_read_and_old_checkpoints_predict_the_same() -> None:
+    """W6 in `docs/differences.md`."""
     old, new = model(), model([*BASE, TAGS])
     state = old.state_dict() | {"embedding_dict.tags.weight": torch.randn(8, 3)}
     new.load_state_dict(state)
@@ -250,7 +254,8 @@ def test_w6_other_sequences_are_read_and_old_checkpoints_predict_the_same() -> N
 
 
 @pytest.mark.parametrize("rows", [1, 6])
-def test_w7_the_auxiliary_loss_is_one_number_a_sample(rows: int) -> None:
+def test_the_auxiliary_loss_is_one_number_a_sample(rows: int) -> None:
+    """W7 in `docs/differences.md`."""
     dien = randomized(model([*BASE, *NEGATIVES], use_negsampling=True, alpha=0.5)).train()
     x = data(rows, lengths=[4, 3, 2, 1, 0, 4][:rows])
     batch = dien.schema.unpack(
@@ -269,7 +274,8 @@ def test_w7_the_auxiliary_loss_is_one_number_a_sample(rows: int) -> None:
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
-def test_w7_the_history_holds_the_auxiliary_loss_reduced_like_the_loss(reduction: str) -> None:
+def test_the_history_holds_the_auxiliary_loss_reduced_like_the_loss(reduction: str) -> None:
+    """W7 in `docs/differences.md`."""
     x, y = data(6), np.array([0, 1, 1, 0, 1, 0])
     losses = []
     for alpha in (0.0, 2.0):
@@ -285,7 +291,8 @@ def test_w7_the_history_holds_the_auxiliary_loss_reduced_like_the_loss(reduction
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_c5_a_batch_of_empty_histories(kind: str) -> None:
+def test_a_batch_of_empty_histories(kind: str) -> None:
+    """C5 in `docs/differences.md`."""
     dien = model([*BASE, *NEGATIVES], gru_type=kind, use_negsampling=True)
     x = data(3, lengths=[0, 0, 0])
     dien.compile("adam", "binary_crossentropy")
@@ -293,7 +300,8 @@ def test_c5_a_batch_of_empty_histories(kind: str) -> None:
     assert np.isfinite(dien.predict(x)).all()
 
 
-def test_c20_a_model_with_negatives_can_be_copied_after_a_step() -> None:
+def test_a_model_with_negatives_can_be_copied_after_a_step() -> None:
+    """C20 in `docs/differences.md`."""
     dien = model([*BASE, *NEGATIVES], use_negsampling=True)
     dien.compile("adam", "binary_crossentropy")
     x = data(5)

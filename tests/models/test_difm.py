@@ -34,7 +34,8 @@ def test_equals_the_papers_formula(heads: int, residual: bool, hidden: tuple[int
     np.testing.assert_allclose(model.predict(x), np.array(expected), atol=1e-5)
 
 
-def test_w12_the_penalty_reaches_both_networks() -> None:
+def test_the_penalty_reaches_both_networks() -> None:
+    """W12 in `docs/differences.md`."""
     model = DIFM(FIELDS, FIELDS, 2, True, (3,), l2_reg_linear=0, l2_reg_embedding=0, l2_reg_dnn=0.5)
     parts = ["vector_wise_net.W_Query", "vector_wise_net.W_key", "vector_wise_net.W_Value", "vector_wise_net.W_Res"]
     parts += ["bit_wise_net.linears.0.weight", "transform_matrix_P_vec.weight", "transform_matrix_P_bit.weight"]
@@ -42,13 +43,15 @@ def test_w12_the_penalty_reaches_both_networks() -> None:
     torch.testing.assert_close(model.get_regularization_loss().detach(), expected.reshape(1))
 
 
-def test_w23_dense_features_are_only_on_the_linear_side() -> None:
+def test_dense_features_are_only_on_the_linear_side() -> None:
+    """W23 in `docs/differences.md`."""
     model = reference.randomized(DIFM([], FIELDS, 2, dnn_hidden_units=(4,)))
     x = inputs(FIELDS, 4)
     np.testing.assert_array_equal(model.predict(x), model.predict({**x, "price": x["price"] + 1}))
 
 
-def test_c14_without_fields_it_is_the_linear_side() -> None:
+def test_without_fields_it_is_the_linear_side() -> None:
+    """C14 in `docs/differences.md`."""
     model = reference.randomized(DIFM([PRICE, USER], [PRICE]))
     x, state = inputs(FIELDS, 3), reference.state_of(model)
     assert [key for key in state if "linear_model" not in key] == ["out.bias"]

@@ -82,14 +82,16 @@ def test_din_is_equation_3(normalized: bool) -> None:  # W9: an empty history is
         np.testing.assert_allclose(din.predict(x)[b], torch.sigmoid(logit).detach().numpy(), atol=1e-5)
 
 
-def test_w4_targets_and_histories_are_paired_by_name() -> None:
+def test_targets_and_histories_are_paired_by_name() -> None:
+    """W4 in `docs/differences.md`."""
     a, b = model(), model([TAGS, history(CATE), history(ITEM), USER, ITEM, CATE, PRICE], ("cate", "item"))
     b.load_state_dict(a.state_dict())
     x = data(8)
     np.testing.assert_allclose(a.predict(x), b.predict(x), atol=1e-6)
 
 
-def test_w5_every_history_has_its_own_length() -> None:
+def test_every_history_has_its_own_length() -> None:
+    """W5 in `docs/differences.md`."""
     din = model([USER, ITEM, CATE, PRICE, history(ITEM, "n_item"), history(CATE, "n_cate")])
     x = data(6, [4] * 6)
     base = din.predict(x | {"n_item": np.full(6, 2), "n_cate": np.full(6, 4)})
@@ -98,8 +100,8 @@ def test_w5_every_history_has_its_own_length() -> None:
     np.testing.assert_array_equal(base, din.predict(beyond | {"n_item": np.full(6, 2), "n_cate": np.full(6, 4)}))
 
 
-def test_w5_beyond_its_own_length_a_history_is_zeros() -> None:
-    """Where the longer history goes on alone, zeros stand beside it, not the vectors of ids that pad the other."""
+def test_beyond_its_own_length_a_history_is_zeros() -> None:
+    """W5: Where the longer history goes on alone, zeros stand beside it, not the vectors of ids that pad the other."""
     columns = [USER, ITEM, CATE, PRICE, history(ITEM, "n_item"), history(CATE, "n_cate")]
     din, x = model(columns), data(6, [4] * 6)
     x |= {"n_item": np.full(6, 2), "n_cate": np.full(6, 4)}
@@ -111,8 +113,8 @@ def test_w5_beyond_its_own_length_a_history_is_zeros() -> None:
     assert mask.all()
 
 
-def test_w10_dice_does_not_see_padding() -> None:
-    """Steps that are padding leave no trace in the running statistics of the attention."""
+def test_dice_does_not_see_padding() -> None:
+    """W10: Steps that are padding leave no trace in the running statistics of the attention."""
     x, means = data(6, [1, 2, 3, 4, 2, 1]), []
     for steps in (STEPS, STEPS + 3):
         columns = [c._replace(maxlen=steps) if c.name.startswith("hist_") else c for c in COLUMNS]
@@ -127,7 +129,8 @@ def test_w10_dice_does_not_see_padding() -> None:
         torch.testing.assert_close(value, means[1][key])
 
 
-def test_w12_w13_penalty_and_initial_scale() -> None:
+def test_penalty_and_initial_scale() -> None:
+    """W12, W13 in `docs/differences.md`."""
     din = model(l2_reg_dnn=0.1, l2_reg_embedding=0)
     expected = 0.1 * (din.dnn.linears[0].weight.square().sum() + din.dnn_linear.weight.square().sum())
     torch.testing.assert_close(din.get_regularization_loss().squeeze(), expected)

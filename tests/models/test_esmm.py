@@ -52,7 +52,8 @@ def test_loss_is_that_of_both_probabilities_over_all_rows() -> None:
     assert esmm.fit(x, y, batch_size=8, verbose=0).history["loss"][0] == pytest.approx(expected, rel=1e-5)
 
 
-def test_w17_every_tower_has_its_bias_and_an_old_one_fills_both() -> None:
+def test_every_tower_has_its_bias_and_an_old_one_fills_both() -> None:
+    """W17 in `docs/differences.md`."""
     esmm, x = model(), data(5)
     state = esmm.state_dict()
     assert [k for k in state if k.startswith("out")] == ["out.0.bias", "out.1.bias"]

@@ -52,14 +52,16 @@ def test_dnn_reads_products_of_plain_and_reweighted_fields(kind: str) -> None:
 
 
 @TYPES
-def test_c13_without_hidden_units_the_output_layer_reads_them(kind: str) -> None:
+def test_without_hidden_units_the_output_layer_reads_them(kind: str) -> None:
+    """C13 in `docs/differences.md`."""
     model = excited(randomized(FiBiNET(FIELDS, FIELDS, kind, dnn_hidden_units=())))
     assert_follows(
         model, inputs(FIELDS, 6), lambda r: r.linear + float(r.w["dnn_linear.weight"][0] @ deep_input(r, kind))
     )
 
 
-def test_c8_fields_may_share_a_table() -> None:
+def test_fields_may_share_a_table() -> None:
+    """C8 in `docs/differences.md`."""
     columns = [SparseFeat("a", 6, 4, embedding_name="c"), SparseFeat("b", 6, 4, embedding_name="c"), USER]
     model = excited(randomized(FiBiNET(columns, columns, "each", dnn_hidden_units=(4,))))
     assert model.field_size == 3
@@ -71,7 +73,8 @@ def test_c8_fields_may_share_a_table() -> None:
 
 
 @pytest.mark.parametrize("columns", [[USER, PRICE], [PRICE, STATS]], ids=["one field", "none"])
-def test_c14_where_there_is_no_pair_the_dnn_reads_the_numbers(columns: list[object]) -> None:
+def test_where_there_is_no_pair_the_dnn_reads_the_numbers(columns: list[object]) -> None:
+    """C14 in `docs/differences.md`."""
     model = randomized(FiBiNET(columns, columns, dnn_hidden_units=(4,)))
     assert_follows(
         model, inputs(columns, 6), lambda r: r.linear + float(r.w["dnn_linear.weight"][0] @ r.dnn(r.numbers))
@@ -88,7 +91,8 @@ def test_a_single_field_leaves_the_linear_side_and_trains() -> None:
         assert history[-1] < history[0]
 
 
-def test_w12_l2_reg_dnn_reaches_the_dnn() -> None:
+def test_l2_reg_dnn_reaches_the_dnn() -> None:
+    """W12 in `docs/differences.md`."""
     model = FiBiNET(FIELDS, FIELDS, dnn_hidden_units=(4,), l2_reg_linear=0.1, l2_reg_embedding=0.2, l2_reg_dnn=0.5)
     assert penalty_of(model) == {
         "embedding_dict.width_4": 0.2,
@@ -116,7 +120,8 @@ def test_the_unused_matrix_of_an_old_checkpoint_is_dropped() -> None:
     assert not model.load_state_dict({**state, "Bilinear.bilinear.4.weight": torch.zeros(4, 4)}).unexpected_keys
 
 
-def test_c15_mixed_dimensions_are_an_error_that_names_them() -> None:
+def test_mixed_dimensions_are_an_error_that_names_them() -> None:
+    """C15 in `docs/differences.md`."""
     columns = [SparseFeat("a", 5, 2), SparseFeat("b", 6, 3)]
     with pytest.raises(ValueError, match=r"FiBiNET needs one embedding_dim for all columns, got \{'a': 2, 'b': 3\}"):
         FiBiNET(columns, columns)

@@ -48,13 +48,15 @@ def test_weights_and_factors_are_paired_by_name() -> None:
     assert model.sparse_feat_num == 4
 
 
-def test_w23_dense_features_are_only_on_the_linear_side() -> None:
+def test_dense_features_are_only_on_the_linear_side() -> None:
+    """W23 in `docs/differences.md`."""
     model = reference.randomized(IFM([], FIELDS, (4,)))
     x = inputs(FIELDS, 4)
     np.testing.assert_array_equal(model.predict(x), model.predict({**x, "price": x["price"] + 1}))
 
 
-def test_c14_without_fields_it_is_the_linear_side() -> None:
+def test_without_fields_it_is_the_linear_side() -> None:
+    """C14 in `docs/differences.md`."""
     model = reference.randomized(IFM([PRICE, USER], [PRICE]))
     x, state = inputs(FIELDS, 3), reference.state_of(model)
     assert [key for key in state if "linear_model" not in key] == ["out.bias"]

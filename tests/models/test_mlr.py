@@ -29,7 +29,8 @@ def packed(model: MLR, x: dict[str, Any]) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("task", ["binary", "regression", "multiclass"])
-def test_w2_equals_the_papers_formula(task: str) -> None:
+def test_equals_the_papers_formula(task: str) -> None:
+    """W2 in `docs/differences.md`."""
     classes = 3 if task == "multiclass" else None
     model = reference.randomized(MLR(FIELDS, BASE, region_num=3, task=task, num_classes=classes))
     x, state, expected = inputs(FIELDS, 6), reference.state_of(model), []
@@ -123,13 +124,15 @@ def test_a_checkpoint_that_does_not_fit_is_refused_by_key() -> None:
         model.load_state_dict(missing)
 
 
-def test_w12_the_penalty_reaches_all_linear_models() -> None:
+def test_the_penalty_reaches_all_linear_models() -> None:
+    """W12 in `docs/differences.md`."""
     model = MLR(FIELDS, BASE, [POSITION], l2_reg_linear=0.5)
     expected = 0.5 * sum(p.detach().square().sum() for p in model.parameters())
     torch.testing.assert_close(model.get_regularization_loss().detach(), expected.reshape(1))
 
 
-def test_w24_the_seed_decides_the_weights() -> None:
+def test_the_seed_decides_the_weights() -> None:
+    """W24 in `docs/differences.md`."""
     first, second, other = (MLR([USER], seed=seed).state_dict() for seed in (1, 1, 2))
     key = "base_linear_model.0.embedding_dict.user.weight"
     torch.testing.assert_close(first[key], second[key])
@@ -137,7 +140,8 @@ def test_w24_the_seed_decides_the_weights() -> None:
 
 
 @pytest.mark.parametrize("update", ["dense", "sparse"])
-def test_w2_training_moves_the_base_learners(update: str) -> None:
+def test_training_moves_the_base_learners(update: str) -> None:
+    """W2 in `docs/differences.md`."""
     model = MLR(FIELDS, region_num=2)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     model.compile("adagrad", "binary_crossentropy", embedding_update=update)

@@ -47,7 +47,8 @@ def test_mmoe_is_equations_5_to_7(gate: tuple[int, ...], tower: tuple[int, ...])
             np.testing.assert_allclose(model.predict(x)[b, t], expected.item(), atol=1e-5)
 
 
-def test_c7_a_batch_of_one_row() -> None:
+def test_a_batch_of_one_row() -> None:
+    """C7 in `docs/differences.md`."""
     model, x = MMOE(COLUMNS, init_std=0.3), data(1)
     model.compile("adam", ["binary_crossentropy"] * 2, metrics=["auc", "logloss"])
     model.fit(x, np.array([[1.0, 0.0]]), verbose=0)

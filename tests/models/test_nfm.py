@@ -26,12 +26,14 @@ def test_logit_is_linear_plus_a_dnn_over_pooled_products() -> None:
     assert_follows(model, inputs(FIELDS, 6), lambda r: r.linear + deep(r))
 
 
-def test_c13_without_hidden_units_the_output_layer_reads_the_products() -> None:
+def test_without_hidden_units_the_output_layer_reads_the_products() -> None:
+    """C13 in `docs/differences.md`."""
     model = randomized(NFM(FIELDS, FIELDS, dnn_hidden_units=()))
     assert_follows(model, inputs(FIELDS, 6), lambda r: r.linear + float(r.w["dnn_linear.weight"][0] @ deep_input(r)))
 
 
-def test_c14_numbers_alone_are_enough() -> None:
+def test_numbers_alone_are_enough() -> None:
+    """C14 in `docs/differences.md`."""
     columns = [PRICE, STATS]
     model = randomized(NFM(columns, columns, dnn_hidden_units=(4,), bi_dropout=0.5))
     assert_follows(

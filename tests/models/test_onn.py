@@ -99,7 +99,8 @@ def test_one_row_holds_all_vectors_of_an_id() -> None:
     assert len(onn.embedding.groups) == 2  # one lookup for all pairs, one for the linear side
 
 
-def test_c9_features_that_share_a_table_share_its_wide_rows() -> None:
+def test_features_that_share_a_table_share_its_wide_rows() -> None:
+    """C9 in `docs/differences.md`."""
     onn = model([A, FRIEND, B])
     shapes = {n: tuple(t.weight.shape) for n, t in onn.second_order_embedding_dict.items()}
     assert shapes == {"a": (5, 9), "b": (6, 6)}
@@ -109,7 +110,8 @@ def test_c9_features_that_share_a_table_share_its_wide_rows() -> None:
     assert not torch.equal(state[f"{prefix}a+friend.emb1.weight"], state[f"{prefix}a+friend.emb2.weight"])
 
 
-def test_w13_init_std_reaches_both_tables() -> None:
+def test_init_std_reaches_both_tables() -> None:
+    """W13 in `docs/differences.md`."""
     big = [SparseFeat("a", 4000, 4), SparseFeat("b", 4000, 4)]
     state = ONN(big, big, init_std=0.02).state_dict()
     layer = Interac(4000, 4000, 4, 0.02)
@@ -148,7 +150,8 @@ def test_a_checkpoint_with_a_missing_pair_is_refused() -> None:
 
 
 @pytest.mark.parametrize("columns", [[], [A], [D], [A, D], [TAGS]], ids=str)
-def test_c14_fewer_than_two_fields(columns: list[Any]) -> None:
+def test_fewer_than_two_fields(columns: list[Any]) -> None:
+    """C14 in `docs/differences.md`."""
     onn, x = model(columns or [D]), data(4)
     if not columns:
         onn = ONN([A], [])
@@ -171,6 +174,7 @@ def test_names_that_only_the_documentation_had_are_refused() -> None:
         ONN([A], [A, B], reduce_sum=True)  # type: ignore[call-arg]
 
 
-def test_c15_dimensions_must_agree() -> None:
+def test_dimensions_must_agree() -> None:
+    """C15 in `docs/differences.md`."""
     with pytest.raises(ValueError, match=r"one embedding_dim.*'c': 4"):
         model([A, B, C._replace(embedding_dim=4)])

@@ -112,7 +112,8 @@ def test_the_last_level_has_no_shared_gate_and_old_checkpoints_load() -> None:
     np.testing.assert_array_equal(other.predict(x), ple.predict(x))
 
 
-def test_w18_as_many_shared_experts_as_asked_for() -> None:
+def test_as_many_shared_experts_as_asked_for() -> None:
+    """W18 in `docs/differences.md`."""
     state = model(shared_expert_num=3, specific_expert_num=1).state_dict()
     assert {k.split(".")[3] for k in state if k.startswith("shared_experts.0")} == {"0", "1", "2"}
     assert {k.split(".")[3] for k in state if k.startswith("specific_experts.0.0")} == {"0"}

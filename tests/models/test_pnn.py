@@ -41,24 +41,28 @@ def test_dnn_reads_embeddings_products_and_numbers(inner: bool, kind: str | None
     assert_follows(model, inputs(FIELDS, 6), lambda r: logit(r, inner, kind))
 
 
-def test_c13_without_hidden_units_the_output_layer_reads_them() -> None:
+def test_without_hidden_units_the_output_layer_reads_them() -> None:
+    """C13 in `docs/differences.md`."""
     assert_follows(randomized(PNN(FIELDS, dnn_hidden_units=())), inputs(FIELDS, 6), logit)
 
 
 @pytest.mark.parametrize("columns", [[USER], [TAGS, PRICE], [PRICE, STATS]], ids=["field", "sequence", "numbers"])
-def test_c14_where_there_is_no_pair_the_rest_is_left(columns: list[object]) -> None:
+def test_where_there_is_no_pair_the_rest_is_left(columns: list[object]) -> None:
+    """C14 in `docs/differences.md`."""
     model = randomized(PNN(columns, dnn_hidden_units=(4,), use_outter=True))
     assert not any(k.startswith("outterproduct") for k in model.state_dict())
     assert_follows(model, inputs(columns, 6), lambda r: logit(r, inner=False))
 
 
-def test_c8_fields_may_share_a_table() -> None:
+def test_fields_may_share_a_table() -> None:
+    """C8 in `docs/differences.md`."""
     columns = [SparseFeat("a", 6, 4, embedding_name="c"), SparseFeat("b", 6, 4, embedding_name="c"), USER]
     model = randomized(PNN(columns, dnn_hidden_units=(4,), use_outter=True))
     assert_follows(model, inputs(columns, 6), lambda r: logit(r, True, "mat"))
 
 
-def test_c15_mixed_dimensions_are_an_error_that_names_them_or_fine_without_products() -> None:
+def test_mixed_dimensions_are_an_error_that_names_them_or_fine_without_products() -> None:
+    """C15 in `docs/differences.md`."""
     columns = [SparseFeat("a", 5, 2), SparseFeat("b", 6, 3)]
     for arguments in ({}, {"use_inner": False, "use_outter": True}):
         with pytest.raises(ValueError, match=r"PNN needs one embedding_dim for all columns, got \{'a': 2, 'b': 3\}"):

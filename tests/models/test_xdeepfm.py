@@ -52,13 +52,15 @@ def test_each_part_may_be_left_out() -> None:
     assert_follows(randomized(xDeepFM([], FIELDS, (4,), (4, 2)), 0.3), x, lambda r: cin(r, True) + deep(r))
 
 
-def test_c8_fields_may_share_a_table() -> None:
+def test_fields_may_share_a_table() -> None:
+    """C8 in `docs/differences.md`."""
     columns = [SparseFeat("a", 6, 4, embedding_name="c"), SparseFeat("b", 6, 4, embedding_name="c"), USER]
     model = randomized(xDeepFM(columns, columns, (4,), (4, 2)))
     assert_follows(model, inputs(columns, 6), lambda r: r.linear + cin(r, True) + deep(r))
 
 
-def test_c14_without_a_field_there_is_no_cin() -> None:
+def test_without_a_field_there_is_no_cin() -> None:
+    """C14 in `docs/differences.md`."""
     columns = [PRICE, STATS]
     model = randomized(xDeepFM(columns, columns, (4,)))
     assert not model.use_cin
@@ -70,7 +72,8 @@ def test_one_field_is_enough() -> None:
     assert_follows(model, inputs([USER], 6), lambda r: r.linear + cin(r, True) + deep(r))
 
 
-def test_c15_mixed_dimensions_are_an_error_that_names_them_or_fine_without_cin() -> None:
+def test_mixed_dimensions_are_an_error_that_names_them_or_fine_without_cin() -> None:
+    """C15 in `docs/differences.md`."""
     columns = [SparseFeat("a", 5, 2), SparseFeat("b", 6, 3)]
     with pytest.raises(ValueError, match=r"xDeepFM needs one embedding_dim for all columns, got \{'a': 2, 'b': 3\}"):
         xDeepFM(columns, columns)
