@@ -20,7 +20,7 @@ from deepctr_torch.callbacks._console import format_logs, write
         ({"loss": float("nan"), "note": "x"}, "loss: nan - note: x"),
     ],
 )
-def test_format(logs: dict[str, Any], line: str) -> None:
+def test_numbers_are_shown_with_four_decimals_or_an_exponent(logs: dict[str, Any], line: str) -> None:
     assert format_logs(logs) == line
 
 

@@ -107,7 +107,7 @@ def test_float32_scores_and_extreme_ones() -> None:
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0], [1, 1, 1]])
-def test_one_class(labels: list[int]) -> None:
+def test_of_one_class_measures_of_order_are_undefined_and_sums_are_not(labels: list[int]) -> None:
     p = [0.5, 0.5, 0.5]
     assert math.isnan(get_metric("auc")(labels, p))
     assert math.isnan(get_metric("ne")(labels, p))

@@ -15,7 +15,7 @@ from tests.support.metrics import assert_near
 # ------------------------------------------------------------------------------------------ names and arguments
 
 
-def test_names() -> None:
+def test_a_name_tells_the_group_and_the_direction() -> None:
     metric = get_metric("gauc:user:id")
     assert (metric.name, metric.group, metric.needs_groups, metric.higher_is_better) == (
         "gauc:user:id",
@@ -49,12 +49,12 @@ def test_names() -> None:
         ("gauc:", "'gauc:COLUMN'.*got 'gauc:'"),
     ],
 )
-def test_wrong_names(name: str, message: str) -> None:
+def test_a_wrong_name_is_refused_with_a_suggestion(name: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         get_metric(name)
 
 
-def test_wrong_arguments() -> None:
+def test_wrong_arguments_are_named_in_the_error() -> None:
     with pytest.raises(ValueError, match="y_true must have 2 rows, as many as y_pred, got 3"):
         get_metric("auc")([0, 1, 1], [0.5, 0.5])
     with pytest.raises(ValueError, match="sample_weight must be >= 0, got -1"):

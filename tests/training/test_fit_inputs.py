@@ -74,7 +74,7 @@ def reference() -> DeepFM:
 
 
 @pytest.mark.parametrize("kind", INPUTS)
-def test_inputs(kind: str, reference: DeepFM) -> None:
+def test_every_kind_of_input_trains_the_same_model(kind: str, reference: DeepFM) -> None:
     x, y = INPUTS[kind](flat_inputs()), labels(ROWS)
     model = trained(x, y, validation_split=0.25)
     assert_same_weights(model, reference)
@@ -84,7 +84,7 @@ def test_inputs(kind: str, reference: DeepFM) -> None:
 
 
 @pytest.mark.parametrize("kind", LABELS)
-def test_labels(kind: str, reference: DeepFM) -> None:
+def test_every_kind_of_label_trains_the_same_model(kind: str, reference: DeepFM) -> None:
     y = LABELS[kind](labels(ROWS))
     model = trained(flat_inputs(), y, validation_split=0.25)
     assert_same_weights(model, reference)
@@ -103,7 +103,7 @@ TASK_LABELS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("kind", TASK_LABELS)
-def test_labels_of_two_tasks(kind: str) -> None:
+def test_every_kind_of_label_of_two_tasks_trains_the_same_model(kind: str) -> None:
     y = both_labels(ROWS)
     y[3, 1] = np.nan
     models = []
@@ -119,7 +119,7 @@ def test_labels_of_two_tasks(kind: str) -> None:
 @pytest.mark.parametrize(
     "kind", ["list of pairs", "DataLoader of dicts", "DataLoader of tensors", "generator", "frames", "rows of one"]
 )
-def test_streams(kind: str) -> None:
+def test_every_kind_of_stream_trains_the_same_model(kind: str) -> None:
     x, y = flat_inputs(), labels(ROWS)
     size = 1 if kind == "rows of one" else 6
     cuts = [slice(i, i + size) for i in range(0, ROWS, size)]
