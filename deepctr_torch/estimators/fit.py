@@ -78,9 +78,7 @@ def fit(
     data = open_data(X, y, sample_weight)
     cls = _checked_model(estimator, data)
     _check_previous(estimator, previous, data)
-    if validation is not None and time is not None:
-        raise ValueError(f"validation gives the rows to validate on, so time must be left out, got {time!r}")
-    given = None if validation is None else open_validation(validation, data)
+    given = None if validation is None else open_validation(validation, data, time)
     options = SplitOptions.parse(estimator.validation_fraction if given is None else 0.0, time)
 
     learner = estimator.label_encoder_class.learner(data.labels, previous and previous.label_encoder_)
@@ -92,8 +90,7 @@ def fit(
     encoder = _new_encoder(estimator, data, parts.train, options.time, previous)
     x = _fit_encoder(encoder, data, parts.train, seed, update=previous is not None)
     train = training_rows(data, parts.train, encoder, labels, x)
-    if parts.validation is not None:
-        _log_pass(data, "the rows to validate on are encoded")
+    _log_pass(data, "the rows to validate on are encoded", needed=parts.validation is not None)
     valid = validation_rows(data, parts, given, encoder, labels)
 
     model = _new_model(estimator, cls, encoder, labels, seed, initial_bias)
@@ -105,13 +102,12 @@ def fit(
     trained = _train(estimator, model, train, valid, rows, callbacks)
     counts = {"rows": rows, "validation_rows": _count_validation(parts, given)}
     training = _report(model, counts, seed, clock.perf_counter() - begin, trained)
-    names = DEFAULT_METRICS[labels.kind] if metrics == "default" else list(metrics)
-    scores = _validation_metrics(model, encoder, labels, valid, given, names) if names else None
+    scores = _validation_metrics(model, encoder, labels, valid, given, metrics)
     return Fitted(encoder, model, labels, data.names, data.named, training, scores)
 
 
-def _log_pass(data: RawData, purpose: str) -> None:
-    if data.in_files:
+def _log_pass(data: RawData, purpose: str, needed: bool = True) -> None:
+    if data.in_files and needed:
         log.info("pass over the files: %s", purpose)
 
 
@@ -160,8 +156,7 @@ def _fit_encoder(
     encoder: FeatureEncoder, data: RawData, part: RowSubset | None, seed: int, update: bool
 ) -> dict[str, Array] | None:
     """Fit the encoder to the rows to train on; return these rows encoded if they are in memory."""
-    if update or not encoder.fitted:
-        _log_pass(data, "the encoder learns")
+    _log_pass(data, "the encoder learns", needed=update or not encoder.fitted)
     if update:
         encoder.update(data.source, part=part, **data.options)
     if data.in_files:
@@ -295,15 +290,18 @@ def _validation_metrics(
     labels: LabelEncoder,
     valid: EncodedBatch | Files | None,
     given: RawData | None,
-    metrics: Sequence[str],
+    metrics: str | Sequence[str],
 ) -> dict[str, float] | None:
-    """The metrics of the rows to validate on, if there are any."""
+    """The metrics of the rows to validate on, if there are such rows and metrics are asked for."""
+    names = DEFAULT_METRICS[labels.kind] if metrics == "default" else list(metrics)
+    if not names or valid is None:
+        return None
     if isinstance(valid, EncodedBatch):
-        return predict_labeled(model, labels, [valid]).metrics(metrics)
+        return predict_labeled(model, labels, [valid]).metrics(names)
     if given is None:
         return None
     labels = labels.renamed(given.labels)
-    return predict_labeled(model, labels, encode_batches(encoder, given, labels)).metrics(metrics)
+    return predict_labeled(model, labels, encode_batches(encoder, given, labels)).metrics(names)
 
 
 def _report(

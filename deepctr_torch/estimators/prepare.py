@@ -18,7 +18,7 @@ from ..encoding import FeatureEncoder
 from ..tables import Chunk, RowSubset, rechunk
 from .inputs import LabelsLike, RawData, open_data, row_name
 from .labels import ClassLabelEncoder, ClassLearner, LabelEncoder, LabelLearner
-from .split import Scan, Split
+from .split import Scan, Split, TimeLike
 
 __all__ = [
     "EncodedBatch",
@@ -197,8 +197,10 @@ def _weight_of(data: RawData, part: RowSubset | None) -> Array | None:
     return data.weight if part is None else data.weight[part.mask]
 
 
-def open_validation(validation: LabelsLike, data: RawData) -> RawData:
+def open_validation(validation: LabelsLike, data: RawData, time: TimeLike = None) -> RawData:
     """Return the rows to validate on that were given, with as many labels as those to train on."""
+    if time is not None:
+        raise ValueError(f"validation gives the rows to validate on, so time must be left out, got {time!r}")
     if isinstance(validation, tuple):
         if len(validation) not in (2, 3):
             raise ValueError(f"validation must be (X, y), (X, y, sample_weight) or files, got {len(validation)} parts")
