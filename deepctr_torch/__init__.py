@@ -53,7 +53,7 @@ def load_model(directory: Any, device: Any = None, custom_objects: Any = None) -
     Raises:
         FileNotFoundError: `directory` holds no model.
     """
-    from .models._serialization import load_model as load
+    from .models._serialization import load
 
     return load(directory, device, custom_objects)
 

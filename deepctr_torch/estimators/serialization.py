@@ -67,11 +67,11 @@ def _params_to_json(params: Mapping[str, Any], seed: int) -> dict[str, Any]:
         features = {"kinds": {name: spec_to_json(kind) for name, kind in features.items()}}
     elif isinstance(features, FeatureEncoder):
         features = {"encoder": True}
-    return {"features": features, **{name: _saving.encode(value, name) for name, value in others.items()}}
+    return {"features": features, **{name: _saving.encode_argument(value, name) for name, value in others.items()}}
 
 
 def _params_from_json(saved: Mapping[str, Any], encoder: FeatureEncoder) -> dict[str, Any]:
-    params = {name: _saving.decode(value) for name, value in saved.items() if name != "features"}
+    params = {name: _saving.decode_argument(value) for name, value in saved.items() if name != "features"}
     features = saved["features"]
     if isinstance(features, dict):
         kinds = features.get("kinds")
@@ -196,7 +196,7 @@ def _about(config: Mapping[str, Any], source: Path, classes: Collection[str]) ->
 
 def _load_model(source: Path, device: str | None) -> BaseModel:
     try:
-        return _saving.load_model(source, device)
+        return _saving.load(source, device)
     except (RuntimeError, SafetensorError) as error:
         raise ValueError(f"{source / 'weights.safetensors'} must fit config.json, got: {error}") from error
 

@@ -110,7 +110,7 @@ def _first(linear: nn.Module, parts: Sequence[Tensor]) -> Tensor:
 
 
 def _hooked(layer: nn.Module) -> bool:
-    """Whether a call of the module does more than its `forward`: by hooks of its own, or by those of every module."""
+    """Return whether a call does more than `forward`: by hooks of the module, or by those of every module."""
     own = layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks
     return bool(own or any(_EVERY_MODULES))
 
@@ -155,7 +155,7 @@ class PredictionLayer(nn.Module):
 
 
 class LocalActivationUnit(nn.Module):
-    """How much each past behaviour matters for the candidate: `[B, 1, E], [B, T, E] -> [B, T, 1]`.
+    """The weight of each past behaviour for the candidate: `[B, 1, E], [B, T, E] -> [B, T, 1]`.
 
     A DNN over query, key, their difference and their product, then one linear unit (Zhou et al., Deep Interest Network,
     2018, section 4.3 and figure 2; the difference and the product stand for the paper's outer product).

@@ -20,7 +20,7 @@ _ELEMENTWISE = (nn.GELU, nn.LeakyReLU, nn.ReLU, nn.SiLU, nn.Sigmoid, nn.Tanh, Id
 
 
 class _Part(NamedTuple):
-    """What one network has of the tensor `inner` of all: `item` of [K, *shape]; None: the whole of it."""
+    """The share of one network in the tensor `inner` of all: `item` of [K, *shape]; None: the whole of it."""
 
     inner: str
     item: int | None = None

@@ -1,4 +1,4 @@
-"""What exists only for user code written against the original: `forward(X)` on one packed matrix, and its helpers."""
+"""Helpers of user code written against the original, around `forward(X)` on one packed matrix."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ __all__ = ["MODELS", "ModelTraits", "model_traits", "register_model"]
 
 @dataclass(frozen=True)
 class ModelTraits:
-    """What others have to know of a model and cannot read from its signature.
+    """Facts of a model that others need and cannot read from its signature.
 
     Attributes:
         one_dimension: fields meet each other, so that all columns of the deep side need one `embedding_dim`.

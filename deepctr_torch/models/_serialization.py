@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .basemodel import BaseModel
 from collections.abc import Sequence
 
-__all__ = ["deepcopy", "load_model", "rebuild", "reduce", "save", "widen_columns"]
+__all__ = ["deepcopy", "load", "rebuild", "reduce", "save", "widen_columns"]
 
 
 FORMAT = 1
@@ -37,7 +37,7 @@ class NotPlainError(TypeError):
     """A value that cannot be written as plain data."""
 
 
-def encode(value: Any, where: str) -> Any:
+def encode_argument(value: Any, where: str) -> Any:
     """An argument as JSON: columns and tuples are tagged, everything else is itself.
 
     Raises:
@@ -45,7 +45,7 @@ def encode(value: Any, where: str) -> Any:
     """
     for tag, column in COLUMNS.items():
         if isinstance(value, column):
-            return {tag: [encode(v, where) for v in value]}
+            return {tag: [encode_argument(v, where) for v in value]}
     if isinstance(value, (str, bool, int, float)) or value is None:
         return value
     if isinstance(value, torch.device):
@@ -53,11 +53,11 @@ def encode(value: Any, where: str) -> Any:
     if hasattr(value, "item") and not isinstance(value, Tensor) and getattr(value, "ndim", 1) == 0:
         return value.item()
     if isinstance(value, tuple):
-        return {"tuple": [encode(v, where) for v in value]}
+        return {"tuple": [encode_argument(v, where) for v in value]}
     if isinstance(value, list):
-        return [encode(v, where) for v in value]
+        return [encode_argument(v, where) for v in value]
     if isinstance(value, Mapping):
-        return {"dict": [[encode(k, where), encode(v, where)] for k, v in value.items()]}
+        return {"dict": [[encode_argument(k, where), encode_argument(v, where)] for k, v in value.items()]}
     if isinstance(value, type) and _module_class(value.__name__) is value:
         return {"module": value.__name__}
     raise NotPlainError(
@@ -71,20 +71,20 @@ def _module_class(name: str) -> Any:
     return found if isinstance(found, type) and issubclass(found, nn.Module) else None
 
 
-def decode(value: Any) -> Any:
-    """The inverse of `encode`."""
+def decode_argument(value: Any) -> Any:
+    """The inverse of `encode_argument`."""
     if isinstance(value, list):
-        return [decode(v) for v in value]
+        return [decode_argument(v) for v in value]
     if not isinstance(value, dict):
         return value
     ((tag, content),) = value.items()
     if tag == "tuple":
-        return tuple(decode(v) for v in content)
+        return tuple(decode_argument(v) for v in content)
     if tag == "dict":
-        return {decode(k): decode(v) for k, v in content}
+        return {decode_argument(k): decode_argument(v) for k, v in content}
     if tag == "module":
         return _module_class(content)
-    return COLUMNS[tag](*[decode(v) for v in content])
+    return COLUMNS[tag](*[decode_argument(v) for v in content])
 
 
 def config(model: BaseModel) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def config(model: BaseModel) -> dict[str, Any]:
         "format": FORMAT,
         "class": type(model).__name__,
         "module": type(model).__module__,
-        "arguments": {name: encode(value, name) for name, value in flat.items()},
+        "arguments": {name: encode_argument(value, name) for name, value in flat.items()},
     }
 
 
@@ -112,7 +112,7 @@ def _registered(name: str, module: str) -> type | None:
     return cls if cls is not None and cls.__module__ == module else None
 
 
-def build(
+def build_from_config(
     description: Mapping[str, Any], custom_objects: Mapping[str, type] | None = None, device: Any = None
 ) -> BaseModel:
     """A fresh model from what `config` wrote."""
@@ -124,7 +124,7 @@ def build(
         cls = getattr(importlib.import_module(module), name, None)
         if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
             raise ValueError(f"a saved model must be of a model class, got {module}.{name}")
-    arguments = {k: decode(v) for k, v in description["arguments"].items()}
+    arguments = {k: decode_argument(v) for k, v in description["arguments"].items()}
     if device is not None:
         arguments["device"] = device
     elif "cuda" in str(arguments.get("device")) and not torch.cuda.is_available():
@@ -136,15 +136,15 @@ def build(
 
 
 def _optimizer_state(model: BaseModel) -> dict[str, Any] | None:
-    """How the model was compiled, and the state of its optimizer; None where that is not plain data."""
+    """Return how the model was compiled, and the state of its optimizer; None where that is not plain data."""
     given, step = model._compile_arguments, train_step_of(model)
     if given is None or step is None:
         return None
     optimizer: Any = step.optimizer
     try:
-        plain = {k: encode(v, k) for k, v in given.items() if k != "optimizer"}
+        plain = {k: encode_argument(v, k) for k, v in given.items() if k != "optimizer"}
         if isinstance(given["optimizer"], (str, Mapping)):
-            plain["optimizer"] = encode(given["optimizer"], "optimizer")
+            plain["optimizer"] = encode_argument(given["optimizer"], "optimizer")
         else:
             plain["optimizer"], plain["learning_rate"] = _describe(optimizer, model), None
     except NotPlainError as problem:
@@ -169,13 +169,13 @@ def _restore(model: BaseModel, saved: Mapping[str, Any] | None) -> None:
         return
     plain = dict(saved["compile"])
     optimizer = plain.pop("optimizer")
-    arguments = {k: decode(v) for k, v in plain.items()}
+    arguments = {k: decode_argument(v) for k, v in plain.items()}
     if _is_torch(optimizer):
         groups = [{"params": [model.get_parameter(n) for n in names]} for names in optimizer["groups"]]
         arguments |= {"embedding_update": "auto", "embedding_optimizer": None, "embedding_lr": None}
         model.compile(getattr(torch.optim, optimizer["torch"])(groups, lr=0.001), **arguments)
     else:
-        model.compile(decode(optimizer), **arguments)
+        model.compile(decode_argument(optimizer), **arguments)
     step = train_step_of(model)
     if step is not None:
         step.optimizer.load_state_dict(saved["state"])
@@ -183,12 +183,12 @@ def _restore(model: BaseModel, saved: Mapping[str, Any] | None) -> None:
 
 
 def _is_torch(optimizer: Any) -> bool:
-    """Whether it is what `_describe` made of an optimizer, rather than a name with or without options."""
+    """Return whether this is what `_describe` made of an optimizer, rather than a name with or without options."""
     return isinstance(optimizer, dict) and "torch" in optimizer
 
 
 def extras(model: BaseModel) -> dict[str, Any]:
-    """What comes back beside the weights, as plain data: compilation, history, counters, frozen tables."""
+    """Return what comes back beside the weights, as plain data: compilation, history, counters, frozen tables."""
     return {
         "training": _optimizer_state(model),
         "history": {
@@ -217,9 +217,9 @@ def _put_extras(model: BaseModel, saved: Mapping[str, Any]) -> None:
 
 
 def rebuild(description: str, state: dict[str, Tensor], saved: dict[str, Any], training: bool) -> BaseModel:
-    """What `deepctr_torch._rebuild_model` does: the inverse of `reduce`."""
+    """Build the model that `reduce` took apart, for `deepctr_torch._rebuild_model`."""
     where = next((str(t.device) for t in state.values()), None)  # torch.load's map_location has been there
-    model = build(json.loads(description), device=where)
+    model = build_from_config(json.loads(description), device=where)
     model.load_state_dict(state)
     _put_extras(model, saved)
     return model.train(training)
@@ -268,7 +268,7 @@ def save(model: BaseModel, directory: Any) -> None:
     (target / "training.json").write_text(json.dumps(saved, indent=1))
 
 
-def load_model(directory: Any, device: Any = None, custom_objects: Mapping[str, type] | None = None) -> BaseModel:
+def load(directory: Any, device: Any = None, custom_objects: Mapping[str, type] | None = None) -> BaseModel:
     """The model that `model.save(directory)` wrote, in evaluation mode; compiled as it was, its optimizer fresh.
 
     Args:
@@ -290,14 +290,14 @@ def load_model(directory: Any, device: Any = None, custom_objects: Mapping[str, 
         raise ValueError(
             f"{source} must be of format {FORMAT}, got {description.get('format')!r}: it was saved by another version"
         )
-    model = build(description, custom_objects, device)
+    model = build_from_config(description, custom_objects, device)
     model.load_state_dict(load_file(str(source / "weights.safetensors")))
     if (source / "training.json").is_file():
         saved = json.loads((source / "training.json").read_text())
         plain, mode = saved.pop("compile", None), saved.pop("mode", None)
         _put_extras(model, {**saved, "training": None})
         if plain is not None and not _is_torch(plain["optimizer"]):
-            model.compile(**{k: decode(v) for k, v in plain.items()})
+            model.compile(**{k: decode_argument(v) for k, v in plain.items()})
             step = train_step_of(model)
             if step is not None and mode is not None:
                 step.settle(mode)

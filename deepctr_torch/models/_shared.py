@@ -1,4 +1,4 @@
-"""What models share that look at the deep side as a list of fields."""
+"""Helpers of models that see the deep side as fields, and of those that pair targets with histories."""
 
 from __future__ import annotations
 

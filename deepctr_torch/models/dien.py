@@ -90,7 +90,7 @@ class InterestExtractor(nn.Module):
 
 
 class InterestEvolving(nn.Module):
-    """How the interests that matter for the target evolved: `[B, 1, H], [B, T, H], [B, 1] -> [B, H]`.
+    """The evolution of the interests that matter for the target: `[B, 1, H], [B, T, H], [B, 1] -> [B, H]`.
 
     An empty history gives zeros. The four kinds, with states `h`, attention `a` and interests `i` (the paper's section
     "Interest Evolving Layer"):

@@ -57,7 +57,7 @@ class RegionLinear(EmbeddingCollection):
 
     @property
     def part(self) -> LookupSpec:
-        """What the lookup has to know."""
+        """Columns and tables, for the lookup."""
         sparse = [c for c in self.columns if isinstance(c, SparseFeat)]
         return LookupSpec((*sparse, *(c for c in self.columns if isinstance(c, VarLenSparseFeat))), self)
 

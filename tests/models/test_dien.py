@@ -12,7 +12,6 @@ from torch import Tensor
 
 from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
 from deepctr_torch.models import DIEN
-from deepctr_torch.models._shared import PaddedGRU, left_aligned
 from deepctr_torch.models.dien import InterestEvolving, InterestExtractor
 from deepctr_torch.training.evaluation import predict_batch
 from tests.support import cases
@@ -163,20 +162,6 @@ def test_negatives_need_a_network() -> None:
     keys = torch.rand(1, 2, 3)
     with pytest.raises(ValueError, match="use_neg"):
         InterestExtractor(3)(keys, torch.tensor([2]), keys)
-
-
-def test_gru_is_torch_s() -> None:
-    ours, theirs = randomized(PaddedGRU(3, 0.1)), torch.nn.GRU(3, 3, batch_first=True)
-    assert list(ours.state_dict()) == list(theirs.state_dict())
-    theirs.load_state_dict(ours.state_dict())
-    x = torch.randn(2, 5, 3)
-    torch.testing.assert_close(ours(x), theirs(x)[0])
-
-
-def test_left_alignment_keeps_the_order() -> None:
-    x = torch.tensor([[[1.0], [2.0], [3.0]], [[4.0], [5.0], [6.0]]])
-    (moved,) = left_aligned(torch.tensor([[False, True, True], [True, False, True]]), [x])
-    assert moved.squeeze(-1).tolist() == [[2.0, 3.0, 1.0], [4.0, 6.0, 5.0]]
 
 
 @pytest.mark.parametrize("kind", TYPES)

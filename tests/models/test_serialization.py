@@ -21,7 +21,7 @@ from deepctr_torch.callbacks import Callback, ModelCheckpoint
 from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
 from deepctr_torch.layers import Dice
 from deepctr_torch.models import DeepFM
-from deepctr_torch.models._serialization import NotPlainError, decode, encode
+from deepctr_torch.models._serialization import NotPlainError, decode_argument, encode_argument
 from tests.support.training import COLUMNS, Recorder, assert_same_weights, both_labels, deepfm, inputs, labels, mmoe
 
 X, Y = inputs(), labels()
@@ -383,17 +383,17 @@ def test_training_json_may_be_missing(tmp_path: Path) -> None:
     ],
 )
 def test_encode_and_decode(value: Any) -> None:
-    back = decode(json.loads(json.dumps(encode(value, "x"))))
+    back = decode_argument(json.loads(json.dumps(encode_argument(value, "x"))))
     assert back == value
     assert type(back) is type(value)
 
 
 def test_what_is_not_plain() -> None:
-    assert encode(np.int64(3), "x") == 3
-    assert encode(torch.device("cpu"), "x") == "cpu"
+    assert encode_argument(np.int64(3), "x") == 3
+    assert encode_argument(torch.device("cpu"), "x") == "cpu"
     for value in (nn.ReLU(), len, object(), torch.ones(2), np.ones(2), int):
         with pytest.raises(NotPlainError, match="is not plain data"):
-            encode(value, "x")
+            encode_argument(value, "x")
 
 
 def test_deepcopy_within_training() -> None:

@@ -1,4 +1,4 @@
-"""What interaction layers share: one tensor of fields, scores kept for explanations, refused argument names."""
+"""Helpers of the interaction layers: one tensor of fields, scores kept for explanations, refused argument names."""
 
 from __future__ import annotations
 

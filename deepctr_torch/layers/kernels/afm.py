@@ -109,7 +109,7 @@ class _AttendedPairs(torch.autograd.Function):
 
 
 class _Made(NamedTuple):
-    """What is made of a chunk of n samples; the memory is that of the chunk before.
+    """The inner values of a chunk of n samples; the memory is that of the chunk before.
 
     Attributes:
         rows: the fields, [E, F, n].

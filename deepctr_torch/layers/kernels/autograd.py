@@ -1,4 +1,4 @@
-"""What the hand-written gradients share.
+"""Helpers of the hand-written gradients.
 
 Each stands for a plain formula that is right everywhere. On the CPU those of the interactions run chunk by chunk, so
 that what lies between two operations stays in the cache, and nothing of a layer's inner size is allocated, kept or
@@ -19,7 +19,7 @@ _IN_CACHE = 1 << 18  # numbers of one buffer; 1 MiB in float32
 
 
 def watched() -> bool:
-    """Whether something besides autograd's backward pass records or transforms the operations, which must be plain.
+    """Return whether something besides autograd's backward pass records or transforms what must then be plain.
 
     A compiler, `torch.export`, `torch.jit.trace`, `torch.func` and derivatives in forward mode.
     """
@@ -29,12 +29,12 @@ def watched() -> bool:
 
 
 def wants_plain(tensor: Tensor) -> bool:
-    """Whether the plain formula is the one to use: off the CPU, under autocast, and where operations are watched."""
+    """Return whether to use the plain formula: off the CPU, under autocast, and where operations are watched."""
     return tensor.device.type != "cpu" or watched() or torch.is_autocast_enabled("cpu")
 
 
 def eager(*tensors: Tensor) -> bool:
-    """Whether a hand-written backward pass of any device may be used: there is one, and nothing else looks on."""
+    """Return whether a hand-written backward pass for all devices may be used: nothing else looks on."""
     return torch.is_grad_enabled() and not watched() and not any(t.is_meta for t in tensors)
 
 

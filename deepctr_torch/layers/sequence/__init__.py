@@ -1,8 +1,7 @@
 """Layers over sequences, one family a file."""
 
 from .attention import AttentionSequencePoolingLayer
-from .kmax import KMaxPooling
-from .pooling import SequencePoolingLayer, pool
+from .pooling import KMaxPooling, SequencePoolingLayer, pool
 from .recurrent import AGRUCell, AUGRUCell, DynamicGRU
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Pooling of variable-length sequences."""
+"""Pooling: of sequences with a length of their own, and of the k largest values."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..._checks import check_choice
+from ..._checks import check_at_least, check_choice
 from ..utils import sequence_mask
 
-__all__ = ["SequencePoolingLayer", "pool"]
+__all__ = ["KMaxPooling", "SequencePoolingLayer", "pool"]
 
 _MODES = ("sum", "mean", "max")
 
@@ -72,3 +72,33 @@ class SequencePoolingLayer(nn.Module):
         # NOTE[DIFF] C4: the mask is bool throughout, so "max" works with lengths too.
         mask = marks.bool() if self.supports_masking else sequence_mask(marks, embeddings.shape[1])  # [B, T]
         return pool(embeddings, mask, self.mode).unsqueeze(1)
+
+
+class KMaxPooling(nn.Module):
+    """The k largest values along one axis, largest first: `[B, ..., T, ...] -> [B, ..., k, ...]`.
+
+    Kept from upstream on purpose: the values are sorted, where the paper (Kalchbrenner et al., A Convolutional Neural
+    Network for Modelling Sentences, 2014, section 3.3) keeps their positions' order.
+
+    Args:
+        k: how many values.
+        axis: the dimension to look along.
+        device: accepted for compatibility; the layer holds no tensor.
+
+    >>> KMaxPooling(2, axis=1)(torch.tensor([[3.0, 1.0, 2.0]]))
+    tensor([[3., 2.]])
+    """
+
+    def __init__(self, k: int, axis: int, device: str | torch.device = "cpu") -> None:
+        super().__init__()
+        check_at_least("k", k, 1)
+        self.k = k
+        self.axis = axis
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if not -inputs.ndim <= self.axis < inputs.ndim:
+            raise ValueError(f"axis must be a dimension of the {inputs.ndim}-dimensional input, got {self.axis}")
+        size = inputs.shape[self.axis]
+        if self.k > size:
+            raise ValueError(f"k must be at most the {size} values along axis {self.axis}, got {self.k}")
+        return torch.topk(inputs, self.k, dim=self.axis, sorted=True).values

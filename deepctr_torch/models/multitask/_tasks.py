@@ -1,4 +1,4 @@
-"""What all multi-task models share: names and types of the tasks, and a head for each."""
+"""Names and types of the tasks of a multi-task model, a head for each, and the mixture of experts."""
 
 from __future__ import annotations
 
