@@ -1,50 +1,25 @@
-"""`fit`, `evaluate`, `predict`, `inspect` on raw files: rows shaped like Criteo's, MovieLens, Criteo's own format."""
+"""`fit` on raw files: rows shaped like Criteo's, MovieLens, Criteo's own format."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
-from sklearn.metrics import log_loss, roc_auc_score
 
-from deepctr_torch import load_model
 from deepctr_torch.cli.run_config import from_toml
 from deepctr_torch.encoding import FeatureEncoder
 from deepctr_torch.estimators import CTRClassifier
 
-from ..support.cli_tables import ROOT, as_json, failed, ran, raw_tables
+from ..support.cli_tables import as_json, failed, ran
 
 SMALL = ["--set", "epochs=1", "--set", "batch_size=64", "--set", "model_args.dnn_hidden_units=[8]"]
+
+
 METRICS = {"auc", "logloss", "ne", "calibration"}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """criteo_like/, criteo/ and movielens/, a thousand rows each."""
-    folder = tmp_path_factory.mktemp("data")
-    frame = raw_tables.criteo_like(1000, 400)
-    raw_tables.write(folder / "criteo_like", frame)
-    raw_tables.write_criteo(folder / "criteo", frame)
-    ratings = raw_tables.movielens()[:1000]
-    raw_tables.write(folder / "movielens", ratings.with_columns(loved=(pl.col("movie_id") % 3 == 0).cast(pl.Int8)))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def criteo_like(data: Path) -> Path:
-    """The folder of a run on CSV files."""
-    run = data / "runs" / "criteo_like"
-    ran("fit", "--data", data / "criteo_like" / "train.csv", "--label", "label", "--out", run, *SMALL)
-    return run
 
 
 def scores_of(path: Path) -> Any:
@@ -86,100 +61,6 @@ def test_what_fit_says_of_the_validation_is_what_the_training_saw(criteo_like: P
     assert done["validation"]["auc"] == pytest.approx(training["history"]["val_auc"][best], abs=1e-9)
     assert done["validation"]["logloss"] == pytest.approx(training["history"]["val_loss"][best], abs=1e-5)
     assert done["validation_rows"] == training["validation_rows"] > 0
-
-
-def test_scores_keep_the_order_and_are_those_of_the_estimator(data: Path, criteo_like: Path, tmp_path: Path) -> None:
-    test = data / "criteo_like" / "test.csv"
-    done = as_json("predict", criteo_like, test, "--out", tmp_path / "scores.parquet")
-    raw, scored = pl.read_csv(test), pl.read_parquet(tmp_path / "scores.parquet")
-    assert (done["rows"], done["columns"]) == (100, scored.columns)
-    assert scored.columns == [*raw.columns, "prediction"]
-    assert scored.drop("prediction").equals(raw)
-    loaded = CTRClassifier.load(criteo_like)
-    assert (scored["prediction"].to_numpy() == loaded.predict_proba(str(test))[:, 1]).all()
-    ran("predict", criteo_like, test, "--out", tmp_path / "scores.csv.gz", "--columns", "C1,label")
-    text = pl.read_csv(tmp_path / "scores.csv.gz", schema_overrides={"C1": pl.String})
-    assert text.equals(scored.select("C1", "label", "prediction"))
-    ran("predict", criteo_like, test, "--out", tmp_path / "alone.tsv", "--columns", "")
-    alone = pl.read_csv(tmp_path / "alone.tsv", separator="\t")
-    assert alone.equals(scored.select("prediction"))
-
-
-def test_text_is_copied_as_it_stands(criteo_like: Path, data: Path, tmp_path: Path) -> None:
-    lines = (data / "criteo_like" / "test.csv").read_text().splitlines()[:4]
-    rows = [lines[0] + ",note", *(f"{line},{note}" for line, note in zip(lines[1:], ["007", "1.50", ""], strict=True))]
-    (tmp_path / "a.csv").write_text("\n".join(rows))
-    ran("predict", criteo_like, tmp_path / "a.csv", "--out", tmp_path / "b.csv")
-    assert [line.rpartition(",")[0] for line in (tmp_path / "b.csv").read_text().splitlines()] == rows
-
-
-def test_a_model_reads_parquet_as_it_reads_text(data: Path, criteo_like: Path, tmp_path: Path) -> None:
-    test = data / "criteo_like" / "test.csv"
-    overrides = {f"C{i}": pl.String for i in range(1, 27)}
-    pl.read_csv(test, schema_overrides=overrides).write_parquet(tmp_path / "test.parquet", row_group_size=30)
-    for name, source in (("a", test), ("b", tmp_path / "test.parquet")):
-        ran("predict", criteo_like, source, "--out", tmp_path / f"{name}.parquet")
-    assert scores_of(tmp_path / "a.parquet") == pytest.approx(scores_of(tmp_path / "b.parquet"), abs=1e-6)
-
-
-def test_values_never_seen_and_fields_left_empty_get_a_probability(criteo_like: Path, tmp_path: Path) -> None:
-    names = [*(f"I{i}" for i in range(1, 14)), *(f"C{i}" for i in range(1, 27))]
-    rows = [",".join(names), "," * 38, ",".join(["99999999999999"] * 13 + ["never seen"] * 26)]
-    (tmp_path / "new.csv").write_text("\n".join(rows) + "\n")
-    ran("predict", criteo_like, tmp_path / "new.csv", "--out", tmp_path / "out.parquet")
-    scores = scores_of(tmp_path / "out.parquet")
-    assert len(scores) == 2
-    assert ((scores >= 0) & (scores <= 1)).all()
-
-
-def test_metrics_are_those_of_the_scores(data: Path, criteo_like: Path, tmp_path: Path) -> None:
-    test = data / "criteo_like" / "test.csv"
-    ran("predict", criteo_like, test, "--out", tmp_path / "scores.parquet")
-    frame = pl.read_csv(test, schema_overrides={f"C{i}": pl.String for i in range(1, 27)})
-    frame.with_columns(w=pl.arange(pl.len()) % 3).write_csv(tmp_path / "weighted.csv")
-    weighted = as_json("evaluate", criteo_like, tmp_path / "weighted.csv", "--weight", "w")["metrics"]
-    done = as_json("evaluate", criteo_like, test, "--by", "C9", "--group", "C6")
-    scored = pl.read_parquet(tmp_path / "scores.parquet")
-    assert done["rows"] == 100
-    assert {*METRICS, "gauc:C6", "gauc_skipped:C6"} == set(done["metrics"])
-    plain = as_json("evaluate", criteo_like, test)["metrics"]
-    y, p = scored["label"].to_numpy(), scored["prediction"].to_numpy()
-    assert plain["auc"] == pytest.approx(roc_auc_score(y, p))
-    assert plain["logloss"] == pytest.approx(log_loss(y, p))
-    assert plain["calibration"] == pytest.approx(p.sum() / y.sum())
-    assert weighted["logloss"] == pytest.approx(log_loss(y, p, sample_weight=np.arange(len(y)) % 3))
-
-
-def test_metrics_by_value(data: Path, criteo_like: Path, tmp_path: Path) -> None:
-    test = data / "criteo_like" / "test.csv"
-    ran("predict", criteo_like, test, "--out", tmp_path / "scores.parquet")
-    done = as_json("evaluate", criteo_like, test, "--by", "C9")
-    scored = pl.read_parquet(tmp_path / "scores.parquet").with_columns(pl.col("C9").fill_null("(missing)"))
-    assert done["by"] == "C9"
-    assert sum(part["rows"] for part in done["parts"]) == 100
-    assert [p["rows"] for p in done["parts"]] == sorted((p["rows"] for p in done["parts"]), reverse=True)
-    for part in done["parts"]:
-        rows = scored.filter(pl.col("C9") == part["value"])
-        assert part["rows"] == rows.height
-        if rows["label"].n_unique() == 2:
-            assert part["metrics"]["auc"] == pytest.approx(roc_auc_score(rows["label"], rows["prediction"]))
-    out = ran("evaluate", criteo_like, test, "--by", "C9")
-    assert "By C9" in out
-    assert "(missing)" in out
-    assert "the 20 most frequent of" in ran("evaluate", criteo_like, test, "--by", "C3")
-
-
-def test_inspect_says_what_is_there(criteo_like: Path) -> None:
-    done = as_json("inspect", criteo_like)
-    assert (done["estimator"], done["model"], done["labels"]) == ("CTRClassifier", "DeepFM", ["label"])
-    assert (
-        done["weights"] == sum(p.numel() for p in load_model(criteo_like).parameters()) == sum(done["tables"].values())
-    )
-    assert next(feature["feature"] for feature in done["features"]) == "I1"
-    assert set(done["validation"]) == {"loss", "auc"}
-    out = ran("inspect", criteo_like)
-    assert "Features" in out
-    assert "Categorical" in out
 
 
 def test_a_folder_of_criteo_files(data: Path, criteo_like: Path, tmp_path: Path) -> None:
@@ -262,17 +143,6 @@ def test_a_day_between_the_parts(data: Path, tmp_path: Path) -> None:
     assert "columns that look like times are none" in failed(*arguments, "--out", tmp_path / "no", code=2)
 
 
-def test_a_column_that_changes_its_looks(data: Path, criteo_like: Path, tmp_path: Path) -> None:
-    """Beyond the first MiB of a text file the types of Parquet columns may turn out wrong."""
-    lines = (data / "criteo_like" / "test.csv").read_text().splitlines()
-    many = [f"{line},7" for line in lines[1:]] * 60
-    (tmp_path / "a.csv").write_text("\n".join([f"{lines[0]},note", *many, f"{lines[1]},seven"]) + "\n")
-    message = failed("predict", criteo_like, tmp_path / "a.csv", "--out", tmp_path / "a.parquet")
-    assert "'note' looked like int64 at the beginning of the files" in message
-    assert as_json("predict", criteo_like, tmp_path / "a.csv", "--out", tmp_path / "b.csv")["rows"] == 6001
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv"]
-
-
 def test_files_to_validate_on(data: Path, tmp_path: Path) -> None:
     folder = data / "movielens"
     done = as_json("fit", "--data", folder / "train.csv", "--valid", folder / "test.csv", "--label", "liked",
@@ -312,17 +182,6 @@ def test_numbers_are_predicted_in_their_own_units(data: Path, tmp_path: Path) ->
     assert as_json("evaluate", run, train)["metrics"]["mae"] == pytest.approx(
         np.abs(scores - frame["stars"].to_numpy()).mean()
     )
-
-
-def test_settings_by_hand(data: Path, tmp_path: Path) -> None:
-    (tmp_path / "run.toml").write_text(
-        f"data = ['{(data / 'movielens' / 'train.csv').as_posix()}']\nlabel = ['liked']\nmodel = 'WDL'\n"
-        "[parameters]\nepochs = 1\n[features]\nyear = {kind = 'Numeric'}\n"
-    )
-    as_json("fit", "--config", tmp_path / "run.toml", "--out", tmp_path / "a", "--set", "features.loved=skip")
-    assert set(from_toml((tmp_path / "a" / "run.toml").read_text())["features"]) == {
-        "user_id", "movie_id", "year", "genres", "timestamp",
-    }  # fmt: skip
 
 
 def test_going_on_from_a_run(data: Path, tmp_path: Path) -> None:
@@ -410,62 +269,22 @@ def test_wrong_data_end_with_1(data: Path, tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_wrong_folders_end_with_1(data: Path, criteo_like: Path, tmp_path: Path) -> None:
-    test, out = data / "criteo_like" / "test.csv", tmp_path / "scores.csv"
-    assert "there is no folder" in failed("predict", tmp_path / "no", test, "--out", out)
-    assert "must hold a saved estimator" in failed("evaluate", data, test)
-    assert "lacks config.json" in failed("inspect", data)
-    assert "has no column 'I1' (a feature of the model)" in failed(
-        "predict", criteo_like, data / "movielens" / "test.csv", "--out", out
-    )
-    assert "has no column 'liked'" in failed("evaluate", criteo_like, test, "--by", "liked")
-    assert "--out must end in" in failed("predict", criteo_like, test, "--out", tmp_path / "scores.json", code=2)
-    ran("predict", criteo_like, test, "--out", out)
-    assert "have a column 'prediction' already" in failed("predict", criteo_like, out, "--out", tmp_path / "b.csv")
-    assert list(tmp_path.iterdir()) == [out]
+def features_of(run: Path) -> list[str]:
+    return list(from_toml((run / "run.toml").read_text())["features"])
 
 
-def test_traceback_is_shown_when_asked_for(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "deepctr_torch", "inspect", str(tmp_path)]
-    command.insert(3, "--traceback")
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-    assert done.returncode == 1
-    assert "FileNotFoundError" in done.stderr
-    assert "Traceback" in done.stderr
-
-
-def commands() -> list[str]:
-    """The commands of the README's section, one a line."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    found = re.search(r"^<!-- command: files -->\n```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert found is not None
-    return [line for line in found[1].splitlines() if line]
-
-
-@pytest.mark.slow
-def test_the_commands_of_the_readme(tmp_path: Path) -> None:
-    """In processes of their own, and the numbers that the README shows."""
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    programs = {
-        ".venv/bin/python": [sys.executable],
-        ".venv/bin/deepctr-torch": [sys.executable, "-m", "deepctr_torch"],
-    }
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    said = {}
-    for line in commands():
-        program, *arguments = shlex.split(line)
-        command = [*programs[program], *arguments]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert done.stderr == ""
-        said[line] = done.stdout
-    first = next(out for line, out in said.items() if " evaluate " in line)
-    shown = re.search(r"10,000 rows\n.*?```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert shown is not None
-    numbers = [[float(n) for n in re.findall(r"\d\.\d+(?:e-\d+)?", text)] for text in (first, shown[0])]
-    assert numbers[0] == pytest.approx(numbers[1], abs=0.02)
-    runs = tmp_path / "runs"
-    weights = [(runs / name / "weights.safetensors").read_bytes() for name in ("criteo", "criteo_again")]
-    assert weights[0] == weights[1]
-    assert pl.read_parquet(runs / "movielens.parquet").columns[-1] == "prediction"
-    assert pl.read_csv(runs / "criteo.tsv.gz", separator="\t").columns[-2:] == ["C26", "prediction"]
+def test_another_label_or_weight_is_no_feature_of_the_earlier_settings(views: Path, tmp_path: Path) -> None:
+    assert features_of(views / "run") == ["movie", "hist_movie", "buy"]
+    config = ["fit", "--config", views / "run" / "run.toml", "--out"]
+    for option in ("--label", "--weight"):
+        run = tmp_path / option.strip("-")
+        ran(*config, run, option, "buy")
+        assert features_of(run) == ["movie", "hist_movie"]
+        assert FeatureEncoder.load(run).inputs == ["movie", "hist_movie"]
+    wrong = ["fit", "--data", views / "views.csv", "--label", "click", "--out", tmp_path / "no"]
+    message = "--set features.seen must not read 'click', which is the label"
+    assert message in failed(*wrong, "--set", "features.seen=Categorical(column='click')", code=2)
+    again = [*config, tmp_path / "no", "--label", "buy"]
+    message = "features.buy must not read 'buy', which is the label"
+    assert message in failed(*again, "--set", "features.buy=Numeric", code=2)
+    ran(*again, "--set", "features.buy=skip")

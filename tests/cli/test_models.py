@@ -1,4 +1,4 @@
-"""The command line: what it prints, where it prints it, and how it ends."""
+"""`models` and `demo`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from deepctr_torch.cli import main
 from deepctr_torch.models import MODELS
 
 NAMES = ["DeepFM", "DIN", "logistic_regression", "gbdt"]
+
+
 KEYS = {"auc", "calibration", "gauc", "logloss", "ne", "samples_per_s"}
 
 
@@ -82,20 +84,6 @@ def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(item["summary"].endswith(".") for item in listed)
     assert run(["models"]) == 0
     assert "xDeepFM" in capsys.readouterr().out
-
-
-def test_an_unknown_command_ends_with_an_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["trian"]) == 2
-    assert "trian" in capsys.readouterr().err
-
-
-def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(sys.modules, "typer", None)
-    assert run(["models"]) == 1
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.count("\n") == 1
-    assert 'pip install "deepctr-torch[tables]"' in err
 
 
 @pytest.mark.slow

@@ -1,0 +1,51 @@
+"""Predictions and metrics of frames and files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from deepctr_torch import CTRClassifier
+from tests.support.estimators import classifier, frame
+
+TABLE = frame()
+
+
+def test_rows_of_which_nothing_is_known_get_a_probability(fitted: CTRClassifier) -> None:
+    unknown = {
+        "user": ["never", None, ""],
+        "movie": ["never", None, "ever"],
+        "hist_movie": [[], None, ["never"]],
+        "price": [None, float("nan"), float("inf")],
+    }
+    p = fitted.predict_proba(unknown)
+    assert np.isfinite(p).all()
+    assert (p > 0).all()
+    assert np.allclose(p.sum(axis=1), 1)
+
+
+def test_predict_takes_files_and_streams(fitted: CTRClassifier, parquet: Path) -> None:
+    streamed = list(fitted.predict_stream(parquet))
+    assert [len(part) for part in streamed] == [600]
+    assert streamed[0].shape[1] == 1
+    assert (np.concatenate(streamed)[:, 0] == fitted.predict_proba(TABLE)[:, 1]).all()
+
+
+def test_metrics_by_group_and_by_name(fitted: CTRClassifier) -> None:
+    known = TABLE.with_columns(pl.col("user").fill_null("nobody"))
+    found = fitted.evaluate(known, "click", metrics=["gauc:user", "logloss"])
+    assert set(found) == {"gauc:user", "logloss"}
+    assert 0.5 < found["gauc:user"] < 1
+
+
+def test_rows_to_predict_must_have_the_columns(fitted: CTRClassifier) -> None:
+    with pytest.raises(ValueError, match=r"the table lacks \['price'\]"):
+        fitted.predict(TABLE.select("user", "movie", "hist_movie"))
+    with pytest.raises(ValueError, match="X has 2 features, but CTRClassifier is expecting 4"):
+        fitted.predict(np.ones((3, 2)))
+    matrix = classifier().fit(np.random.default_rng(0).normal(size=(50, 2)), np.arange(50) % 2)
+    with pytest.raises(ValueError, match="X must be a matrix of 2 columns"):
+        matrix.predict(TABLE)
