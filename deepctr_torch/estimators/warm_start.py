@@ -173,5 +173,5 @@ def _fitting(value: Tensor, shape: tuple[int, ...], name: str, table: bool = Fal
 
 
 def _of(name: str, items: Mapping[str, Any]) -> dict[str, Any]:
-    """What is kept of one parameter, by name."""
+    """The entries of one parameter, by name."""
     return {key.removeprefix(f"{name}|"): value for key, value in items.items() if key.startswith(f"{name}|")}
