@@ -109,8 +109,8 @@ def check_no_wait(case: Case, device: str, update: str, optimizer: str = "adam")
         how = LabelSpec(model.tasks)
         source = make_source(model.schema, inputs(case.all_columns, ROWS), labels(model, ROWS), how, np.ones(ROWS))
         mover, moves = model._update, model._compiled
-        mover.decide(model, ROWS // 8)
-        mover.begin(moves, model, ROWS // 8)
+        mover.resolve_mode(model, ROWS // 8)
+        mover.prepare(moves, model, ROWS // 8)
         model.train()
         batches = placing.on_device(source, torch.device(device), passes).batches(ROWS // 8, [1])
         for _ in range(2):

@@ -44,11 +44,11 @@ def advised(tensor: torch.Tensor) -> bool:
 
 def test_large_tables_and_their_states_are_on_large_pages() -> None:
     tables = EmbeddingCollection(embedding_configs([SparseFeat("user", 300_000, embedding_dim=8)], init_std=0.01))
-    (weight,) = tables.weights.values()
+    weight = tables["user"].weight
     optimizer = make_sparse_optimizer("adam", [weight])
     optimizer.update(weight, torch.tensor([1]), torch.ones(1, 8))
     assert float(weight.detach().std()) == pytest.approx(0.01, rel=0.01)
-    states = [optimizer.state[0][name] for name in optimizer.state_names]
+    states = [optimizer.state[weight][name] for name in optimizer.state_names]
     assert [int(s.count_nonzero()) for s in states] == [8, 8]
     if ON_LINUX:
         assert all(advised(tensor) for tensor in (weight, *states))

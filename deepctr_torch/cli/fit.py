@@ -56,7 +56,7 @@ def fit(
 
 
 def _earlier(config: Path | None, init_from: str | None) -> Run:
-    """The settings where options say nothing: another run's settings; of one to go on from all but its rows."""
+    """What holds where options say nothing: another run's settings; of one to go on from all but its rows."""
     if config is not None:
         return read_run(config)
     old = None if init_from is None else run_of(Path(init_from))
@@ -131,7 +131,7 @@ def _looks_continuous(found: InputFiles, label: Sequence[str]) -> bool:
 
 
 def _features(run: Run, found: InputFiles) -> FeaturesLike:
-    """The features as the estimator takes them; "infer" if nothing is said."""
+    """What the estimator is told of the features: nothing if nothing is said."""
     kinds = run.settings.features
     if not run.infer:
         return {name: kind for name, kind in kinds.items() if kind is not None}
@@ -166,7 +166,7 @@ def _train(
 
 
 def _time(run: Run, found: InputFiles) -> dict[str, Any] | None:
-    """The estimator's `time`: the column to split by and where; None without."""
+    """How the estimator is to split by time; None if it is not."""
     if run.split_by is None and run.valid_from is None:
         return None
     column = run.split_by or _only_time(run, found)

@@ -25,7 +25,7 @@ _SAMPLE = 1 << 20
 
 
 class Reading(NamedTuple):
-    """The way files are read, as the options say.
+    """How files are read, as the options say.
 
     Attributes:
         layout: how they look: "criteo" for lines of label, 13 integers and 26 strings between tabs, without names;

@@ -6,15 +6,16 @@ rows; everything after it sees rows only. Tables sharded over processes are anot
 
 from __future__ import annotations
 
-from .collection import EmbeddingCollection, EmbeddingConfig, TableView, embedding_configs
+from .collection import EmbeddingCollection, EmbeddingConfig, EmbeddingSlice, FusedTable, embedding_configs
 from .lookup import EmbeddingLookup, FusedGroup, LookupSpec
 
 __all__ = [
     "EmbeddingCollection",
     "EmbeddingConfig",
     "EmbeddingLookup",
+    "EmbeddingSlice",
     "FusedGroup",
+    "FusedTable",
     "LookupSpec",
-    "TableView",
     "embedding_configs",
 ]

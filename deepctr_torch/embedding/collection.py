@@ -1,45 +1,62 @@
-"""Embedding tables: many logical ones in one parameter a width, one entry each in checkpoints."""
+"""Embedding tables: ordinary `nn.Embedding` modules whose weights are neighbouring slices of one tensor a width."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+import copy
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.utils.weak import WeakIdKeyDictionary
 
 from .._memory import on_large_pages
-from ..features import FeatureColumn, SparseFeat, VarLenSparseFeat, checkable
+from ..features import FeatureColumn, SparseFeat, VarLenSparseFeat
 from ..registry import suggest
 
-if TYPE_CHECKING:
-    pass
+__all__ = ["EmbeddingCollection", "EmbeddingConfig", "EmbeddingSlice", "FusedTable", "TableDict", "embedding_configs"]
 
-__all__ = ["EmbeddingCollection", "EmbeddingConfig", "TableView", "TableWeight", "embedding_configs"]
+
+class EmbeddingSlice(NamedTuple):
+    """Columns of a table that are a module of their own.
+
+    Attributes:
+        path: names of the modules that lead to its `nn.Embedding`, from the collection down.
+        start, stop: first column, and column after the last.
+        aliases: further places of the same module.
+    """
+
+    path: tuple[str, ...]
+    start: int
+    stop: int
+    aliases: tuple[tuple[str, ...], ...] = ()
 
 
 class EmbeddingConfig(NamedTuple):
-    """A logical table: `rows` vectors of length `width`.
+    """A table of `num_embeddings` vectors of length `embedding_dim`.
 
-    `keys` says under which names which of its columns are saved: (state_dict key, first column, column after the last).
+    Most tables are one module. The vectors that ONN keeps for each other feature, or the weights that MLR keeps for
+    each region, lie side by side in one wide row, and are a module each: `slices` says which columns are which module.
     """
 
     name: str
-    rows: int
-    width: int
-    keys: tuple[tuple[str, int, int], ...]
+    num_embeddings: int
+    embedding_dim: int
+    slices: tuple[EmbeddingSlice, ...]
     init_std: float
 
 
 def embedding_configs(
-    columns: Sequence[FeatureColumn], init_std: float, width: int | None = None
+    columns: Sequence[FeatureColumn], init_std: float, embedding_dim: int | None = None
 ) -> list[EmbeddingConfig]:
     """The tables that `columns` read, one an `embedding_name`: those of single ids first, as upstream saves them.
 
     Args:
         columns: dense ones are passed over; several may share a table.
-        width: length of the vectors, where it is not each column's `embedding_dim`.
+        init_std: standard deviation of the initial vectors.
+        embedding_dim: length of the vectors, where it is not each column's own.
 
     Raises:
         ValueError: two columns share a table and disagree about its rows, its width or hashing.
@@ -50,158 +67,221 @@ def embedding_configs(
     for column in sorted(sparse, key=lambda c: isinstance(c, VarLenSparseFeat)):
         other = first.setdefault(column.embedding_name, column)
         for field in ("vocabulary_size", "use_hash", "embedding_dim"):
-            if getattr(other, field) != getattr(column, field) and (field != "embedding_dim" or width is None):
+            if getattr(other, field) != getattr(column, field) and (field != "embedding_dim" or embedding_dim is None):
                 raise ValueError(
                     f"{other.name!r} and {column.name!r} share the table {column.embedding_name!r} and must agree on "
                     f"its {field}, got {getattr(other, field)} and {getattr(column, field)}"
                 )
     out = []
     for name, column in first.items():
-        dim = column.embedding_dim if width is None else width
-        out.append(EmbeddingConfig(name, column.vocabulary_size, dim, ((f"{name}.weight", 0, dim),), init_std))
+        dim = column.embedding_dim if embedding_dim is None else embedding_dim
+        out.append(EmbeddingConfig(name, column.vocabulary_size, dim, (EmbeddingSlice((name,), 0, dim),), init_std))
     return out
 
 
-class EmbeddingCollection(nn.Module):
-    """Logical tables, all of one width in one parameter `weights[str(width)]` [rows of all, width].
+class _Span(NamedTuple):
+    """Where the weight of one module lies in a fused tensor: its rows and its columns."""
 
-    Behaves as a mapping name -> `TableView`. Its state_dict holds one entry a table (`<name>.weight`), never the fused
-    parameter.
+    parent: nn.Module
+    name: str
+    first_row: int
+    last_row: int
+    first_column: int
+    last_column: int
 
-    >>> tables = EmbeddingCollection(embedding_configs([SparseFeat("user", 3), SparseFeat("item", 5)], init_std=0.01))
-    >>> list(tables.state_dict()), tables.weights["4"].shape
-    (['user.weight', 'item.weight'], torch.Size([8, 4]))
-    >>> tables["item"](torch.tensor([4])).shape
-    torch.Size([1, 4])
+    @property
+    def module(self) -> nn.Embedding:
+        found = self.parent._modules.get(self.name)
+        if found is None:
+            raise KeyError(f"the table {self.name!r} was deleted, but a feature reads it")
+        return cast(nn.Embedding, found)
+
+    @property
+    def weight(self) -> nn.Parameter:
+        return cast(nn.Parameter, self.module.weight)
+
+    def of(self, whole: Tensor) -> Tensor:
+        """The part of `whole` [R, E] that is this table's."""
+        rows = whole[self.first_row : self.last_row]
+        return rows if self.last_column - self.first_column == whole.shape[1] else rows[:, self.columns]
+
+    @property
+    def columns(self) -> slice:
+        return slice(self.first_column, self.last_column)
+
+
+_HOMES: Any = WeakIdKeyDictionary()  # parameter -> weak reference to the `FusedTable` it lies in
+_LAYING = threading.Lock()
+
+
+class FusedTable:
+    """Tables of one width as one tensor `data` [R, E], which is no parameter: the weights of the tables are its slices.
+
+    Lookups read `data`, and updates write it: one call for all tables. `refresh` notices whatever takes a weight out of
+    it (`.to`, a copy, `.weight = ...`, `.data = ...`, loading with `assign=True`), and lays all weights into a new
+    tensor. Tables that are not plain `nn.Embedding`s, or that several owners share, cannot be fused: each of them is
+    called by itself.
+
+    Attributes:
+        embedding_dim: E.
+        num_embeddings: R.
+        data: None until the tables are laid.
+        parameter: `data` as a parameter, for those who update all tables at once; no module has it.
+        first_row: of a part that `split` made: its first row in the whole.
     """
 
-    def __init__(self, tables: Sequence[EmbeddingConfig]) -> None:
-        super().__init__()
-        self._specs = {t.name: t for t in tables}
-        self._start: dict[str, int] = {}
-        self._views: dict[str, TableWeight] = {}
-        self._frozen: set[str] = set()
-        for width in dict.fromkeys(t.width for t in tables):
-            members = [t for t in tables if t.width == width]
-            weight = on_large_pages(torch.empty(sum(t.rows for t in members), width))
-            start = 0
-            for t in members:
-                self._start[t.name] = start
-                weight[start : start + t.rows].normal_(0.0, t.init_std)
-                start += t.rows
-            self.register_parameter(f"width_{width}", nn.Parameter(weight))
+    first_row = 0
+    parameter: nn.Parameter
+
+    def __init__(self, spans: Sequence[_Span], num_embeddings: int, embedding_dim: int) -> None:
+        self.spans = list(spans)
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.data: Tensor | None = None
+        self._laid: list[tuple[_Span, nn.Embedding, nn.Parameter, int]] = []
 
     @property
-    def weights(self) -> dict[str, nn.Parameter]:
-        """The fused parameters [rows of all tables of a width, width], by width."""
-        fused = ((name, p) for name, p in self._parameters.items() if name.startswith("width_"))
-        return {name.removeprefix("width_"): p for name, p in fused if p is not None}
-
-    def where(self, name: str) -> tuple[EmbeddingConfig, int]:
-        """The table and its first row in the fused parameter."""
-        if name not in self._specs:
-            raise KeyError(f"no table {name!r}: {suggest(name, self._specs)}")
-        return self._specs[name], self._start[name]
-
-    def rows(self, name: str) -> Tensor:
-        """The rows of one table [rows, E], sharing memory with the fused parameter, outside autograd."""
-        spec, start = self.where(name)
-        return self.weights[str(spec.width)].data[start : start + spec.rows]
-
-    def view(self, name: str) -> nn.Parameter:
-        rows = self.rows(name)
-        view = self._views.get(name)
-        if view is None or view.data_ptr() != rows.data_ptr() or view.device != rows.device or view.dtype != rows.dtype:
-            with torch.inference_mode(False):
-                view = TableWeight(rows, requires_grad=name not in self.frozen)
-            view._home = (self, name)
-            self._views[name] = view
-        view.pass_gradients_on()
-        return view
-
-    def grad_of(self, name: str) -> Tensor | None:
-        """The part of one table in the gradient of the fused parameter, sharing its memory where it is dense."""
-        spec, start = self.where(name)
-        grad = self.weights[str(spec.width)].grad
-        if grad is None or not grad.is_sparse:
-            return None if grad is None else grad[start : start + spec.rows]
-        return grad.narrow_copy(0, start, spec.rows)
-
-    def set_grad(self, name: str, value: Tensor | None) -> None:
-        """Set the part of one table in the gradient of the fused parameter; None sets it to zero."""
-        spec, start = self.where(name)
-        fused = self.weights[str(spec.width)]
-        if fused.grad is None:
-            if value is None:
-                return
-            fused.grad = torch.zeros_like(fused)
-        elif fused.grad.is_sparse:
-            fused.grad = fused.grad.to_dense()
-        with torch.no_grad():
-            fused.grad[start : start + spec.rows] = 0.0 if value is None else value
-
-    def assign(self, name: str, value: Tensor, trainable: bool = True) -> None:
-        """Copy `value` [rows, E] into the table; it is trained on, or frozen."""
-        rows = self.rows(name)
-        if tuple(value.shape) != tuple(rows.shape):
-            raise ValueError(
-                f"the vectors of table {name!r} must have shape {list(rows.shape)}, got {list(value.shape)}"
-            )
-        with torch.no_grad():
-            rows.copy_(value)
-        self.view(name).requires_grad_(trainable)
+    def weights(self) -> list[nn.Parameter]:
+        """The weights of the tables, in the order of their rows."""
+        return [weight for _, _, weight, _ in self._laid] if self._laid else [span.weight for span in self.spans]
 
     @property
-    def frozen(self) -> set[str]:
-        """Names of the tables that training leaves alone."""
-        return (self._frozen - set(self._views)) | {n for n, v in self._views.items() if not v.requires_grad}
+    def fused(self) -> Tensor:
+        """`data`, which must be there."""
+        if self.data is None:
+            raise RuntimeError("the tables must be laid before their rows are read")
+        return self.data
 
-    def __getitem__(self, name: str) -> TableView:
-        self.where(name)
-        return TableView(self, name)
+    def __deepcopy__(self, memo: dict[int, object]) -> FusedTable:
+        new = type(self)([], self.num_embeddings, self.embedding_dim)
+        memo[id(self)] = new
+        new.spans = [span._replace(parent=copy.deepcopy(span.parent, memo)) for span in self.spans]
+        return new
 
-    def __setitem__(self, name: str, module: nn.Module) -> None:
-        weight = getattr(module, "weight", None)
-        if not isinstance(weight, Tensor):
-            raise TypeError(f"a table is assigned an nn.Embedding, got {type(module).__name__}")
-        self.assign(name, weight.detach(), weight.requires_grad)
+    def __getstate__(self) -> dict[str, object]:
+        kept = {key: value for key, value in self.__dict__.items() if key != "parameter"}
+        return {**kept, "data": None, "_laid": []}
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._specs
+    def is_laid(self) -> bool:
+        """Whether every weight lies where it was laid."""
+        for span, module, weight, address in self._laid:
+            if span.parent._modules.get(span.name) is not module or module._parameters.get("weight") is not weight:
+                return False
+            if weight.data_ptr() != address:
+                return False
+        return self.data is not None
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._specs)
+    def refresh(self) -> bool:
+        """Lay the tables anew if one of them does not lie where it was laid; False if they cannot be fused."""
+        if not self.is_laid():
+            with _LAYING:
+                if not self.is_laid():
+                    self.forget()
+                    modules = [span.module for span in self.spans]
+                    if self._can_fuse(modules):
+                        self._lay(self.weights)
+        return self.data is not None and all(map(_is_plain, (module for _, module, _, _ in self._laid)))
 
-    def __len__(self) -> int:
-        return len(self._specs)
+    def forget(self) -> None:
+        """Let go of the fused tensor; the weights keep its memory for as long as they lie in it."""
+        self.data, self._laid = None, []
 
-    def keys(self) -> list[str]:
-        return list(self._specs)
+    def _can_fuse(self, modules: Sequence[nn.Embedding]) -> bool:
+        if not all(map(_is_plain, modules)):
+            return False
+        weights = self.weights  # nothing is laid now
+        for span, weight in zip(self.spans, weights, strict=True):
+            shape = (span.last_row - span.first_row, span.last_column - span.first_column)
+            if tuple(weight.shape) != shape:
+                raise ValueError(
+                    f"the vectors of table {span.name!r} must have shape {list(shape)}, got {list(weight.shape)}"
+                )
+            reference = _HOMES.get(weight, None)
+            home = None if reference is None else reference()
+            if home is not None and home is not self and home.is_laid() and home.owns(weight):
+                return False  # the table of another collection, too
+        alike = len({(w.dtype, w.device) for w in weights}) <= 1
+        return alike and len(set(map(id, weights))) == len(weights)
 
-    def values(self) -> list[TableView]:
-        return [self[n] for n in self._specs]
+    def owns(self, weight: nn.Parameter) -> bool:
+        """Whether `weight` is one of those that were laid."""
+        return any(mine is weight for _, _, mine, _ in self._laid)
 
-    def items(self) -> list[tuple[str, TableView]]:
-        return [(n, self[n]) for n in self._specs]
+    def _lay(self, weights: Sequence[nn.Parameter]) -> None:
+        """Copy the weights into one tensor, and make them its slices; grows the memory by that tensor for a moment."""
+        like = weights[0] if weights else torch.empty(0)
+        shape = (self.num_embeddings, self.embedding_dim)
+        with torch.inference_mode(False), torch.no_grad():
+            whole = on_large_pages(torch.empty(shape, dtype=like.dtype, device=like.device))
+            if sum(weight.numel() for weight in weights) < whole.numel():
+                whole.zero_()  # columns that are no table's
+            for span, weight in zip(self.spans, weights, strict=True):
+                part = span.of(whole)
+                part.copy_(weight.detach())
+                weight.data = part
+        self.adopt(whole)
 
-    def extra_repr(self) -> str:
-        return "\n".join(f"({t.name}): {t.rows} rows of {t.width}" for t in self._specs.values())
+    def adopt(self, whole: Tensor) -> None:
+        """Take over `whole`, whose slices the weights are."""
+        self.data, self.parameter = whole, nn.Parameter(whole)
+        found = [(span, span.module, span.weight) for span in self.spans]
+        self._laid = [(span, module, weight, weight.data_ptr()) for span, module, weight in found]
+        for weight in self.weights:
+            _HOMES[weight] = weakref.ref(self)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_views": {}, "_frozen": self.frozen}
+    def slices(self, whole: Tensor) -> list[Tensor]:
+        """The part of each table in a tensor laid out as `data` is: [R, E], or [R, 1] with one number a row."""
+        if whole.shape[1] != self.embedding_dim:
+            return [whole[span.first_row : span.last_row] for span in self.spans]
+        return [span.of(whole) for span in self.spans]
 
-    def _saved(self) -> Iterator[tuple[str, str, int, int]]:
-        for spec in self._specs.values():
-            for key, start, stop in spec.keys:
-                yield key, spec.name, start, stop
+    def is_partly_frozen(self) -> bool:
+        """Whether some but not all modules of one table are frozen."""
+        states: dict[int, set[bool]] = {}
+        for span in self.spans:
+            states.setdefault(span.first_row, set()).add(span.weight.requires_grad)
+        return any(len(found) > 1 for found in states.values())
 
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        for key, name, start, stop in self._saved():
-            destination[prefix + key] = self.rows(name)[:, start:stop].clone()
+    def split(self) -> list[FusedTable]:
+        """Each table by itself, over the same memory, its weight as parameter; to be made anew after `refresh`.
+
+        Raises:
+            ValueError: a table is several modules.
+        """
+        if any(span.last_column - span.first_column != self.embedding_dim for span in self.spans):
+            raise ValueError("tables of several modules cannot be split")
+        out = []
+        for first, last in dict.fromkeys((span.first_row, span.last_row) for span in self.spans):
+            spans = [span for span in self.spans if span.first_row == first]
+            moved = [span._replace(first_row=0, last_row=last - first) for span in spans]
+            part = type(self)(moved, last - first, self.embedding_dim)
+            part.data, part.first_row = self.fused[first:last], first
+            part.parameter = spans[0].weight
+            out.append(part)
+        return out
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """Whether a lookup in the fused tensor gives what calling `module` gives, and its gradient is a sum over rows."""
+    weight = module._parameters.get("weight")
+    return (
+        type(module) is nn.Embedding
+        and type(weight) is nn.Parameter
+        and module.padding_idx is None
+        and module.max_norm is None
+        and not (module.scale_grad_by_freq or module.sparse)
+        and not (module._forward_hooks or module._forward_pre_hooks)
+        and not (module._backward_hooks or module._backward_pre_hooks)
+        and not (weight._backward_hooks or weight._post_accumulate_grad_hooks)
+        and "forward" not in module.__dict__
+    )
+
+
+class TableDict(nn.ModuleDict):
+    """An `nn.ModuleDict` whose names may hold dots, as feature names do."""
 
     def _load_from_state_dict(
         self,
-        state_dict: Any,
+        state_dict: dict[str, Any],
         prefix: str,
         local_metadata: Any,
         strict: bool,
@@ -209,105 +289,135 @@ class EmbeddingCollection(nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        known = set()
-        for key, name, start, stop in self._saved():
-            full = prefix + key
-            known.add(full)
-            if full not in state_dict:
-                missing_keys.append(full)
-                continue
-            mine, value = self.rows(name)[:, start:stop], state_dict[full]
-            if tuple(value.shape) != tuple(mine.shape):
-                error_msgs.append(
-                    f"size mismatch for {full}: got {list(value.shape)}, the table has {list(mine.shape)}."
-                )
-                continue
-            with torch.no_grad():
-                mine.copy_(value)
-        unexpected_keys += [k for k in state_dict if strict and k.startswith(prefix) and k not in known]
+        known = tuple(f"{prefix}{name}." for name in self._modules)
+        unexpected_keys += [k for k in state_dict if strict and k.startswith(prefix) and not k.startswith(known)]
 
 
-GRAD: Any = torch.Tensor.grad  # the attribute itself, beside the property of the same name
+class EmbeddingCollection(TableDict):
+    """An `nn.ModuleDict` of one `nn.Embedding` a table; those of one width lie in one tensor (`FusedTable`).
 
+    Optimizers, hooks, `named_parameters`, `state_dict`, copies and exporters see ordinary tables under the names that
+    the original gives them. `EmbeddingLookup` reads the tables of a width with one gather.
 
-class TableWeight(nn.Parameter):
-    """The rows of one table as a parameter, to be read, assigned and differentiated like that of an `nn.Embedding`.
+    Args:
+        configs: the tables.
 
-    What is assigned to `.data` is copied into the fused parameter; `.grad` is the table's part of its gradient, where
-    that of the rows read through this parameter goes too.
+    Attributes:
+        configs: table name -> `EmbeddingConfig`.
+        fused: one `FusedTable` a width.
+
+    >>> tables = EmbeddingCollection(embedding_configs([SparseFeat("user", 3), SparseFeat("item", 5)], init_std=0.01))
+    >>> list(tables.state_dict()), tables.fused[0].data.shape
+    (['user.weight', 'item.weight'], torch.Size([8, 4]))
+    >>> tables["item"](torch.tensor([4])).shape
+    torch.Size([1, 4])
     """
 
-    _home: tuple[EmbeddingCollection, str] | None = None  # a copy belongs to no tables
-    _passes_on = False
+    def __init__(self, configs: Sequence[EmbeddingConfig]) -> None:
+        super().__init__()
+        self.configs = {config.name: config for config in configs}
+        self.fused: list[FusedTable] = []
+        self._first_row: dict[str, int] = {}
+        found: dict[tuple[str, ...], nn.Embedding] = {}
+        wholes = []
+        for dim in dict.fromkeys(config.embedding_dim for config in configs):
+            members = [config for config in configs if config.embedding_dim == dim]
+            whole = on_large_pages(torch.empty(sum(c.num_embeddings for c in members), dim))
+            start = 0
+            for config in members:
+                self._first_row[config.name] = start
+                rows = whole[start : start + config.num_embeddings].normal_(0.0, config.init_std)
+                for part in config.slices:
+                    columns = rows if part.stop - part.start == dim else rows[:, part.start : part.stop]
+                    table = nn.Embedding(len(columns), columns.shape[1], _weight=columns)
+                    found |= dict.fromkeys((part.path, *part.aliases), table)
+                start += config.num_embeddings
+            wholes.append((whole, members))
+        self._add_modules(found)
+        for whole, members in wholes:
+            fused = FusedTable([s for config in members for s in self._spans(config)], *whole.shape)
+            fused.adopt(whole)
+            self.fused.append(fused)
+
+    def _add_modules(self, found: dict[tuple[str, ...], nn.Embedding]) -> None:
+        """Put the tables into the tree of modules, in the order in which they are saved."""
+        for path in self.order(list(found)):
+            parent: nn.Module = self
+            for name in path[:-1]:
+                if name not in parent._modules:
+                    parent._modules[name] = self.container(path[: path.index(name) + 1])
+                parent = cast(nn.Module, parent._modules[name])
+            parent._modules[path[-1]] = found[path]  # not `add_module`, which refuses names such as "values" or "a.b"
+
+    def order(self, paths: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+        """The paths of the tables in the order in which they are saved."""
+        return paths
+
+    def container(self, path: tuple[str, ...]) -> nn.Module:
+        """A new module that holds the tables below `path`."""
+        return TableDict()
+
+    def _spans(self, config: EmbeddingConfig) -> Iterator[_Span]:
+        first = self._first_row[config.name]
+        for part in config.slices:
+            parent: nn.Module = self
+            for name in part.path[:-1]:
+                parent = cast(nn.Module, parent._modules[name])
+            yield _Span(parent, part.path[-1], first, first + config.num_embeddings, part.start, part.stop)
+
+    def where(self, name: str) -> tuple[FusedTable, int, int]:
+        """In which fused tensor a table lies, its first row there, and the row after its last.
+
+        Raises:
+            KeyError: there is no such table.
+        """
+        if name not in self.configs:
+            raise KeyError(f"no table {name!r}: {suggest(name, self.configs)}")
+        config = self.configs[name]
+        table = next(t for t in self.fused if t.embedding_dim == config.embedding_dim)
+        first = self._first_row[name]
+        return table, first, first + config.num_embeddings
+
+    def modules_of(self, name: str) -> list[nn.Embedding]:
+        """The modules of a table: one `nn.Embedding`, or several whose vectors lie side by side in its rows."""
+        table, first, _ = self.where(name)
+        return [span.module for span in table.spans if span.first_row == first]
+
+    def weights_of(self, name: str) -> list[nn.Parameter]:
+        """The weights of a table, [rows, E] of each of its modules."""
+        return [cast(nn.Parameter, module.weight) for module in self.modules_of(name)]
 
     @property
-    def data(self) -> Tensor:
-        return super().data
+    def frozen(self) -> set[str]:
+        """Names of the tables that training leaves alone."""
+        return {name for name in self.configs if not any(w.requires_grad for w in self.weights_of(name))}
 
-    @data.setter
-    def data(self, value: Tensor) -> None:
-        if value.shape != self.shape:
-            raise ValueError(f"the vectors of a table must have shape {list(self.shape)}, got {list(value.shape)}")
-        super().data.copy_(value)
+    def assign(self, name: str, value: Tensor, trainable: bool = True) -> None:
+        """Copy `value` [rows, E] into a table; it is trained on, or frozen.
 
-    @property
-    def grad(self) -> Tensor | None:
-        return super().grad if self._home is None else self._home[0].grad_of(self._home[1])
+        Raises:
+            ValueError: another shape.
+        """
+        config = self.configs[name]
+        shape = (config.num_embeddings, config.embedding_dim)
+        if tuple(value.shape) != shape:
+            raise ValueError(f"the vectors of table {name!r} must have shape {list(shape)}, got {list(value.shape)}")
+        for part, weight in zip(config.slices, self.weights_of(name), strict=True):
+            with torch.no_grad():
+                weight.copy_(value[:, part.start : part.stop])
+            weight.requires_grad_(trainable)
 
-    @grad.setter
-    def grad(self, value: Tensor | None) -> None:
-        if self._home is None:
-            GRAD.__set__(self, value)
-        else:
-            self._home[0].set_grad(self._home[1], value)
-
-    def pass_gradients_on(self) -> None:
-        """From now on, what autograd accumulates here is added to the gradient of the fused parameter."""
-        if self.requires_grad and not self._passes_on:
-            self._passes_on = True
-            self.register_post_accumulate_grad_hook(_pass_on)  # type: ignore[no-untyped-call]
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return nn.Parameter(self.detach().clone(), self.requires_grad).__reduce_ex__(protocol)  # type: ignore[no-untyped-call]
-
-
-def _pass_on(view: Any) -> None:
-    own = GRAD.__get__(view)
-    GRAD.__set__(view, None)
-    before = view.grad
-    view.grad = own if before is None else before.to_dense() + own if before.is_sparse else before + own
-
-
-class TableView:
-    """One logical table, to be read and written as if it were an `nn.Embedding`."""
-
-    def __init__(self, tables: EmbeddingCollection, name: str) -> None:
-        self._tables, self._name = tables, name
-
-    def __call__(self, ids: Tensor) -> Tensor:
-        """ids [...] -> vectors [..., E]."""
-        spec, start = self._tables.where(self._name)
-        if checkable(ids) and ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < spec.rows:
-            raise IndexError(f"ids of table {self._name!r} must be in [0, {spec.rows}), got {ids.tolist()}")
-        rows = F.embedding(ids.long() + start, self._tables.weights[str(spec.width)])
-        return rows.detach() if self._name in self._tables.frozen else rows
-
-    @property
-    def weight(self) -> nn.Parameter:
-        """[rows, E]: shares memory with the fused parameter; `requires_grad_(False)` freezes the table."""
-        return self._tables.view(self._name)
-
-    @weight.setter
-    def weight(self, value: Tensor) -> None:
-        self._tables.assign(self._name, value, getattr(value, "requires_grad", True))
-
-    @property
-    def num_embeddings(self) -> int:
-        return self._tables.where(self._name)[0].rows
-
-    @property
-    def embedding_dim(self) -> int:
-        return self._tables.where(self._name)[0].width
-
-    def __repr__(self) -> str:
-        return f"TableView({self.num_embeddings}, {self.embedding_dim})"
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> EmbeddingCollection:
+        """Move or cast; tables whose weights this takes away are laid anew at once, which frees the old memory."""
+        taken = []
+        for table in self.fused:
+            if table.data is not None:
+                like = table.data.new_empty(0)
+                after = fn(like)
+                if (after.dtype, after.device) != (like.dtype, like.device):
+                    table.forget()
+                    taken.append(table)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for table in taken:
+            table.refresh()
+        return self

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..features import Batch, FeatureSchema, SparseFeat, VarLenSparseFeat
-from .collection import EmbeddingCollection
+from ..layers.kernels.autograd import watched
+from .collection import EmbeddingCollection, EmbeddingConfig, FusedTable
 
 __all__ = ["EmbeddingLookup", "FusedGroup", "LookupSpec", "merged"]
 
@@ -21,20 +22,17 @@ class FusedGroup:
     """The columns of one part that have one width: one gather a batch.
 
     Attributes:
-        tables, width: where the rows come from.
+        tables: the collection that owns the tables.
+        table: the fused tensor that the rows come from.
         singles, sequences: column names, in the order of the rows.
         table_of: column name -> name of its table.
     """
 
     tables: EmbeddingCollection
-    width: int
+    table: FusedTable
     singles: tuple[str, ...]
     sequences: tuple[str, ...]
     table_of: Mapping[str, str]
-
-    @property
-    def weight(self) -> nn.Parameter:
-        return self.tables.weights[str(self.width)]
 
 
 @dataclass(frozen=True)
@@ -86,18 +84,18 @@ class EmbeddingLookup(nn.Module):
                     raise ValueError(
                         f"two different columns of one side are named {column.name!r}: {other} and {column}"
                     )
-            widths = {c.name: part.tables.where(c.embedding_name)[0].width for c in part.columns}
+            widths = {c.name: part.tables.configs[c.embedding_name].embedding_dim for c in part.columns}
             for width in dict.fromkeys(widths.values()):
-                self._add_group(name, part, [c for c in part.columns if widths[c.name] == width], width)
+                self._add_group(name, part, [c for c in part.columns if widths[c.name] == width])
 
-    def _add_group(self, name: str, part: LookupSpec, columns: list[SparseFeat | VarLenSparseFeat], width: int) -> None:
+    def _add_group(self, name: str, part: LookupSpec, columns: list[SparseFeat | VarLenSparseFeat]) -> None:
         ordered = [c for c in columns if isinstance(c, SparseFeat)] + [
             c for c in columns if isinstance(c, VarLenSparseFeat)
         ]
         singles = tuple(c.name for c in ordered if isinstance(c, SparseFeat))
         sequences = tuple(c.name for c in ordered if isinstance(c, VarLenSparseFeat))
-        starts = [part.tables.where(c.embedding_name)[1] for c in ordered]
-        offsets = [s for c, s in zip(ordered, starts, strict=True) for _ in range(getattr(c, "maxlen", 1))]
+        places = [part.tables.where(c.embedding_name) for c in ordered]
+        offsets = [p[1] for c, p in zip(ordered, places, strict=True) for _ in range(getattr(c, "maxlen", 1))]
         buffer = f"offsets_{len(self.groups)}"
         values = torch.tensor(offsets, dtype=torch.int64)
         for *read, other in self._plans:  # the linear part reads what the deep part reads: one index for both
@@ -109,12 +107,20 @@ class EmbeddingLookup(nn.Module):
         for column in ordered:
             self.group_of[name, column.name] = len(self.groups)
         self._plans.append((singles, sequences, buffer))
-        self.groups.append(
-            FusedGroup(part.tables, width, singles, sequences, {c.name: c.embedding_name for c in ordered})
-        )
+        table_of = {c.name: c.embedding_name for c in ordered}
+        self.groups.append(FusedGroup(part.tables, places[0][0], singles, sequences, table_of))
+
+    @property
+    def tables(self) -> list[FusedTable]:
+        """The fused tables that lookups read, each once."""
+        return list(dict.fromkeys(group.table for group in self.groups))
+
+    def refresh(self) -> bool:
+        """Lay tables whose weights were taken out of their fused tensor anew; False if some table cannot be fused."""
+        return all([table.refresh() for table in self.tables])
 
     def indices(self, batch: Batch) -> list[Tensor]:
-        """Row numbers in the fused parameters, int [B, n], one a group; groups of the same columns share the tensor."""
+        """Row numbers in the fused tensors, int [B, n], one a group; groups of the same columns share the tensor."""
         made: dict[str, Tensor] = {}
         for singles, sequences, buffer in self._plans:
             if buffer not in made:
@@ -137,42 +143,80 @@ class EmbeddingLookup(nn.Module):
         together = ids[0] if len(ids) == 1 else torch.cat(ids, dim=1)
         return together + chosen.to(together.dtype)
 
-    def gather(self, indices: Sequence[Tensor], widths: tuple[int, ...]) -> list[Tensor]:
-        """Rows [B, n, E] of each group; the rows of frozen tables are outside autograd."""
-        out = []
-        for group, index in zip(self.groups, indices, strict=True):
-            rows = F.embedding(index, group.weight)
-            if group.tables.frozen and rows.requires_grad:
-                rows = torch.where(self.frozen_columns(group, widths)[:, None], rows.detach(), rows)
-            out.append(rows)
-        return out
-
-    def frozen_columns(self, group: FusedGroup, widths: tuple[int, ...]) -> Tensor:
-        """bool [n]: which rows of the group's lookup come from a frozen table."""
-        device = group.weight.device
-        return torch.cat([torch.full((n,), frozen, device=device) for frozen, _, n in self._runs(group, widths)], dim=0)
-
-    def trained_columns(self, group: FusedGroup, widths: tuple[int, ...]) -> Tensor:
-        """int64 [m]: positions of the rows of the group's lookup that come from tables that are not frozen."""
-        device = group.weight.device
-        runs = [(at, n) for frozen, at, n in self._runs(group, widths) if not frozen] or [(0, 0)]
-        return torch.cat([torch.arange(at, at + n, device=device) for at, n in runs], dim=0)
-
-    def _runs(self, group: FusedGroup, widths: tuple[int, ...]) -> list[tuple[bool, int, int]]:
-        """(frozen or not, first row, how many) of neighbours in the group's lookup."""
-        # a few tensors filled on the device: one made of a list would be copied there, which waits for the device
-        counts = [(n, 1) for n in group.singles]
-        counts += [(n, widths[self.schema.sequence_position[n]]) for n in group.sequences]
-        runs: list[tuple[bool, int, int]] = []
-        at = 0
-        for frozen, each in groupby(counts, key=lambda c: group.table_of[c[0]] in group.tables.frozen):
-            runs.append((frozen, at, sum(n for _, n in each)))
-            at += runs[-1][2]
-        return runs
+    def gather(self, indices: Sequence[Tensor]) -> list[Tensor]:
+        """Rows [B, n, E] of each group, outside autograd; the tables must have been laid (`refresh`)."""
+        with torch.no_grad():
+            return [F.embedding(index, group.table.fused) for group, index in zip(self.groups, indices, strict=True)]
 
     def lookup(self, batch: Batch) -> list[Tensor]:
-        """The rows of every group, [B, n, E] each, with ordinary gradients on the tables."""
-        return self.gather(self.indices(batch), batch.widths)
+        """The rows of every group, [B, n, E] each, with ordinary gradients on the tables.
+
+        One gather a group where the tables can be fused. Else, and where a compiler, an exporter or a tracer looks on,
+        each table is called by itself.
+        """
+        if watched() or not self.refresh():
+            return [self._lookup_each(group, batch) for group in self.groups]
+        if not torch.is_grad_enabled():
+            return self.gather(self.indices(batch))
+        return [
+            _FusedEmbedding.apply(index, group.table, *group.table.weights)  # type: ignore[no-untyped-call]
+            for group, index in zip(self.groups, self.indices(batch), strict=True)
+        ]
+
+    def _lookup_each(self, group: FusedGroup, batch: Batch) -> Tensor:
+        """The rows of a group, [B, n, E], from one call of each of its tables' modules."""
+        found = []
+        for name, start, stop in self.spans(group, batch.widths, batch_ids=True):
+            ids = batch.ids[:, start:stop]
+            rows = [module(ids) for module in group.tables.modules_of(group.table_of[name])]
+            found.append(_side_by_side(rows, group.tables.configs[group.table_of[name]]))
+        return found[0] if len(found) == 1 else torch.cat(found, dim=1)
+
+    def spans(
+        self, group: FusedGroup, widths: tuple[int, ...], batch_ids: bool = False
+    ) -> Iterator[tuple[str, int, int]]:
+        """Each column of a group, and where its rows lie: in the group's lookup, or (`batch_ids`) in `Batch.ids`."""
+        at = 0
+        for name in group.singles:
+            position = self.schema.id_position[name]
+            yield (name, position, position + 1) if batch_ids else (name, at, at + 1)
+            at += 1
+        for name in group.sequences:
+            start, stop = self.schema.sequence_slice(name, widths)
+            yield (name, start, stop) if batch_ids else (name, at, at + stop - start)
+            at += stop - start
+
+
+class _FusedEmbedding(torch.autograd.Function):
+    """Rows of a fused tensor; their gradients arrive at the weights of its tables, which are passed for that alone."""
+
+    @staticmethod
+    def forward(ctx: Any, index: Tensor, table: FusedTable, *weights: nn.Parameter) -> Tensor:
+        ctx.save_for_backward(index)
+        ctx.table = table
+        return F.embedding(index, table.fused)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        (index,) = ctx.saved_tensors
+        whole = torch.ops.aten.embedding_dense_backward(grad, index, ctx.table.num_embeddings, -1, False)
+        needed = ctx.needs_input_grad[2:]
+        return None, None, *(g if n else None for g, n in zip(ctx.table.slices(whole), needed, strict=True))
+
+
+def _side_by_side(rows: Sequence[Tensor], config: EmbeddingConfig) -> Tensor:
+    """The vectors of a table's modules at their columns, [..., E]; zeros in columns that are no module's."""
+    if len(rows) == 1 and rows[0].shape[-1] == config.embedding_dim:
+        return rows[0]
+    pieces, at = [], 0
+    for row, part in sorted(zip(rows, config.slices, strict=True), key=lambda pair: pair[1].start):
+        if part.start > at:
+            pieces.append(row.new_zeros(*row.shape[:-1], part.start - at))
+        pieces.append(row)
+        at = part.stop
+    if at < config.embedding_dim:
+        pieces.append(rows[0].new_zeros(*rows[0].shape[:-1], config.embedding_dim - at))
+    return torch.cat(pieces, dim=-1)
 
 
 def merged(pieces: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -1,9 +1,9 @@
-"""From the gradients of looked-up rows to the rows of tables: the part that dense and sparse updates share."""
+"""Gradients of looked-up rows, summed for each row of a table: the part that dense and sparse updates share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,57 +11,84 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..features import Batch
+from .collection import FusedTable
+from .lookup import EmbeddingLookup, FusedGroup
 
 __all__ = ["CoalescedIndex", "SparseGrad", "coalesce_grads", "lookup_as_leaves", "sum_rows", "with_gradient"]
 
 
 class SparseGrad(NamedTuple):
-    """What a batch changes of one fused parameter.
+    """The gradient of the rows of one fused table that a batch reads.
 
     Attributes:
-        weight: the parameter [R, E].
+        table: the table [R, E].
         rows: int64 [U], its rows that the batch reads.
         gradient: [U, E], summed over the batch.
-        sums: how they were summed; it knows where rows repeat.
+        coalesced: how they were summed; it knows where rows repeat.
     """
 
-    weight: nn.Parameter
+    table: FusedTable
     rows: Tensor
     gradient: Tensor
-    sums: CoalescedIndex
+    coalesced: CoalescedIndex
+
+    @property
+    def weight(self) -> nn.Parameter:
+        """The table as a parameter: the fused one, or the weight of a table by itself."""
+        return self.table.parameter
 
     def distinct(self, values: Tensor) -> Tensor:
         """`values` [U, ...] with all but one of each repeated row set to zero."""
-        first = self.sums.first
+        first = self.coalesced.first
         return values if first is None else values * first.unsqueeze(-1)
 
 
-def lookup_as_leaves(embedding: Any, indices: Sequence[Tensor], widths: tuple[int, ...]) -> list[Tensor]:
-    """The rows of a lookup as leaves of autograd."""
-    with torch.no_grad():
-        gathered = embedding.gather(indices, widths)
-    return [row.requires_grad_(g.weight.requires_grad) for g, row in zip(embedding.groups, gathered, strict=True)]
+def lookup_as_leaves(embedding: EmbeddingLookup, indices: Sequence[Tensor]) -> list[Tensor]:
+    """The rows of a lookup as leaves of autograd, [B, n, E] each."""
+    rows = embedding.gather(indices)
+    return [row.requires_grad_(_trained(group.table)) for group, row in zip(embedding.groups, rows, strict=True)]
+
+
+def _trained(table: FusedTable) -> bool:
+    return any(weight.requires_grad for weight in table.weights)
 
 
 @torch.no_grad()
-def coalesce_grads(embedding: Any, batch: Batch, indices: Sequence[Tensor], rows: Sequence[Tensor]) -> list[SparseGrad]:
-    """The gradients of all lookups, one entry a fused parameter; lookups that share an index are sorted once."""
-    readers: dict[int, list[tuple[Tensor, Tensor]]] = {}
-    weights: dict[int, nn.Parameter] = {}
+def coalesce_grads(
+    embedding: EmbeddingLookup,
+    batch: Batch,
+    indices: Sequence[Tensor],
+    rows: Sequence[Tensor],
+    parts: Mapping[FusedTable, Sequence[FusedTable]] | None = None,
+) -> list[SparseGrad]:
+    """The gradients of all lookups, summed per row: one entry a fused table.
+
+    Lookups that share an index are sorted once. Rows of frozen tables are left out.
+
+    Args:
+        parts: tables whose gradients are to come apart, with what `FusedTable.split` made of them.
+    """
+    readers: dict[FusedTable, list[tuple[Tensor, Tensor]]] = {}
     for group, index, row in zip(embedding.groups, indices, rows, strict=True):
         gradient = row.grad
         if gradient is None:
             continue
-        if group.tables.frozen:
-            keep = embedding.trained_columns(group, batch.widths)
-            index, gradient = index.index_select(1, keep), gradient.index_select(1, keep)
-        weights[id(group.weight)] = group.weight
-        readers.setdefault(id(group.weight), []).append((index, gradient))
+        apart = None if parts is None else parts.get(group.table)
+        if apart is None:
+            if not all(weight.requires_grad for weight in group.table.weights):
+                keep = _trained_positions(embedding, group, batch.widths)
+                index, gradient = index.index_select(1, keep), gradient.index_select(1, keep)
+            readers.setdefault(group.table, []).append((index, gradient))
+            continue
+        for name, start, stop in embedding.spans(group, batch.widths):
+            _, first, _ = group.tables.where(group.table_of[name])
+            part = next(p for p in apart if p.first_row == first)
+            if _trained(part):
+                readers.setdefault(part, []).append((index[:, start:stop] - first, gradient[:, start:stop]))
     made: dict[int, tuple[Tensor, CoalescedIndex]] = {}  # the index is kept, so that its id stays its own
     out = []
-    for key, reads in readers.items():
-        width = weights[key].shape[1]
-        flat = [g.reshape(-1, width) for _, g in reads]
+    for table, reads in readers.items():
+        flat = [g.reshape(-1, table.embedding_dim) for _, g in reads]
         if len(reads) == 1:
             index = reads[0][0]
             if id(index) not in made:
@@ -70,20 +97,33 @@ def coalesce_grads(embedding: Any, batch: Batch, indices: Sequence[Tensor], rows
         else:  # one table read by several lookups: one update of a row, with all its gradients
             sums = CoalescedIndex(torch.cat([i.reshape(-1) for i, _ in reads], dim=0))
         together = flat[0] if len(flat) == 1 else torch.cat(flat, dim=0)
-        out.append(SparseGrad(weights[key], sums.rows, sums.sum(together), sums))
+        out.append(SparseGrad(table, sums.rows, sums.sum(together), sums))
     return out
+
+
+def _trained_positions(embedding: EmbeddingLookup, group: FusedGroup, widths: tuple[int, ...]) -> Tensor:
+    """int64 [m]: positions of the rows of the group's lookup that come from tables that are not frozen."""
+    # filled on the device: a tensor made of a list would be copied there, which waits for the device
+    frozen, device = group.tables.frozen, group.table.fused.device
+    runs = [(start, stop) for name, start, stop in embedding.spans(group, widths) if group.table_of[name] not in frozen]
+    return torch.cat([torch.arange(start, stop, device=device) for start, stop in runs or [(0, 0)]], dim=0)
 
 
 @torch.no_grad()
 def with_gradient(each: SparseGrad) -> SparseGrad:
-    """`each` with the gradient that its parameter got beside the lookup, which is taken away from the parameter."""
-    beside, each.weight.grad = each.weight.grad, None
-    if beside is None:
+    """`each` with the gradients that its tables got beside the lookup, which are taken away from their weights."""
+    beside = [weight.grad for weight in each.table.weights]
+    if all(gradient is None for gradient in beside):
         return each
-    rows = beside.ne(0).any(dim=1).nonzero()[:, 0]
-    sums = CoalescedIndex(torch.cat([each.rows, rows], dim=0))
-    gradient = torch.cat([each.distinct(each.gradient), beside.index_select(0, rows).to(each.gradient.dtype)], dim=0)
-    return SparseGrad(each.weight, sums.rows, sums.sum(gradient), sums)
+    whole = torch.zeros_like(each.table.fused)
+    for part, weight, gradient in zip(each.table.slices(whole), each.table.weights, beside, strict=True):
+        if gradient is not None:
+            part.add_(gradient.to_dense() if gradient.is_sparse else gradient)
+            weight.grad = None
+    rows = whole.ne(0).any(dim=1).nonzero()[:, 0]
+    index = CoalescedIndex(torch.cat([each.rows, rows], dim=0))
+    gradient = torch.cat([each.distinct(each.gradient), whole.index_select(0, rows).to(each.gradient.dtype)], dim=0)
+    return SparseGrad(each.table, index.rows, index.sum(gradient), index)
 
 
 class CoalescedIndex:

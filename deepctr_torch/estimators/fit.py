@@ -223,7 +223,7 @@ def _carry_optimizer(estimator: CTREstimator, model: BaseModel, previous: CTREst
 
 
 def _update_mode(model: BaseModel) -> str | None:
-    """The way the tables are updated, "sparse" or "dense"; None before `compile`."""
+    """How the tables are updated, "sparse" or "dense"; None before `compile`."""
     step = train_step_of(model)
     return None if step is None else step.mode
 
@@ -245,7 +245,7 @@ def _callbacks(estimator: CTREstimator, valid: EncodedBatch | Files | None, call
 
 
 class _Trained(NamedTuple):
-    """The history of a training, and what it ran with."""
+    """How a training went."""
 
     batch_size: int
     history: History

@@ -26,7 +26,7 @@ TIME_OPTIONS = ("column", "fraction", "gap", "valid_from")
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """The choice of the rows to validate on.
+    """How rows to validate on are chosen.
 
     Attributes:
         fraction: share of the rows; 0 for none.
@@ -75,7 +75,7 @@ class SplitOptions:
 
     @property
     def cuts(self) -> bool:
-        """True if any rows are cut off."""
+        """Whether any rows are cut off."""
         return self.valid_from is not None or self.fraction != 0
 
     def share(self, rows: int) -> float:
@@ -85,7 +85,7 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class Scan:
-    """The result of one pass over labels and times.
+    """What one pass over the labels and times finds.
 
     Attributes:
         rows: how many there are.

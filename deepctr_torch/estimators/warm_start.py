@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ..embedding import EmbeddingCollection
 from ..models import BaseModel
 
 __all__ = ["carry_weights", "check_rate", "grown", "optimizer_state", "restore_optimizer"]
@@ -67,13 +66,14 @@ def carry_weights(old: BaseModel, new: BaseModel, rate: float | None = None) -> 
         new.negative_rate = rate
     for (_, mine), (_, theirs) in zip(new.named_tables(), old.named_tables(), strict=True):
         for name in theirs.frozen:
-            mine.view(name).requires_grad_(False)
+            for weight in mine.weights_of(name):
+                weight.requires_grad_(False)
 
 
 def _grown_weights(old: BaseModel, new: BaseModel) -> dict[str, Tensor]:
     """The weights of `old`, its tables as long as those of `new`."""
     before, after = old.state_dict(), new.state_dict()
-    tables = {f"{prefix}.{key}" for prefix, own in new.named_tables() for key, *_ in own._saved()}
+    tables = {f"{prefix}.{key}" for prefix, own in new.named_tables() for key in own.state_dict()}
     out: dict[str, Tensor] = {}
     for key, value in after.items():
         there = before.get(key)
@@ -87,52 +87,56 @@ def _grown_weights(old: BaseModel, new: BaseModel) -> dict[str, Tensor]:
     return out
 
 
-class _Fused:
-    """Where the rows of each logical table lie in a parameter that holds several."""
+class _Home(NamedTuple):
+    """Where the weight of a table lies, by the names under which states are saved.
 
-    def __init__(self, model: BaseModel) -> None:
-        self.spans: dict[int, list[tuple[str, int, int]]] = {}
-        for prefix, tables in model.named_tables():
-            for width, weight in tables.weights.items():
-                self.spans[id(weight)] = list(_spans(prefix, tables, width))
+    Attributes:
+        name: of its module.
+        table: of the table, of which the module may be some columns.
+        start, stop: these columns.
+        fused: of all tables of its width, as 1.0.0a1 numbered their steps.
+    """
 
-    def of(self, weight: Tensor) -> list[tuple[str, int, int]] | None:
-        return self.spans.get(id(weight))
-
-
-def _spans(prefix: str, tables: EmbeddingCollection, width: str) -> Iterator[tuple[str, int, int]]:
-    for name in tables:
-        spec, start = tables.where(name)
-        if str(spec.width) == width:
-            yield f"{prefix}.{name}", start, spec.rows
+    name: str
+    table: str
+    start: int
+    stop: int
+    fused: str
 
 
-def _members(model: BaseModel) -> Iterator[tuple[Any, int, str, nn.Parameter]]:
-    """Each optimizer inside the model's, with the place, the name and each parameter it moves."""
-    names = {id(p): name for name, p in model.named_parameters()}
+def _homes(model: BaseModel) -> dict[nn.Parameter, _Home]:
+    """The weights of all tables."""
+    out = {}
+    for prefix, tables in model.named_tables():
+        for config in tables.configs.values():
+            for part, weight in zip(config.slices, tables.weights_of(config.name), strict=True):
+                name, fused = ".".join((prefix, *part.path)), f"{prefix}.width_{config.embedding_dim}"
+                out[weight] = _Home(name, f"{prefix}.{config.name}", part.start, part.stop, fused)
+    return out
+
+
+def _members(model: BaseModel) -> Iterator[tuple[Any, str, nn.Parameter]]:
+    """Each optimizer inside the model's, with the name and each parameter it moves."""
+    names = {p: name for name, p in model.named_parameters()}
     optimizer = model.optim
     for member in getattr(optimizer, "members", [optimizer]):
-        parameters = [p for group in member.param_groups for p in group["params"]]
-        for place, parameter in enumerate(parameters):
-            yield member, place, names[id(parameter)], parameter
+        for group in member.param_groups:
+            for parameter in group["params"]:
+                yield member, names[parameter], parameter
 
 
 def optimizer_state(model: BaseModel) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """Tensors and numbers of the optimizer's state, by parameter and name; of tables one entry each."""
-    fused = _Fused(model)
+    """Tensors and numbers of the optimizer's state, by parameter (of tables: module) and name."""
+    homes = _homes(model)
     tensors: dict[str, Tensor] = {}
     numbers: dict[str, float] = {}
-    for member, place, name, parameter in _members(model) if model.optim is not None else ():
-        state = member.state.get(parameter if isinstance(member, torch.optim.Optimizer) else place, {})
-        for key, value in state.items():
-            if not isinstance(value, Tensor) or value.dim() == 0:
-                numbers[f"{name}|{key}"] = float(value)
-                continue
-            spans = fused.of(parameter)
-            if spans is None:
-                tensors[f"{name}|{key}"] = value.detach().cpu().contiguous()
-            for table, start, rows in spans or ():
-                tensors[f"{table}|{key}"] = value[start : start + rows].detach().cpu().contiguous().clone()
+    for member, name, parameter in _members(model) if model.optim is not None else ():
+        saved = homes[parameter].name if parameter in homes else name
+        for key, value in member.state.get(parameter, {}).items():
+            if isinstance(value, Tensor) and value.dim():
+                tensors[f"{saved}|{key}"] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
+            else:
+                numbers[f"{saved}|{key}"] = float(value)
     return tensors, numbers
 
 
@@ -142,24 +146,24 @@ def restore_optimizer(model: BaseModel, tensors: Mapping[str, Tensor], numbers: 
     Raises:
         ValueError: a tensor that is no state of its parameter.
     """
-    fused = _Fused(model)
-    for member, place, name, parameter in _members(model):
+    homes = _homes(model)
+    for member, name, parameter in _members(model):
         dense = isinstance(member, torch.optim.Optimizer)
+        home = homes.get(parameter)
         state: dict[str, Any] = {}
-        for key, number in _of(name, numbers).items():
+        for key, number in _first(numbers, [name] if home is None else [home.name, home.fused]).items():
             state[key] = torch.tensor(number) if dense else int(number)
-        spans = fused.of(parameter)
-        found = _of(name, tensors) if spans is None else _of(spans[0][0], tensors)
-        for key, value in found.items():
+        for key, value in _first(tensors, [name] if home is None else [home.name, home.table]).items():
             shape = tuple(parameter.shape) if dense else member.state_shape(key, parameter)
-            if spans is None:
-                whole = _fitting(value, shape, f"{name}|{key}")
+            if home is not None and value.dim() == 2 and value.shape[1] > shape[1]:
+                value = value[:, home.start : home.stop]  # 1.0.0a1 saved the wide table
+            if home is None:
+                state[key] = _fitting(value, shape, f"{name}|{key}").to(parameter.device, copy=True)
             else:
-                parts = [(f"{table}|{key}", rows) for table, _, rows in spans]
-                whole = torch.cat([grown(_fitting(tensors[n], (rows, *shape[1:]), n, True), rows) for n, rows in parts])
-            state[key] = whole.to(parameter.device, copy=True)
+                fitting = _fitting(value, shape, f"{home.name}|{key}", table=True)
+                state[key] = grown(fitting, len(parameter)).to(parameter.device, copy=True)
         if state:
-            member.state[parameter if dense else place] = state
+            member.state[parameter] = state
 
 
 def _fitting(value: Tensor, shape: tuple[int, ...], name: str, table: bool = False) -> Tensor:
@@ -172,6 +176,10 @@ def _fitting(value: Tensor, shape: tuple[int, ...], name: str, table: bool = Fal
     return value
 
 
-def _of(name: str, items: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of one parameter, by name."""
-    return {key.removeprefix(f"{name}|"): value for key, value in items.items() if key.startswith(f"{name}|")}
+def _first(items: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """What is kept of one parameter, by name, under the first of its names that is there."""
+    for name in names:
+        found = {key.removeprefix(f"{name}|"): value for key, value in items.items() if key.startswith(f"{name}|")}
+        if found:
+            return found
+    return {}

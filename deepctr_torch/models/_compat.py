@@ -175,7 +175,7 @@ def create_embedding_matrix(
     """One `nn.Embedding` an `embedding_name`; vectors of length 1 with `linear`."""
     made: dict[str, nn.Module] = {}
     for spec in embedding_configs(list(feature_columns), init_std, 1 if linear else None):
-        table = nn.Embedding(spec.rows, spec.width, sparse=sparse)
+        table = nn.Embedding(spec.num_embeddings, spec.embedding_dim, sparse=sparse)
         nn.init.normal_(table.weight, mean=0.0, std=init_std)
         made[spec.name] = table
     return nn.ModuleDict(made).to(device)

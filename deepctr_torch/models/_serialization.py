@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from .. import _rebuild_model, layers
 from ..callbacks import History
+from ..embedding import FusedTable
 from ..features import DenseFeat, SparseFeat, VarLenSparseFeat
+from ..optim.combined import is_combined
 from ._registry import MODELS
 from .trainable import train_step_of
 
@@ -171,15 +173,55 @@ def _restore(model: BaseModel, saved: Mapping[str, Any] | None) -> None:
     optimizer = plain.pop("optimizer")
     arguments = {k: decode_argument(v) for k, v in plain.items()}
     if _is_torch(optimizer):
-        groups = [{"params": [model.get_parameter(n) for n in names]} for names in optimizer["groups"]]
+        groups = [{"params": [p for n in names for p in _parameters(model, n)]} for names in optimizer["groups"]]
         arguments |= {"embedding_update": "auto", "embedding_optimizer": None, "embedding_lr": None}
         model.compile(getattr(torch.optim, optimizer["torch"])(groups, lr=0.001), **arguments)
     else:
         model.compile(decode_argument(optimizer), **arguments)
     step = train_step_of(model)
     if step is not None:
-        step.optimizer.load_state_dict(saved["state"])
-        step.settle(saved["mode"])
+        step.optimizer.load_state_dict(_upgraded_state(model, saved["state"]))
+        step.set_mode(saved["mode"])
+
+
+def _upgraded_state(model: BaseModel, state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The state of an optimizer; one of 1.0.0a1, with one parameter for all tables of a width, is cut into tables."""
+    optimizer: Any = model.optim
+    fused = {w: table for _, tables in model.named_tables() for table in tables.fused for w in table.weights}
+    members = getattr(optimizer, "members", [optimizer])
+    if not is_combined(state):
+        return _cut(members[0], state, fused) if len(members) == 1 else state
+    if len(state) != len(members):
+        return state
+    return {key: _cut(member, state[key], fused) for key, member in zip(sorted(state), members, strict=True)}
+
+
+def _cut(optimizer: Any, state: Mapping[str, Any], fused: Mapping[nn.Parameter, FusedTable]) -> Mapping[str, Any]:
+    """The state of one optimizer with an entry a table in the place of one a fused tensor, where it has those."""
+    now = [group["params"] for group in optimizer.param_groups]
+    before = [list(dict.fromkeys(fused.get(p, p) for p in parameters)) for parameters in now]
+    counts = [len(group["params"]) for group in state["param_groups"]]
+    if counts == [len(parameters) for parameters in now] or counts != [len(units) for units in before]:
+        return state
+    place = {p: i for i, p in enumerate(p for parameters in now for p in parameters)}
+    out: dict[int, dict[str, Any]] = {}
+    for number, unit in enumerate(unit for units in before for unit in units):
+        values = state["state"].get(number)
+        if values is None:
+            continue
+        if not isinstance(unit, FusedTable):
+            out[place[unit]] = values
+            continue
+        for i, weight in enumerate(unit.weights):
+            out[place[weight]] = {
+                name: unit.slices(value)[i].clone() if isinstance(value, Tensor) and value.dim() else copy.copy(value)
+                for name, value in values.items()
+            }
+    groups = [
+        {**group, "params": [place[p] for p in parameters]}
+        for group, parameters in zip(state["param_groups"], now, strict=True)
+    ]
+    return {"state": out, "param_groups": groups}
 
 
 def _is_torch(optimizer: Any) -> bool:
@@ -197,23 +239,34 @@ def extras(model: BaseModel) -> dict[str, Any]:
         },
         "epochs_trained": model.epochs_trained,
         "negative_rate": model.negative_rate,
-        "frozen": {name: sorted(tables.frozen) for name, tables in model.named_tables()},
         "fixed": [name for name, p in model.named_parameters() if not p.requires_grad],
     }
 
 
 def _put_extras(model: BaseModel, saved: Mapping[str, Any]) -> None:
-    for name, frozen in saved["frozen"].items():
+    tables = dict(model.named_tables())
+    for name, frozen in saved.get("frozen", {}).items():  # written by 1.0.0a1
         for table in frozen:
-            dict(model.named_tables())[name].view(table).requires_grad_(False)
+            for weight in tables[name].weights_of(table):
+                weight.requires_grad_(False)
     for name in saved["fixed"]:
-        model.get_parameter(name).requires_grad_(False)
+        for parameter in _parameters(model, name):
+            parameter.requires_grad_(False)
     _restore(model, saved["training"])
     history = History()
     history.epoch, history.history = list(saved["history"]["epoch"]), dict(saved["history"]["history"])
     model.history = history
     model.epochs_trained = saved["epochs_trained"]
     model.negative_rate = saved.get("negative_rate", 1.0)
+
+
+def _parameters(model: BaseModel, name: str) -> list[nn.Parameter]:
+    """The parameters of a name; 1.0.0a1 had one, called `width_<E>`, for all tables of a width."""
+    path, _, last = name.rpartition(".")
+    tables = dict(model.named_tables()).get(path)
+    if tables is None or not last.startswith("width_"):
+        return [dict(model.named_parameters(remove_duplicate=False))[name]]
+    return next(table.weights for table in tables.fused if f"width_{table.embedding_dim}" == last)
 
 
 def rebuild(description: str, state: dict[str, Tensor], saved: dict[str, Any], training: bool) -> BaseModel:
@@ -300,7 +353,7 @@ def load(directory: Any, device: Any = None, custom_objects: Mapping[str, type] 
             model.compile(**{k: decode_argument(v) for k, v in plain.items()})
             step = train_step_of(model)
             if step is not None and mode is not None:
-                step.settle(mode)
+                step.set_mode(mode)
     return model.eval()
 
 

@@ -217,8 +217,11 @@ class BaseModel(TrainableModel, metaclass=ModelMeta):
     def penalized(self, module: M, l2: float, l1: float = 0.0) -> M:
         """Declare the penalty of a part where it is built: on its weights, not on biases, slopes or normalisations."""
         # NOTE[DIFF] W12: the original also penalises the slopes of PReLU, and leaves out parts not named "weight".
+        tables = {t.weight for t in module.modules() if isinstance(t, nn.Embedding)}  # whatever a feature is called
         weights = [
-            p for n, p in module.named_parameters() if p.dim() > 1 and "bias" not in n and not n.endswith("alpha")
+            p
+            for n, p in module.named_parameters()
+            if p in tables or (p.dim() > 1 and "bias" not in n and not n.endswith("alpha"))
         ]
         self.add_regularization_weight(weights, l1=l1, l2=l2)
         return module

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from .._checks import check_at_least
-from ..embedding import EmbeddingCollection, LookupSpec, embedding_configs
+from ..embedding import EmbeddingCollection, EmbeddingSlice, LookupSpec, embedding_configs
+from ..embedding.collection import TableDict
 from ..features import Batch, DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
 from ..layers.core import PredictionLayer
-from ..layers.stacked import load_stack, save_stack
 from ._registry import register_model
 from .basemodel import BaseModel
 from .fields import Fields
 
-__all__ = ["MLR", "RegionLinear"]
+__all__ = ["MLR", "Region", "RegionLinear"]
+
+
+class Region(nn.Module):
+    """The parameters of one linear model of several: `weight [D, C]` of its numbers (or None), and its tables."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight: nn.Parameter | None = None
+        self.embedding_dict = TableDict()
 
 
 class RegionLinear(EmbeddingCollection):
     """R linear models side by side, an id having one row of R * C weights, `fields -> [B, R, C]`.
 
-    Saved as R modules `Linear`: `<r>.weight (D, C)` if there are dense columns, and
-    `<r>.embedding_dict.<name>.weight (rows, C)`.
+    Its modules are R `Region`s: `<r>.weight [D, C]` if there are dense columns, and `<r>.embedding_dict.<name>.weight
+    [rows, C]`.
 
     Args:
         columns: what the models read.
@@ -45,15 +54,27 @@ class RegionLinear(EmbeddingCollection):
         init_std: float = 0.0001,
         outputs: int = 1,
     ) -> None:
-        spans = [(f"{r}.embedding_dict", r * outputs, (r + 1) * outputs) for r in range(regions)]
         wide = embedding_configs(columns, init_std, regions * outputs)
-        super().__init__([t._replace(keys=tuple((f"{k}.{t.name}.weight", a, b) for k, a, b in spans)) for t in wide])
+        super().__init__([config._replace(slices=_by_region(config.name, regions, outputs)) for config in wide])
         self.columns = list(columns)
         self.part_name = part
         self.regions = regions
         self.outputs = outputs
         width = sum(c.dimension for c in columns if isinstance(c, DenseFeat))
-        self.dense_weight = nn.Parameter(torch.empty(regions, width, outputs).normal_(0.0, init_std)) if width else None
+        weights = torch.empty(regions, width, outputs).normal_(0.0, init_std)
+        for r in range(regions):
+            region: Any = self._modules.setdefault(str(r), Region())
+            region.weight = nn.Parameter(weights[r].clone()) if width else None
+
+    def container(self, path: tuple[str, ...]) -> nn.Module:
+        return Region() if len(path) == 1 else super().container(path)
+
+    def order(self, paths: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+        return sorted(paths, key=lambda path: int(path[0]))  # region by region
+
+    def __getitem__(self, key: int | str) -> nn.Module:
+        """The region of a number, as in a list of modules."""
+        return super().__getitem__(str(key))
 
     @property
     def part(self) -> LookupSpec:
@@ -67,39 +88,17 @@ class RegionLinear(EmbeddingCollection):
         terms = fields.stack(self.part_name)  # [B, F, R * C]
         if terms.shape[1]:
             logits = logits + terms.sum(dim=1).reshape(-1, self.regions, self.outputs)
-        if self.dense_weight is not None:
-            logits = logits + torch.einsum("bd,rdc->brc", numbers, self.dense_weight)
+        weights: list[Tensor | None] = [cast(Region, region).weight for region in self.values()]
+        if weights[0] is not None:
+            logits = logits + torch.einsum("bd,rdc->brc", numbers, torch.stack(cast(list[Tensor], weights), dim=0))
         return logits
 
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        found: dict[str, Tensor] = {}
-        if self.dense_weight is not None:
-            save_stack(self.dense_weight, self._dense_keys(prefix), found, keep_vars)
-        super()._save_to_state_dict(found, prefix, keep_vars)
-        for r in range(self.regions):  # region by region, as a list of modules would
-            destination.update({k: v for k, v in found.items() if k.startswith(f"{prefix}{r}.")})
 
-    def _load_from_state_dict(
-        self,
-        state_dict: Any,
-        prefix: str,
-        local_metadata: Any,
-        strict: bool,
-        missing_keys: list[str],
-        unexpected_keys: list[str],
-        error_msgs: list[str],
-    ) -> None:
-        if self.dense_weight is not None:
-            keys = self._dense_keys(prefix)
-            self.dense_weight = load_stack(self.dense_weight, keys, state_dict, missing_keys, error_msgs)
-            for key in keys:
-                state_dict.pop(key, None)
-        super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
-        )
-
-    def _dense_keys(self, prefix: str) -> list[str]:
-        return [f"{prefix}{r}.weight" for r in range(self.regions)]
+def _by_region(name: str, regions: int, outputs: int) -> tuple[EmbeddingSlice, ...]:
+    """The columns of each region in the wide rows of a table."""
+    return tuple(
+        EmbeddingSlice((str(r), "embedding_dict", name), r * outputs, (r + 1) * outputs) for r in range(regions)
+    )
 
 
 @register_model()

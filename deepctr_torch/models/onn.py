@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ..embedding import EmbeddingCollection, EmbeddingConfig, LookupSpec, embedding_configs
+from ..embedding import EmbeddingCollection, EmbeddingConfig, EmbeddingSlice, LookupSpec, embedding_configs
 from ..features import DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
 from ..layers.core import DNN
 from ..layers.kernels.pairwise import Mates, mate_products
@@ -55,14 +55,14 @@ class _Pairs(NamedTuple):
     Attributes:
         columns: the sparse columns, single ids first.
         tables: one wide table an `embedding_name`; its rows hold a vector for each feature that its features meet.
-        keys: state_dict keys of all pairs, in order.
+        paths: of the tables of all pairs, in order.
         slots: for each pair, the places of its two vectors among those of all columns, side by side.
         total: number of vectors of all columns.
     """
 
     columns: tuple[SparseFeat | VarLenSparseFeat, ...]
     tables: list[EmbeddingConfig]
-    keys: list[str]
+    paths: list[tuple[str, ...]]
     slots: list[tuple[int, int]]
     total: int
 
@@ -86,33 +86,41 @@ def _pairs(columns: Sequence[FeatureColumn], size: int, init_std: float) -> _Pai
     start, total = {}, 0
     for column in fields:
         start[column.name], total = total, total + len(partners[column.embedding_name])
-    saved: dict[str, list[tuple[str, int, int]]] = {t: [] for t in partners}
-    keys, slots = [], []
+    places_of: dict[str, dict[int, list[tuple[str, ...]]]] = {t: {} for t in partners}  # table -> vector -> paths
+    paths: list[tuple[str, ...]] = []
+    slots = []
     for a, b in combinations(fields, 2):
         places = []
         for number, (own, other) in enumerate(((a, b), (b, a)), start=1):
             at = partners[own.embedding_name].index(other.name)
-            keys.append(f"{a.name}+{b.name}.emb{number}.weight")
-            saved[own.embedding_name].append((keys[-1], at * size, (at + 1) * size))
+            paths.append((f"{a.name}+{b.name}", f"emb{number}"))
+            places_of[own.embedding_name].setdefault(at, []).append(paths[-1])
             places.append(start[own.name] + at)
         slots.append((places[0], places[1]))
+    slices = {
+        table: tuple(EmbeddingSlice(p[0], at * size, (at + 1) * size, tuple(p[1:])) for at, p in found.items())
+        for table, found in places_of.items()
+    }
     wide = [
-        t._replace(width=len(partners[t.name]) * size, keys=tuple(saved[t.name]))
-        for t in embedding_configs(fields, init_std)
-        if partners[t.name]
+        config._replace(embedding_dim=len(partners[config.name]) * size, slices=slices[config.name])
+        for config in embedding_configs(fields, init_std)
+        if partners[config.name]
     ]
-    return _Pairs(tuple(fields) if slots else (), wide, keys, slots, total)
+    return _Pairs(tuple(fields) if slots else (), wide, paths, slots, total)
 
 
 class _PairTables(EmbeddingCollection):
-    """The wide tables; saved pair by pair."""
+    """The wide tables; each pair is an `Interac`."""
 
     def __init__(self, pairs: _Pairs) -> None:
+        self._place = {path: i for i, path in enumerate(pairs.paths)}
         super().__init__(pairs.tables)
-        self._order = {key: i for i, key in enumerate(pairs.keys)}
 
-    def _saved(self) -> Iterator[tuple[str, str, int, int]]:
-        return iter(sorted(super()._saved(), key=lambda entry: self._order[entry[0]]))
+    def container(self, path: tuple[str, ...]) -> nn.Module:
+        return Interac(1, 1, 1, init_std=0.0)  # its tables are put in place of these
+
+    def order(self, paths: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+        return sorted(paths, key=self._place.__getitem__)
 
 
 @register_model(one_dimension=True)
@@ -203,7 +211,7 @@ class ONN(BaseModel):
         self._all_paired = pairs.total == 2 * len(pairs.slots)
         for name, places in Mates.of(first, second)._asdict().items():
             self.register_buffer(name, places, persistent=False)
-        self._one_width = len(self.second_order_embedding_dict.weights) == 1  # otherwise rows of several lengths
+        self._one_width = len(self.second_order_embedding_dict.fused) == 1  # otherwise rows of several lengths
         part = LookupSpec(pairs.columns, self.second_order_embedding_dict)
         self.build_lookup([*self.linear_feature_columns, *self.dnn_feature_columns], {"second": part})
 

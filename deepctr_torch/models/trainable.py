@@ -26,12 +26,12 @@ from ..features import Batch, FeatureSchema
 from ..metrics.registry import Metric, get_metric
 from ..metrics.task_metrics import MetricsSpec, TaskMetrics
 from ..optim.cowclip import CowClip
-from ..optim.step import TrainStep
 from ..training.compile_config import CompileConfig, LossSpec, compile_losses, resolve_task_weights
 from ..training.evaluation import evaluate_source, predict_all, predictor
 from ..training.loop import FitPlan, Trainer
 from ..training.losses import Loss
 from ..training.schedules import ScheduleSpec, get_schedule
+from ..training.step import TrainStep
 from ._compat import adopt_tasks
 
 __all__ = ["TrainableModel", "train_step_of"]
@@ -217,7 +217,7 @@ class TrainableModel(nn.Module):
         source = make_source(self.schema, x, y, labels, sample_weight, groups, training=True)
         source, validation = _split(self.schema, source, validation_split, validation_data, labels)
         known = batch_size if isinstance(source, StreamSource) else plan.batch_size  # a stream brings its own
-        step.decide(self, source.batch_size or known)
+        step.resolve_mode(self, source.batch_size or known)
         return Trainer(self, config, step, source=source, validation=validation, plan=plan, callbacks=callbacks).run()
 
     def evaluate(

@@ -167,8 +167,8 @@ def make_optimizer(
 class CombinedOptimizer(optim.Optimizer):
     """Several optimizers that look like one of torch's: `param_groups` of all, one `step`, one `state_dict`.
 
-    Torch's schedulers and hooks can be put on it. `Update` steps the row optimizers itself, since it knows the rows. In
-    a loop of the user's, `step` finds them in the gradients: the rows that have one.
+    Torch's schedulers and hooks can be put on it. `TrainStep` steps the row optimizers itself, since it knows the rows.
+    In a loop of the user's, `step` finds them in the gradients: the rows that have one.
     """
 
     members: list[optim.Optimizer | SparseOptimizer]
@@ -187,12 +187,7 @@ class CombinedOptimizer(optim.Optimizer):
     @property
     def state(self) -> dict[Any, Any]:  # type: ignore[override]
         """The state of each parameter."""
-        found: dict[Any, Any] = {}
-        for member in self.members:
-            weights = member.param_groups[0]["params"]
-            for key, state in member.state.items():
-                found[weights[key] if isinstance(member, SparseOptimizer) else key] = state
-        return found
+        return {parameter: state for member in self.members for parameter, state in member.state.items()}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """To the optimizer of what is no table."""

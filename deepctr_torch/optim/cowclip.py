@@ -72,14 +72,14 @@ class CowClip:
         factor = (batch_size / self.base) ** ((0 if sparse else 1) + (0 if reduction == "mean" else 1))
         return penalty.scaled(tables, factor)
 
-    def clip(self, touched: Sequence[SparseGrad], batch_size: int, reduction: str) -> None:
+    def clip(self, grads: Sequence[SparseGrad], batch_size: int, reduction: str) -> None:
         """Cut the gradient of each row of the tables, in place."""
         rows_of_loss = 1.0 if reduction == "mean" else float(batch_size)
-        for each in touched:
+        for each in grads:
             if each.weight.shape[1] == 1:  # numbers, not vectors: the linear part
                 continue
             length = torch.linalg.vector_norm(each.gradient, dim=1)
             weights = torch.linalg.vector_norm(each.weight.detach().index_select(0, each.rows), dim=1)
-            limit = each.sums.counts() * (self.r * weights).clamp_(min=self.zeta) * rows_of_loss
+            limit = each.coalesced.counts() * (self.r * weights).clamp_(min=self.zeta) * rows_of_loss
             scale: Tensor = (limit / length.clamp_(min=torch.finfo(length.dtype).tiny)).clamp_(max=1.0)
             each.gradient.mul_(scale.unsqueeze(1))

@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn, optim
+from torch import Tensor, optim
 
-from ..embedding import EmbeddingCollection
+from ..embedding import FusedTable
 from ..embedding.sparse_grad import SparseGrad
 from .fused import has_step_hooks, step_fused
+from .fused_parameters import FusedParameters
 from .regularizer import Regularizer
 
-__all__ = ["DenseStep", "FrozenRows", "clip_gradients", "zero_grads"]
+__all__ = ["DenseStep", "clip_gradients", "zero_grads"]
 
 
 COUPLED = (optim.Adam, optim.Adagrad, optim.RMSprop, optim.SGD)  # whose weight_decay w adds w * weight to the gradient
@@ -22,79 +23,102 @@ COUPLED = (optim.Adam, optim.Adagrad, optim.RMSprop, optim.SGD)  # whose weight_
 class DenseStep:
     """Gives the optimizer a gradient for every parameter, the penalty's included, and lets it step.
 
-    The gradient of a table lives in a buffer that stays: a step writes the rows of its batch, and clears them again.
-    Where the optimizer was given by name, no norm is clipped and nobody counts its steps, the penalty is the
+    The gradient of a fused table lives in a buffer that stays: a step writes the rows of its batch, and clears them
+    again. Where the optimizer was given by name, no norm is clipped and nobody counts its steps, the penalty is the
     optimizer's own decay, on top of what its groups have, so that it costs no pass over the tables.
     """
 
     def __init__(self) -> None:
-        self._buffers: dict[nn.Parameter, Tensor] = {}
+        self._buffers: dict[FusedTable, Tensor] = {}
         self._penalty = Regularizer([])
         self._decays = False
+        self._tables: list[FusedTable] = []
+        self._fused: FusedParameters | None = None
 
-    def begin(self, named: bool, optimizer: Any, penalty: Regularizer) -> None:
-        """Before the first step of a fit."""
+    def prepare(self, named: bool, optimizer: Any, penalty: Regularizer, tables: Sequence[FusedTable]) -> None:
+        """Before the first step of a fit.
+
+        Args:
+            named: the optimizer was given by name.
+            penalty: of all parameters.
+            tables: laid tables, whose gradients come row by row.
+        """
         members = getattr(optimizer, "members", [optimizer])
         moved = {p for group in optimizer.param_groups for p in group["params"]}
-        whole = all(p in moved for p in penalty.strengths)  # else some are parts of a fused parameter
+        whole = all(p in moved for p in penalty.strengths)  # else some are parts of a parameter
         self._decays = named and all(type(m) in COUPLED for m in members) and not penalty.has_l1 and whole
-        self._penalty = penalty
-        self._buffers = {}
+        self._penalty, self._buffers, self._tables = penalty, {}, list(tables)
+        self._fused = FusedParameters(optimizer, tables, penalty) if named else None
 
     @torch.no_grad()
-    def __call__(self, model: nn.Module, optimizer: Any, touched: Sequence[SparseGrad], clip: float | None) -> Any:
+    def __call__(self, optimizer: Any, grads: Sequence[SparseGrad], clip: float | None) -> Tensor | float:
         """Step; returns the penalty before it."""
-        penalty = self._penalty.value()
-        for each in touched:
-            self._give(each)
-        frozen = FrozenRows(model)
+        fused = self._fused
+        if fused is not None and (not fused.is_current() or self._is_followed(optimizer) or _are_read(fused.tables)):
+            if not fused.is_current():
+                self._fused = fused = FusedParameters(optimizer, self._tables, self._penalty)
+            if self._is_followed(optimizer) or _are_read(fused.tables):
+                fused = None  # whoever follows the steps sees the tables
+        if fused is None:
+            return self._step_with(optimizer, grads, clip, self._penalty, ())
+        with fused:
+            return self._step_with(optimizer, grads, clip, fused.penalty, fused.tables)
+
+    def _step_with(
+        self,
+        optimizer: Any,
+        grads: Sequence[SparseGrad],
+        clip: float | None,
+        penalty: Regularizer,
+        fused: Sequence[FusedTable],
+    ) -> Tensor | float:
+        value = penalty.value()
+        for each in grads:
+            self._give(each, each.table in fused)
         try:
-            if self._decays and clip is None and not frozen and not self._is_followed(optimizer):
-                self._step_by_decay(optimizer)
-                for each in touched:
-                    if each.weight in self._buffers:
-                        self._buffers[each.weight].index_fill_(0, each.rows, 0.0)
+            if self._decays and clip is None and not self._is_followed(optimizer):
+                self._step_by_decay(optimizer, penalty)
             else:
-                self._step_once(optimizer, frozen, clip)
+                penalty.add_gradients()
+                if clip is not None:
+                    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+                    clip_gradients([p.grad for p in parameters if p.grad is not None], clip)
+                optimizer.step()
+                for buffer in self._buffers.values():
+                    buffer.zero_()
         except BaseException:
             self._buffers = {}  # whose rows are those of this batch
             raise
-        for each in touched:
-            each.weight.grad = None
-        return penalty
+        for each in grads:
+            if each.table in self._buffers:
+                self._buffers[each.table].index_fill_(0, each.rows, 0.0)
+            for weight in (each.weight, *each.table.weights):
+                weight.grad = None
+        return value
 
     def _is_followed(self, optimizer: Any) -> bool:
         """Whether somebody counts steps, of which there must then be one a batch."""
         return has_step_hooks(optimizer) or any(map(has_step_hooks, getattr(optimizer, "members", ())))
 
-    def _step_once(self, optimizer: Any, frozen: FrozenRows, clip: float | None) -> None:
-        """One step of the optimizer, the penalty in the gradients."""
-        self._penalty.add_gradients()
-        frozen.drop_gradients()
-        if clip is not None:
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            clip_gradients([p.grad for p in parameters if p.grad is not None], clip)
-        with frozen:
-            optimizer.step()
-        for buffer in self._buffers.values():
-            buffer.zero_()
-
-    def _give(self, each: SparseGrad) -> None:
-        weight = each.weight
-        if weight.grad is not None:  # the model also reads the table beside the lookup
-            weight.grad.index_add_(0, each.rows, each.distinct(each.gradient).to(weight.dtype))
+    def _give(self, each: SparseGrad, fused: bool) -> None:
+        """Set the gradient of a fused table, or those of its tables, beside what they got elsewhere."""
+        table = each.table
+        buffer = self._buffers.get(table)
+        if buffer is None or buffer.device != table.fused.device or buffer.dtype != table.fused.dtype:
+            buffer = self._buffers[table] = torch.zeros_like(table.fused)
+        buffer.index_copy_(0, each.rows, each.gradient.to(buffer.dtype))
+        if fused:
+            each.weight.grad = buffer
             return
-        buffer = self._buffers.get(weight)
-        if buffer is None or buffer.device != weight.device or buffer.dtype != weight.dtype:
-            buffer = self._buffers[weight] = torch.zeros_like(weight)
-        buffer.index_copy_(0, each.rows, each.gradient.to(weight.dtype))
-        weight.grad = buffer
+        for weight, part in zip(table.weights, table.slices(buffer), strict=True):
+            if weight.requires_grad:
+                weight.grad = part if weight.grad is None else weight.grad + part
 
-    def _step_by_decay(self, optimizer: Any) -> None:
+    def _step_by_decay(self, optimizer: Any, penalty: Regularizer) -> None:
         """One step of the optimizer for each strength of the penalty, over the parameters that have it."""
         groups = optimizer.param_groups
         given = [(p, p.grad) for group in groups for p in group["params"] if p.requires_grad]
-        strengths = {p: self._penalty.of(p)[1] for p, _ in given}
+        strengths = {p: penalty.of(p)[1] for p, _ in given}
         own = [group["weight_decay"] for group in groups]
         try:
             for strength in dict.fromkeys(strengths.values()):
@@ -109,6 +133,11 @@ class DenseStep:
         finally:
             for group, decay in zip(groups, own, strict=True):
                 group["weight_decay"] = decay
+
+
+def _are_read(tables: Sequence[FusedTable]) -> bool:
+    """Whether the weight of some table got a gradient beside the lookup."""
+    return any(weight.grad is not None for table in tables for weight in table.weights)
 
 
 CLIP_EPSILON = 1e-6
@@ -140,31 +169,3 @@ def zero_grads(optimizer: Any) -> None:
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             parameter.grad = None
-
-
-class FrozenRows:
-    """Keeps the rows of frozen tables as they are through a dense step, whatever momentum or decay an optimizer has."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._spans = [
-            (m.weights[str(table.width)], start, start + table.rows)
-            for m in model.modules()
-            if isinstance(m, EmbeddingCollection)
-            for table, start in map(m.where, m.frozen)
-        ]
-
-    def __bool__(self) -> bool:
-        return bool(self._spans)
-
-    def drop_gradients(self) -> None:
-        """So that they enter neither the clipped norm nor the state of an optimizer."""
-        for weight, start, stop in self._spans:
-            if weight.grad is not None:
-                weight.grad[start:stop] = 0.0
-
-    def __enter__(self) -> None:
-        self._saved = [weight.data[start:stop].clone() for weight, start, stop in self._spans]
-
-    def __exit__(self, *error: object) -> None:
-        for (weight, start, stop), saved in zip(self._spans, self._saved, strict=True):
-            weight.data[start:stop] = saved

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from ..embedding import FusedTable
+
 __all__ = ["Regularizer"]
 
 
@@ -24,6 +26,17 @@ class Regularizer:
                 before = strengths.get(p, (0.0, 0.0))
                 strengths[p] = (before[0] + l1, before[1] + l2)
         self.strengths = {p: s for p, s in strengths.items() if s != (0.0, 0.0) and p.requires_grad}
+
+    def fused(self, tables: Iterable[FusedTable]) -> Regularizer:
+        """The penalty with that of each fused tensor in the place of its tables', whose strengths are equal."""
+        out, inside = Regularizer([]), {}
+        for table in tables:
+            trained = [weight for weight in table.weights if weight.requires_grad]
+            inside.update(dict.fromkeys(table.weights, table.parameter))
+            if trained and trained[0] in self.strengths:
+                out.strengths[table.parameter] = self.strengths[trained[0]]
+        out.strengths |= {p: s for p, s in self.strengths.items() if p not in inside}
+        return out
 
     def without(self, parameters: Iterable[nn.Parameter]) -> Regularizer:
         """The penalty of all but some parameters (those updated row by row)."""

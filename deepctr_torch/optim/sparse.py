@@ -57,8 +57,7 @@ class SparseOptimizer:
     def __init__(self, weights: Iterable[nn.Parameter], lr: float) -> None:
         check_non_negative("lr", lr)
         self.param_groups: list[dict[str, Any]] = [{"params": list(weights), "lr": lr}]
-        self.state: dict[int, dict[str, Any]] = {}  # place of the weight -> {"step": updates so far, name: [R, ...]}
-        self._places = {id(w): i for i, w in enumerate(self.param_groups[0]["params"])}
+        self.state: dict[nn.Parameter, dict[str, Any]] = {}  # {"step": updates so far, name: [R, ...]} of each weight
 
     @torch.no_grad()
     def update(
@@ -107,30 +106,21 @@ class SparseOptimizer:
         """Shape of one state tensor of a weight."""
         return tuple(weight.shape)
 
-    def place(self, weight: nn.Parameter) -> int:
-        """Which of the weights it is."""
-        place = self._places.get(id(weight))
-        if place is None or self.param_groups[0]["params"][place] is not weight:  # copied or unpickled since
-            weights = self.param_groups[0]["params"]
-            self._places = {id(w): i for i, w in enumerate(weights)}
-            place = self._places.get(id(weight))
-        if place is None:
-            raise ValueError(f"weight must be one the optimizer was made with, got one of shape {tuple(weight.shape)}")
-        return place
-
     def _state_of(self, weight: nn.Parameter) -> dict[str, Any]:
-        place = self.place(weight)
-        if place not in self.state:
+        if weight not in self.state:
+            if all(weight is not known for known in self.param_groups[0]["params"]):
+                shape = tuple(weight.shape)
+                raise ValueError(f"weight must be one the optimizer was made with, got one of shape {shape}")
             empty = {name: new_filled(weight, self.state_shape(name, weight)) for name in self.state_names}
-            self.state[place] = {"step": 0, **empty}
-        return self.state[place]
+            self.state[weight] = {"step": 0, **empty}
+        return self.state[weight]
 
     def state_dict(self) -> dict[str, Any]:
         """Plain numbers and tensors, laid out as torch's optimizers do; the tensors are not copied."""
-        count = len(self.param_groups[0]["params"])
+        weights = self.param_groups[0]["params"]
         return {
-            "state": {place: dict(values) for place, values in self.state.items()},
-            "param_groups": [{**self.param_groups[0], "params": list(range(count))}],
+            "state": {place: dict(self.state[weight]) for place, weight in enumerate(weights) if weight in self.state},
+            "param_groups": [{**self.param_groups[0], "params": list(range(len(weights)))}],
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -139,16 +129,16 @@ class SparseOptimizer:
         (group,) = state_dict["param_groups"]
         if len(group["params"]) != len(weights):
             raise ValueError(f"state must be of {len(weights)} weights, got {len(group['params'])}")
-        loaded: dict[int, dict[str, Any]] = {}
+        loaded: dict[nn.Parameter, dict[str, Any]] = {}
         for place, values in state_dict["state"].items():
             weight = weights[int(place)]
-            loaded[int(place)] = {"step": int(values["step"])}
+            loaded[weight] = {"step": int(values["step"])}
             for name in self.state_names:
                 shape = self.state_shape(name, weight)
                 if name not in values or tuple(values[name].shape) != shape:
                     found = tuple(values[name].shape) if name in values else "none"
                     raise ValueError(f"state {name!r} of a table must have shape {shape}, got {found}")
-                loaded[int(place)][name] = values[name].detach().to(weight.device, weight.dtype, copy=True)
+                loaded[weight][name] = values[name].detach().to(weight.device, weight.dtype, copy=True)
         self.state = loaded
         self.param_groups = [{**self.param_groups[0], **group, "params": weights}]
 
@@ -455,21 +445,18 @@ class SharedStateOptimizer:
         self._group: dict[nn.Parameter, dict[str, Any]] = {}
         self._known: dict[nn.Parameter, dict[str, Any]] = {}  # states that the rule works on
 
-    def odd(self) -> str | None:
+    def unsupported_option(self) -> str | None:
         """An option of the tables' groups, as it is set now, that rows cannot follow."""
         found = (unknown_option(self._group_of(table), self.optimizer) for table in self.tables)
         return next((name for name in found if name), None)
 
-    def begin(self) -> None:
+    def prepare(self) -> None:
         """Before the first step of a fit: the optimizer may have been stepped, loaded or changed since the last."""
-        odd = self.odd()
-        if odd is not None:
-            raise ValueError(f"embedding_update='sparse' needs an optimizer without {odd}, which moves every row")
+        option = self.unsupported_option()
+        if option is not None:
+            raise ValueError(f"embedding_update='sparse' needs an optimizer without {option}, which moves every row")
         self._known.clear()
-        for table in self.tables:
-            state = self.optimizer.state.get(table)
-            if state:
-                self._share(table, state)
+        self.rule.state.clear()
 
     def update(
         self, weight: nn.Parameter, rows: Tensor, grad: Tensor, l2: float = 0.0, once: Tensor | None = None
@@ -493,7 +480,7 @@ class SharedStateOptimizer:
 
     def _group_of(self, weight: nn.Parameter) -> dict[str, Any]:
         groups = self.optimizer.param_groups
-        if groups is not self._groups:
+        if groups is not self._groups or weight not in self._group:
             self._groups, self._group = groups, {p: group for group in groups for p in group["params"]}
         return self._group[weight]
 
@@ -512,5 +499,5 @@ class SharedStateOptimizer:
             if tuple(state[name].shape) != shape:
                 raise ValueError(f"state {name!r} of a table must have shape {shape}, got {tuple(state[name].shape)}")
         shared = {name: state[name].detach() for name in rule.state_names}
-        rule.state[rule.place(weight)] = {"step": steps, **shared}
+        rule.state[weight] = {"step": steps, **shared}
         self._known[weight] = state

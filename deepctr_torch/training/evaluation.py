@@ -20,7 +20,7 @@ from .compile_config import CompileConfig
 from .protocol import Trainable
 
 if TYPE_CHECKING:
-    from ..optim.step import TrainStep
+    from .step import TrainStep
 
 __all__ = [
     "Predict",

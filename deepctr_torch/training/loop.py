@@ -20,11 +20,11 @@ from ..data.batch import DataSource, LabeledBatch
 from ..data.device import AsyncScalar, on_device, to_device
 from ..metrics.state import MetricState
 from ..metrics.task_metrics import TaskMetrics
-from ..optim.step import TrainStep
 from .compile_config import CompileConfig
 from .evaluation import device_of, evaluate_source, predictor
 from .profiler import StepProfile
 from .protocol import Trainable
+from .step import TrainStep
 
 __all__ = ["FitPlan", "PeriodState", "Trainer"]
 
@@ -197,7 +197,7 @@ class Trainer:
         self.callbacks.on_train_begin()
         self.profile = None if plan.profile is None else StepProfile(plan.profile, self.device)
         span = contextlib.nullcontext if self.profile is None else self.profile.span
-        self.update.begin(self.compiled, model, span=span)
+        self.update.prepare(self.compiled, model, span=span)
         with contextlib.ExitStack() as stack:
             stack.callback(self.bar.close)
             stack.callback(self._base_rates)

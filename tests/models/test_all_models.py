@@ -436,7 +436,7 @@ def test_bf16_stays_near_fp32(case: Case) -> None:
 @every_model
 def test_sparse_updates_leave_the_other_rows_alone(case: Case) -> None:
     model = case.make()
-    table = next(t for _, tables in model.named_tables() for t in tables.weights.values())
+    table = next(table.fused for _, tables in model.named_tables() for table in tables.fused)
     before = table.detach().clone()
     compiled(model, embedding_update="sparse")
     x = {

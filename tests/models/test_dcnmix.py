@@ -74,9 +74,9 @@ def test_every_penalty_reaches_what_it_names() -> None:
     strengths = {"l2_reg_linear": 0.1, "l2_reg_embedding": 0.2, "l2_reg_cross": 0.6, "l2_reg_dnn": 0.5}
     model = DCNMix(FIELDS, FIELDS, dnn_hidden_units=(4,), low_rank=2, **strengths)
     assert penalty_of(model) == {
-        "embedding_dict.width_4": 0.2,
+        "embedding_dict": 0.2,
         "linear_model.weight": 0.1,
-        "linear_model.embedding_dict.width_1": 0.1,
+        "linear_model.embedding_dict": 0.1,
         "dnn.linears.0.weight": 0.5,
         "dnn_linear.weight": 0.5,
         "crossnet.U_list": 0.6,

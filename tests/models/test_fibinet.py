@@ -37,7 +37,7 @@ def excited(model: FiBiNET) -> FiBiNET:
     """Weights of the importance made positive, so that no field is switched off."""
     for p in model.SE.parameters():
         p.data.abs_()
-    model.embedding_dict.weights["4"].data.add_(0.3)
+    model.embedding_dict.fused[0].fused.add_(0.3)
     return model
 
 
@@ -95,9 +95,9 @@ def test_l2_reg_dnn_reaches_the_dnn() -> None:
     """W12 in `docs/differences.md`."""
     model = FiBiNET(FIELDS, FIELDS, dnn_hidden_units=(4,), l2_reg_linear=0.1, l2_reg_embedding=0.2, l2_reg_dnn=0.5)
     assert penalty_of(model) == {
-        "embedding_dict.width_4": 0.2,
+        "embedding_dict": 0.2,
         "linear_model.weight": 0.1,
-        "linear_model.embedding_dict.width_1": 0.1,
+        "linear_model.embedding_dict": 0.1,
         "dnn.linears.0.weight": 0.5,
         "dnn_linear.weight": 0.5,
     }

@@ -91,19 +91,18 @@ def test_state_dict_goes_both_ways() -> None:
 
 def test_one_row_holds_all_vectors_of_an_id() -> None:
     onn = model([A, B, C, D])
-    assert {n: t.weight.shape for n, t in onn.second_order_embedding_dict.items()} == {
-        "a": (5, 6),
-        "b": (6, 6),
-        "c": (7, 6),
-    }
+    configs = onn.second_order_embedding_dict.configs.values()
+    assert {c.name: (c.num_embeddings, c.embedding_dim) for c in configs} == {"a": (5, 6), "b": (6, 6), "c": (7, 6)}
     assert len(onn.embedding.groups) == 2  # one lookup for all pairs, one for the linear side
 
 
 def test_features_that_share_a_table_share_its_wide_rows() -> None:
     """C9 in `docs/differences.md`."""
     onn = model([A, FRIEND, B])
-    shapes = {n: tuple(t.weight.shape) for n, t in onn.second_order_embedding_dict.items()}
-    assert shapes == {"a": (5, 9), "b": (6, 6)}
+    configs = onn.second_order_embedding_dict.configs.values()
+    assert {c.name: (c.num_embeddings, c.embedding_dim) for c in configs} == {"a": (5, 9), "b": (6, 6)}
+    tables = onn.second_order_embedding_dict
+    assert tables["a+b"].emb1 is tables["friend+b"].emb1
     state = onn.state_dict()
     prefix = "second_order_embedding_dict."
     assert torch.equal(state[f"{prefix}a+b.emb1.weight"], state[f"{prefix}friend+b.emb1.weight"])
@@ -138,7 +137,7 @@ def test_an_old_checkpoint_without_sequences_predicts_the_same() -> None:
     new.load_state_dict(state)
     x = data(6)
     np.testing.assert_allclose(new.predict(x), old.predict(x), atol=1e-6)
-    assert new.second_order_embedding_dict["tags"].weight.abs().sum() > 0
+    assert all(weight.abs().sum() > 0 for weight in new.second_order_embedding_dict.weights_of("tags"))
 
 
 def test_a_checkpoint_with_a_missing_pair_is_refused() -> None:

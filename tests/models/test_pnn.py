@@ -73,7 +73,7 @@ def test_mixed_dimensions_are_an_error_that_names_them_or_fine_without_products(
 
 def test_kernels_are_not_penalized() -> None:
     model = PNN(FIELDS, dnn_hidden_units=(4,), use_outter=True, l2_reg_embedding=0.2, l2_reg_dnn=0.5)
-    assert penalty_of(model) == {"embedding_dict.width_4": 0.2, "dnn.linears.0.weight": 0.5, "dnn_linear.weight": 0.5}
+    assert penalty_of(model) == {"embedding_dict": 0.2, "dnn.linears.0.weight": 0.5, "dnn_linear.weight": 0.5}
 
 
 def test_an_unknown_kernel_is_an_error_even_where_none_is_built() -> None:

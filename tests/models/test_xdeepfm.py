@@ -86,9 +86,9 @@ def test_each_penalty_belongs_to_its_part() -> None:
         FIELDS, FIELDS, (4,), (4, 2), l2_reg_linear=0.1, l2_reg_embedding=0.2, l2_reg_dnn=0.5, l2_reg_cin=0.7
     )
     assert penalty_of(model) == {
-        "embedding_dict.width_4": 0.2,
+        "embedding_dict": 0.2,
         "linear_model.weight": 0.1,
-        "linear_model.embedding_dict.width_1": 0.1,
+        "linear_model.embedding_dict": 0.1,
         "dnn.linears.0.weight": 0.5,
         "dnn_linear.weight": 0.5,
         "cin.conv1ds.0.weight": 0.7,

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from deepctr_torch.embedding import EmbeddingCollection, embedding_configs
 from deepctr_torch.embedding.sparse_grad import CoalescedIndex, SparseGrad
 from deepctr_torch.features import SparseFeat
 from deepctr_torch.models import DeepFM
@@ -24,14 +25,15 @@ from tests.support.training import assert_same_weights, deepfm, inputs, labels, 
 @pytest.mark.parametrize(("reduction", "rows"), [("mean", 1.0), ("sum", 4.0)])
 @pytest.mark.parametrize("waiting", [False, True])
 def test_a_row_is_cut_to_its_count_times_its_norm(reduction: str, rows: float, waiting: bool) -> None:
-    weight = nn.Parameter(torch.tensor([[3.0, 4.0], [0.0, 0.0], [30.0, 40.0]]))
+    tables = EmbeddingCollection(embedding_configs([SparseFeat("user", 3, 2)], init_std=0.0))
+    tables.assign("user", torch.tensor([[3.0, 4.0], [0.0, 0.0], [30.0, 40.0]]))
     index = torch.tensor([0, 1, 0, 2])
     sums = CoalescedIndex(index)
     if waiting:  # as on a GPU
         sums = CoalescedIndex.__new__(CoalescedIndex)
         sums._sort_in_place(index)
     gradient = torch.tensor([[100.0, 0.0], [0.0, 1.0], [100.0, 0.0], [0.6, 0.8]])
-    touched = SparseGrad(weight, sums.rows, sums.sum(gradient), sums)
+    touched = SparseGrad(tables.fused[0], sums.rows, sums.sum(gradient), sums)
     CowClip(base=2, r=0.5, zeta=1e-3).clip([touched], 4, reduction)
     cut = touched.gradient if sums.first is None else touched.gradient[sums.first]
     # row 0: twice, norm 5: at most 2 * 0.5 * 5; row 1: norm 0: at most zeta; row 2: short enough

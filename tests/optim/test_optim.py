@@ -215,7 +215,7 @@ def test_rowwise_adagrad_by_hand() -> None:
     optimizer.update(by_row, torch.tensor([0]), torch.tensor([[1.0, 7.0]], dtype=torch.float64))
     expected = torch.tensor([[1 - 0.5 * 1 / 5, 1 - 0.5 * 7 / 5], [2.0, 2.0]], dtype=torch.float64)  # 5^2 = (1 + 49) / 2
     torch.testing.assert_close(by_row.detach(), expected)
-    assert optimizer.state[0]["sum"].shape == (2, 1)
+    assert optimizer.state[by_row]["sum"].shape == (2, 1)
     dense.grad = torch.tensor([[1.0, 7.0], [0.0, 0.0]], dtype=torch.float64)
     whole.step()
     torch.testing.assert_close(dense, by_row)
@@ -233,7 +233,7 @@ def test_decayed_adam_has_the_averages_of_the_dense_one() -> None:
         whole.step()
     seen = torch.tensor([0, 1])  # the rows of the last step are up to date
     for name in ("exp_avg", "exp_avg_sq"):
-        torch.testing.assert_close(lazy.state[0][name][seen], whole.state[dense][name][seen])
+        torch.testing.assert_close(lazy.state[weight][name][seen], whole.state[dense][name][seen])
 
 
 def test_options_of_named_optimizers() -> None:
@@ -373,12 +373,12 @@ def test_loaded_state_is_a_copy_and_copies_of_the_optimizer_work() -> None:
     second = SparseAdagrad([weight])
     second.load_state_dict(first.state_dict())
     second.update(weight, torch.tensor([0]), torch.ones(1, 3))
-    torch.testing.assert_close(first.state[0]["sum"][0, 0].item(), 1.0)
-    torch.testing.assert_close(second.state[0]["sum"][0, 0].item(), 2.0)
+    torch.testing.assert_close(first.state[weight]["sum"][0, 0].item(), 1.0)
+    torch.testing.assert_close(second.state[weight]["sum"][0, 0].item(), 2.0)
     twin = copy.deepcopy(first)
     copied = twin.param_groups[0]["params"][0]
     twin.update(copied, torch.tensor([1]), torch.ones(1, 3))
-    assert first.state[0]["step"] == 1
+    assert first.state[weight]["step"] == 1
 
 
 def test_the_base_class_takes_no_step() -> None:

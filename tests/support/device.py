@@ -58,8 +58,8 @@ def on_meta(example: LabeledBatch) -> LabeledBatch:
 def step_on_meta(model: Any, example: LabeledBatch, *, batch_size: int = 8, steps: int = 2) -> Sequence[Tensor]:
     """Steps of a model built on the meta device; returns the shapes of prediction and loss of the last one."""
     update, compiled = model._update, model._compiled
-    update.decide(model, batch_size)
-    update.begin(compiled, model, batch_size)
+    update.resolve_mode(model, batch_size)
+    update.prepare(compiled, model, batch_size)
     model.train()
     moved = on_meta(example)
     out: Sequence[Tensor] = ()

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from deepctr_torch.features import DenseFeat, SparseFeat
 
@@ -187,6 +186,8 @@ def assert_follows(model: Any, x: Inputs, logit: Callable[[Row], Any]) -> None:
 
 
 def penalty_of(model: Any) -> dict[str, float]:
-    """Name of each penalized parameter -> its l2."""
-    names = {id(p): n for n, p in nn.Module.named_parameters(model)}
-    return {names[id(p)]: l2 for weights, _, l2 in model.regularization_weight for p in weights}
+    """Name of each penalized parameter (of tables: of all that stand together) -> its l2."""
+    names = {p: n for n, p in model.named_parameters()}
+    for name, tables in model.named_tables():
+        names |= dict.fromkeys((w for table in tables.configs for w in tables.weights_of(table)), name)
+    return {names[p]: l2 for weights, _, l2 in model.regularization_weight for p in weights}

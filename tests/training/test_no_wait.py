@@ -108,10 +108,10 @@ def test_the_loop_around_a_step() -> None:
     model = compiled(CASES["MMOE"].make(device="meta"), lr_schedule={"name": "cosine"}, clip_norm=1.0)
     columns = CASES["MMOE"].all_columns
     source = make_source(model.schema, inputs(columns, 24), labels(model, 24), LabelSpec(model.tasks), np.ones(24))
-    model._update.decide(model, 8)
+    model._update.resolve_mode(model, 8)
     trainer = Trainer(model, model._compiled, model._update, source, None, FitPlan(batch_size=8, verbose=0))
     trainer.callbacks.set_model(model)
-    model._update.begin(model._compiled, model, 8)
+    model._update.prepare(model._compiled, model, 8)
     seen = trainer._begin_period()
     for example in source.batches(8):
         moved = on_meta(example)

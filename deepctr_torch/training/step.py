@@ -18,9 +18,7 @@ from .._memory import keep_freed
 from ..data.batch import LabeledBatch
 from ..embedding import EmbeddingCollection
 from ..embedding.sparse_grad import coalesce_grads, lookup_as_leaves
-from ..training.compile_config import CompileConfig
-from ..training.evaluation import predict_batch
-from .combined import (
+from ..optim.combined import (
     OPTIMIZERS,
     CombinedOptimizer,
     SparseOptimizer,
@@ -28,12 +26,14 @@ from .combined import (
     needs_sparse_gradients,
     takes_sparse_gradients,
 )
-from .cowclip import CowClip
-from .dense_step import DenseStep, zero_grads
-from .regularizer import Regularizer
-from .sparse import SharedStateOptimizer
-from .sparse_step import SparseStep
-from .spec import OptimizerSpec
+from ..optim.cowclip import CowClip
+from ..optim.dense_step import DenseStep, zero_grads
+from ..optim.regularizer import Regularizer
+from ..optim.sparse import SharedStateOptimizer
+from ..optim.sparse_step import SparseStep
+from ..optim.spec import OptimizerSpec
+from .compile_config import CompileConfig
+from .evaluation import predict_batch
 
 __all__ = ["TrainStep", "resolve_embedding_update", "warn_of_all_rows"]
 
@@ -71,27 +71,29 @@ class TrainStep:
         large_batch: CowClip | None = None,
     ) -> None:
         self.large_batch = large_batch
-        self.recipe = OptimizerSpec(optimizer, learning_rate, embedding_optimizer, embedding_lr)
-        self.named = self.recipe.named
-        self.tables = [w for m in model.modules() if isinstance(m, EmbeddingCollection) for w in m.weights.values()]
+        self._explicit = mode != "auto"
+        self.spec = OptimizerSpec(optimizer, learning_rate, embedding_optimizer, embedding_lr)
+        self.named = self.spec.named
+        self.tables = _table_weights(model)
         if isinstance(optimizer, Optimizer) and (embedding_optimizer is not None or embedding_lr is not None):
             raise ValueError("embedding_optimizer and embedding_lr go with an optimizer given by name, got an instance")
         for name, rate in (("learning_rate", learning_rate), ("embedding_lr", embedding_lr)):
             if rate is not None:
                 check_non_negative(name, rate)
         self._batch_size: int | None = None
+        self._by_rows = self._sparse = False
         self._rates: list[tuple[float, float]] = []  # base and last set learning rate of each group
         self._score: Callable[..., Any] | None = None
         self._dense_step, self._sparse_step = DenseStep(), SparseStep()
         self.span: Span = contextlib.nullcontext
-        self.optimizer: Any = self._made(model, mode)
+        self.optimizer: Any = self._build_optimizer(model, mode)
         self._load_other_layouts()
-        self.settle(mode)
+        self.set_mode(mode)
 
-    def _made(self, model: nn.Module, mode: str) -> Any:
+    def _build_optimizer(self, model: nn.Module, mode: str) -> Any:
         if mode == "sparse" and self.named:
-            return self.recipe.row_optimizer(model, self.tables)
-        made = self.recipe.torch_optimizer(model, self.tables, self.large_batch is not None)
+            return self.spec.row_optimizer(model, self.tables)
+        made = self.spec.torch_optimizer(model, self.tables, self.large_batch is not None)
         if mode == "sparse" and not takes_sparse_gradients(made):
             raise ValueError(
                 "embedding_update='sparse' needs an optimizer given by name, or an instance that takes sparse "
@@ -106,7 +108,7 @@ class TrainStep:
         if self.named and not isinstance(self.optimizer, CombinedOptimizer):
             self.optimizer.register_load_state_dict_pre_hook(functools.partial(merge_state, tables=self.tables))
 
-    def decide(self, model: Any, batch_size: int | None) -> None:
+    def resolve_mode(self, model: Any, batch_size: int | None) -> None:
         """Before each fit: settle "auto" if it is not; the choice stays for as long as the model is compiled this way.
 
         Args:
@@ -115,41 +117,43 @@ class TrainStep:
         self._batch_size = batch_size
         if self.mode != "auto":
             return
-        plain = not (model.overrides_forward or model.overrides_penalty)
+        plain = not (model.overrides_forward or model.overrides_penalty) and _can_step_by_rows(model)
         wanted = resolve_embedding_update(model, batch_size or USUAL_BATCH) if plain else "dense"
         if plain and needs_sparse_gradients(self.optimizer):
             wanted = "sparse"
-        mode = wanted if wanted == "dense" or self._able() else "dense"
+        mode = wanted if wanted == "dense" or self._can_update_rows() else "dense"
         if wanted != mode and not self.named:
             warn_of_all_rows(self.optimizer, sum(len(w) for w in self.tables))
         log.info("embedding_update=%r", mode)
-        self.settle(mode)
+        self.set_mode(mode)
 
-    def _able(self) -> bool:
+    def _can_update_rows(self) -> bool:
         """Whether the optimizer, as it is set now, can move rows alone."""
-        return self._lent().odd() is None if self.named else takes_sparse_gradients(self.optimizer)
+        return (
+            self._shared_state().unsupported_option() is None if self.named else takes_sparse_gradients(self.optimizer)
+        )
 
-    def settle(self, mode: str) -> None:
+    def set_mode(self, mode: str) -> None:
         """From now on the tables are updated this way; "auto": to be decided."""
         self.mode = mode
         self._rows: SparseOptimizer | SharedStateOptimizer | None = None
         if mode == "sparse" and self.named:
             last = getattr(self.optimizer, "members", [None])[-1]
-            self._rows = last if isinstance(last, SparseOptimizer) else self._lent()
+            self._rows = last if isinstance(last, SparseOptimizer) else self._shared_state()
 
-    def _lent(self) -> SharedStateOptimizer:
+    def _shared_state(self) -> SharedStateOptimizer:
         """The tables' rows, moved with rate, options and state of the torch optimizer that has them."""
         last = getattr(self.optimizer, "members", [self.optimizer])[-1]
-        return SharedStateOptimizer(self.recipe.row_rule(self.tables), last)
+        return SharedStateOptimizer(self.spec.row_rule(self.tables), last)
 
-    def begin(
+    def prepare(
         self,
         compiled: CompileConfig,
         model: Any,
         batch_size: int | None = None,
         span: Span = contextlib.nullcontext,
     ) -> None:
-        """Before the first step of a fit with batches of `batch_size` rows (None for those of `decide`).
+        """Before the first step of a fit with batches of `batch_size` rows (None for those of `resolve_mode`).
 
         Args:
             span: a context around each part of a step, by its name.
@@ -175,12 +179,37 @@ class TrainStep:
         if self.large_batch is not None:
             size, sparse = self._scale_for(self.large_batch, batch_size or self._batch_size), self.mode == "sparse"
             penalty = self.large_batch.strengthen(penalty, self.tables, size, compiled.reduction, sparse)
-        self._by_rows = not model.overrides_forward
-        self._dense_step.begin(self.named, self.optimizer, penalty)
-        self._sparse_step.begin(self._rows, penalty, self.tables)
+        self._follow_replaced_tables(model)
+        self._by_rows = not model.overrides_forward and _can_step_by_rows(model)
+        tables = model.embedding.tables if self._by_rows else []
+        self._sparse = self.mode == "sparse" and self._by_rows
+        if self.mode == "sparse" and self._explicit and not self._by_rows:
+            raise ValueError(
+                "embedding_update='sparse' needs tables that are plain nn.Embedding modules with weights of their own, "
+                "without hooks, padding_idx or max_norm; with others use embedding_update='dense'"
+            )
+        if self._sparse:
+            self._sparse_step.prepare(self._rows, self.optimizer, penalty, tables, self.tables)
+        else:
+            self._dense_step.prepare(self.named, self.optimizer, penalty, tables)
         if compiled.torch_compile:
             self.compile_score(model)
         self._rates = [(group["lr"], group["lr"]) for group in self.optimizer.param_groups]
+
+    def _follow_replaced_tables(self, model: nn.Module) -> None:
+        """Let a named optimizer move the tables that were put into the place of others since `compile`."""
+        now = _table_weights(model)
+        new = {old: p for old, p in zip(self.tables, now, strict=False) if old is not p}
+        known = {p for group in self.optimizer.param_groups for p in group["params"]}
+        if not self.named or len(now) != len(self.tables) or not new or known.intersection(new.values()):
+            return
+        for group in self.optimizer.param_groups:
+            group["params"] = [new.get(p, p) for p in group["params"]]
+        for member in getattr(self.optimizer, "members", [self.optimizer]):
+            for old in new:
+                member.state.pop(old, None)
+        self.tables = now
+        self.set_mode(self.mode)
 
     def _scale_for(self, large: CowClip, batch_size: int | None) -> int:
         """Learning rates for batches of this size: once, and again where a later fit has others.
@@ -233,12 +262,13 @@ class TrainStep:
 
     def replace(self, optimizer: Any) -> None:
         """Go on with another torch optimizer, over dense gradients if it takes them."""
-        self.recipe, self.optimizer, self.named, self._rates = OptimizerSpec(optimizer), optimizer, False, []
-        self.settle("sparse" if needs_sparse_gradients(optimizer) else "dense")
+        self.spec, self.optimizer, self.named, self._rates = OptimizerSpec(optimizer), optimizer, False, []
+        self.set_mode("sparse" if needs_sparse_gradients(optimizer) else "dense")
 
     def __getstate__(self) -> dict[str, Any]:
         # compiled code belongs to one model, and so does a span that times its steps
-        return {**self.__dict__, "_score": None, "span": contextlib.nullcontext}
+        steps = {"_dense_step": DenseStep(), "_sparse_step": SparseStep()}
+        return {**self.__dict__, **steps, "_score": None, "span": contextlib.nullcontext}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -252,7 +282,7 @@ class TrainStep:
         embedding, batch, span = model.embedding, example.batch, self.span
         with span("lookup"):
             indices = embedding.indices(batch)
-            rows = lookup_as_leaves(embedding, indices, batch.widths)
+            rows = lookup_as_leaves(embedding, indices)
         with span("forward"):
             with self._autocast(compiled, example):
                 prediction, extra = (self._score or model.predict_rows)(batch, rows)
@@ -260,11 +290,13 @@ class TrainStep:
         with span("backward"):
             loss.backward()  # type: ignore[no-untyped-call]
         with span("update"):
-            touched = coalesce_grads(embedding, batch, indices, rows)
+            if self._sparse:
+                self._sparse_step.refresh(self.optimizer)
+            grads = coalesce_grads(embedding, batch, indices, rows, self._sparse_step.parts if self._sparse else None)
             if self.large_batch is not None:
-                self.large_batch.clip(touched, len(batch.ids), compiled.reduction)
-            move = self._sparse_step if self.mode == "sparse" else self._dense_step
-            penalty = move(model, self.optimizer, touched, compiled.clip_norm)
+                self.large_batch.clip(grads, len(batch.ids), compiled.reduction)
+            move = self._sparse_step if self._sparse else self._dense_step
+            penalty = move(self.optimizer, grads, compiled.clip_norm)
             return prediction.detach(), loss.detach() + penalty
 
     def _whole_step(self, model: Any, compiled: CompileConfig, example: LabeledBatch) -> tuple[Tensor, Tensor]:
@@ -276,7 +308,7 @@ class TrainStep:
         with self.span("backward"):
             loss.backward()  # type: ignore[no-untyped-call]
         with self.span("update"):
-            penalty = self._dense_step(model, self.optimizer, [], compiled.clip_norm)
+            penalty = self._dense_step(self.optimizer, [], compiled.clip_norm)
             return prediction.detach(), loss.detach() + penalty
 
     def _loss(
@@ -300,6 +332,17 @@ class TrainStep:
         return torch.autocast(example.batch.ids.device.type, dtype=torch.bfloat16)
 
 
+def _can_step_by_rows(model: Any) -> bool:
+    """Whether the tables can be read and moved together, outside autograd; lays those anew that were taken out."""
+    return model.embedding.refresh() and not any(table.is_partly_frozen() for table in model.embedding.tables)
+
+
+def _table_weights(model: nn.Module) -> list[nn.Parameter]:
+    """The weights of all tables."""
+    collections = (module for module in model.modules() if isinstance(module, EmbeddingCollection))
+    return list(dict.fromkeys(w for tables in collections for name in tables.configs for w in tables.weights_of(name)))
+
+
 LARGE = 100_000  # rows of tables from which a dense update by choice of the optimizer is worth a warning
 
 
@@ -310,7 +353,7 @@ def resolve_embedding_update(model: Any, batch_size: int) -> str:
     """
     parts = model.embedding.parts
     counted = {n: p for n, p in parts.items() if n != "linear" and p.columns} or parts
-    rows = sum(p.tables.where(t)[0].rows for p in counted.values() for t in p.tables)
+    rows = sum(config.num_embeddings for p in counted.values() for config in p.tables.configs.values())
     ids = batch_size * sum(getattr(c, "maxlen", 1) for p in counted.values() for c in p.columns)
     return "dense" if 3 * ids >= 4 * rows else "sparse"
 
