@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from . import _moved
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -65,4 +67,5 @@ def _rebuild_model(description: str, state: dict[str, torch.Tensor], saved: dict
     return rebuild(description, state, saved, training)
 
 
+_moved.install()
 torch.serialization.add_safe_globals([_rebuild_model])  # torch.load(model) may call it in its safe mode, the default

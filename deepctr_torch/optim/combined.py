@@ -42,6 +42,7 @@ __all__ = [
     "SparseRMSprop",
     "SparseSGD",
     "default_lr",
+    "fusible",
     "is_combined",
     "make_optimizer",
     "make_sparse_optimizer",
@@ -59,14 +60,14 @@ OPTIMIZERS.add("rmsprop", optim.RMSprop)
 OPTIMIZERS.add("sgd", optim.SGD)
 
 
-def _fusible(params: Sequence[Any], devices: tuple[str, ...]) -> bool:
-    """Whether torch's fused kernel can update every parameter.
+def fusible(params: Sequence[Any], devices: tuple[str, ...]) -> bool:
+    """Whether torch's fused kernel can update every parameter; it takes memory to be contiguous, and does not look.
 
     A step over one table of [1e6, 16] on two CPU threads: Adam 48 ms, fused 8; Adagrad 54, fused 8; SGD gains nothing.
     """
     groups = [p["params"] if isinstance(p, dict) else p for p in params]
     tensors = [t for group in groups for t in ([group] if isinstance(group, torch.Tensor) else list(group))]
-    return all(t.device.type in devices and t.is_floating_point() for t in tensors)
+    return all(t.device.type in devices and t.is_floating_point() and t.is_contiguous() for t in tensors)
 
 
 def _listed(params: Iterable[Any]) -> list[Any]:
@@ -80,20 +81,20 @@ def _listed(params: Iterable[Any]) -> list[Any]:
 @OPTIMIZERS.register("adam")
 def _adam(params: Iterable[Any], lr: float, **how: Any) -> optim.Optimizer:
     groups = _listed(params)
-    return optim.Adam(groups, lr=lr, **how, fused=_fusible(groups, ("cpu", "cuda")) or None)
+    return optim.Adam(groups, lr=lr, **how, fused=fusible(groups, ("cpu", "cuda")) or None)
 
 
 @OPTIMIZERS.register("adamw")
 def _adamw(params: Iterable[Any], lr: float, **how: Any) -> optim.Optimizer:
     """Without AdamW's own decay: the model declares penalties, and torch's default of 0.01 would shrink every table."""
     groups = _listed(params)
-    return optim.AdamW(groups, lr=lr, weight_decay=0.0, **how, fused=_fusible(groups, ("cpu", "cuda")) or None)
+    return optim.AdamW(groups, lr=lr, weight_decay=0.0, **how, fused=fusible(groups, ("cpu", "cuda")) or None)
 
 
 @OPTIMIZERS.register("adagrad")
 def _adagrad(params: Iterable[Any], lr: float, **how: Any) -> optim.Optimizer:
     groups = _listed(params)
-    return optim.Adagrad(groups, lr=lr, **how, fused=_fusible(groups, ("cpu",)) or None)
+    return optim.Adagrad(groups, lr=lr, **how, fused=fusible(groups, ("cpu",)) or None)
 
 
 @OPTIMIZERS.register("rowwise_adagrad")

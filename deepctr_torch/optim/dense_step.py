@@ -11,7 +11,7 @@ from torch import Tensor, optim
 from ..embedding import FusedTable
 from ..embedding.sparse_grad import SparseGrad
 from .fused import has_step_hooks, step_fused
-from .fused_parameters import FusedParameters
+from .fused_parameters import ELEMENTWISE, FusedParameters
 from .regularizer import Regularizer
 
 __all__ = ["DenseStep", "clip_gradients", "zero_grads"]
@@ -31,7 +31,7 @@ class DenseStep:
     def __init__(self) -> None:
         self._buffers: dict[FusedTable, Tensor] = {}
         self._penalty = Regularizer([])
-        self._decays = False
+        self._decays = self._named = False
         self._tables: list[FusedTable] = []
         self._fused: FusedParameters | None = None
 
@@ -48,7 +48,10 @@ class DenseStep:
         whole = all(p in moved for p in penalty.strengths)  # else some are parts of a parameter
         self._decays = named and all(type(m) in COUPLED for m in members) and not penalty.has_l1 and whole
         self._penalty, self._buffers, self._tables = penalty, {}, list(tables)
-        self._fused = FusedParameters(optimizer, tables, penalty) if named else None
+        self._named = named
+        self._fused = None
+        if all(type(member) in ELEMENTWISE for member in members):
+            self._fused = FusedParameters(optimizer, tables, penalty, named=named)
 
     @torch.no_grad()
     def __call__(self, optimizer: Any, grads: Sequence[SparseGrad], clip: float | None) -> Tensor | float:
@@ -56,7 +59,7 @@ class DenseStep:
         fused = self._fused
         if fused is not None and (not fused.is_current() or self._is_followed(optimizer) or _are_read(fused.tables)):
             if not fused.is_current():
-                self._fused = fused = FusedParameters(optimizer, self._tables, self._penalty)
+                self._fused = fused = FusedParameters(optimizer, self._tables, self._penalty, named=self._named)
             if self._is_followed(optimizer) or _are_read(fused.tables):
                 fused = None  # whoever follows the steps sees the tables
         if fused is None:

@@ -6,15 +6,28 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, nn, optim
 
 from .._memory import new_filled
 from ..embedding import FusedTable
+from .combined import DenseRowWiseAdagrad, fusible
 from .regularizer import Regularizer
 
-__all__ = ["FusedParameters"]
+__all__ = ["ELEMENTWISE", "FusedParameters"]
 
 State = dict[str, Any]
+ELEMENTWISE = (  # whose step of a whole is that of its parts
+    optim.Adadelta,
+    optim.Adagrad,
+    optim.Adam,
+    optim.AdamW,
+    optim.Adamax,
+    optim.NAdam,
+    optim.RAdam,
+    optim.RMSprop,
+    optim.SGD,
+    DenseRowWiseAdagrad,
+)
 
 
 class FusedParameters:
@@ -29,6 +42,7 @@ class FusedParameters:
         optimizer: has the weights of the tables in its groups.
         tables: laid tables.
         penalty: of the weights.
+        named: the optimizer was given by name, and may use the kernels that this package knows.
         frozen: fuse tables some of which are frozen, too: only given rows will be moved.
 
     Attributes:
@@ -38,21 +52,29 @@ class FusedParameters:
     """
 
     def __init__(
-        self, optimizer: Any, tables: Iterable[FusedTable], penalty: Regularizer, frozen: bool = False
+        self,
+        optimizer: Any,
+        tables: Iterable[FusedTable],
+        penalty: Regularizer,
+        *,
+        named: bool = True,
+        frozen: bool = False,
     ) -> None:
         self._members: list[Any] = list(getattr(optimizer, "members", [optimizer]))
         self._layout = [(member, member.param_groups) for member in self._members]
         self.tables: list[FusedTable] = []
         self.apart: list[FusedTable] = []
         self._states: list[_FusedState] = []
-        self._swaps: list[tuple[dict[str, Any], list[nn.Parameter], list[nn.Parameter]]] = []
+        self._swaps: list[tuple[dict[str, Any], list[nn.Parameter], list[nn.Parameter], Any]] = []
         self._owners: dict[int, list[FusedTable]] = {}  # id of a group -> its tables
         for table in tables:
             self._add(table, penalty, frozen)
-        for _, groups in self._layout:
+        for member, groups in self._layout:
             for group in groups:
                 if id(group) in self._owners:
-                    self._swaps.append((group, group["params"], _replaced(group["params"], self._owners[id(group)])))
+                    fused = _replaced(group["params"], self._owners[id(group)])
+                    kernel = group.get("fused") or (_kernel(member, fused) if named else None)
+                    self._swaps.append((group, group["params"], fused, kernel))
         self.penalty = penalty.fused(self.tables)
 
     def _add(self, table: FusedTable, penalty: Regularizer, frozen: bool) -> None:
@@ -74,12 +96,15 @@ class FusedParameters:
     def is_current(self) -> bool:
         """Whether tables, groups and states are still those that were fused."""
         same = all(member.param_groups is groups or not isinstance(groups, list) for member, groups in self._layout)
-        kept = all(group["params"] is apart for group, apart, _ in self._swaps)
+        kept = all(group["params"] is apart for group, apart, *_ in self._swaps)
         return same and kept and all(state.is_current() for state in self._states)
 
     def __enter__(self) -> FusedParameters:
-        for group, _, fused in self._swaps:
+        self._kernels = [group.get("fused") for group, *_ in self._swaps]
+        for group, _, fused, kernel in self._swaps:
             group["params"] = fused
+            if "fused" in group:
+                group["fused"] = kernel
         for state in self._states:
             state.enter()
         return self
@@ -87,8 +112,19 @@ class FusedParameters:
     def __exit__(self, *error: object) -> None:
         for state in self._states:
             state.leave()
-        for group, apart, _ in self._swaps:
+        for (group, apart, *_), kernel in zip(self._swaps, self._kernels, strict=True):
             group["params"] = apart
+            if "fused" in group:
+                group["fused"] = kernel
+
+
+def _kernel(optimizer: Any, parameters: Sequence[nn.Parameter]) -> bool | None:
+    """True where a named optimizer would have torch's fused kernel, had it been made of these parameters.
+
+    It does not have it if a table is some columns of a wide one: the kernel takes memory to be contiguous.
+    """
+    devices = {optim.Adam: ("cpu", "cuda"), optim.AdamW: ("cpu", "cuda"), optim.Adagrad: ("cpu",)}
+    return fusible(parameters, devices.get(type(optimizer), ())) or None
 
 
 def _holds(parameters: Sequence[nn.Parameter], weights: Sequence[nn.Parameter]) -> bool:
@@ -110,6 +146,7 @@ class _FusedState:
     def __init__(self, optimizer: Any, table: FusedTable, whole: State) -> None:
         self.optimizer, self.table, self.whole = optimizer, table, whole
         self.parameter, self.weights = table.parameter, table.weights
+        self._trained = [weight.requires_grad for weight in self.weights]
         self._names: set[str] = set()
         self._steps: Tensor | None = None
         self._own: list[State] = []
@@ -134,6 +171,8 @@ class _FusedState:
     def is_current(self) -> bool:
         state, first = self.optimizer.state, self.weights[0]
         if self.table.data is None or self.table.parameter is not self.parameter:
+            return False
+        if self._trained != [weight.requires_grad for weight in self.weights]:
             return False
         return not self._own or state.get(first) is self._own[0]
 

@@ -284,6 +284,7 @@ class Trainer:
         self.callbacks.on_epoch_begin(self.period)
         self.model.negative_rate = self.negative_rate  # now that there is a step: before, its weights were of another
         self.model.train()
+        self.update.follow(self.model, self.compiled)
         return PeriodState(self.compiled.metrics)
 
     def _step(self, example: LabeledBatch, seen: PeriodState) -> None:
@@ -293,6 +294,7 @@ class Trainer:
             compiled.metrics.check_weighted()
         if wants:
             self.callbacks.on_train_batch_begin(seen.steps)
+            self.update.follow(model, compiled)
         if not model.training:  # a callback predicted in between
             model.train()  # NOTE[DIFF] W1: the original stays in evaluation mode after its first validation
         if self.schedule is not None:

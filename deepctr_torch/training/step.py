@@ -99,6 +99,11 @@ class TrainStep:
                 "embedding_update='sparse' needs an optimizer given by name, or an instance that takes sparse "
                 f"gradients (SparseAdam; SGD or Adagrad without momentum and decay), got {made!r}"
             )
+        if any(g.get("fused") and not all(p.is_contiguous() for p in g["params"]) for g in made.param_groups):
+            raise ValueError(
+                "an optimizer with fused=True needs contiguous weights, which tables of this model are not: make it "
+                "with foreach=True, or give its name"
+            )
         if mode == "dense" and needs_sparse_gradients(made):
             raise ValueError("embedding_update='dense' needs an optimizer that takes dense gradients, got SparseAdam")
         return made
@@ -195,6 +200,14 @@ class TrainStep:
         if compiled.torch_compile:
             self.compile_score(model)
         self._rates = [(group["lr"], group["lr"]) for group in self.optimizer.param_groups]
+
+    def follow(self, model: Any, compiled: CompileConfig) -> None:
+        """Between two steps of a fit: prepare anew if somebody took a weight out of its table, or replaced a table."""
+        tables = model.embedding.tables if self._by_rows else []
+        if not all(table.is_laid() for table in tables):
+            rates = self._rates
+            self.prepare(compiled, model, span=self.span)
+            self._rates = rates
 
     def _follow_replaced_tables(self, model: nn.Module) -> None:
         """Let a named optimizer move the tables that were put into the place of others since `compile`."""
