@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -114,7 +115,7 @@ def test_each_table_has_a_state_of_its_own_that_any_loop_can_go_on_with() -> Non
     assert all(state[p]["exp_avg"].shape == p.shape and state[p]["step"] == 6 for p in fitted.parameters())
     by_hand.load_state_dict(fitted.state_dict())
     optimizer = torch.optim.Adam(by_hand.parameters(), lr=1e-3)
-    optimizer.load_state_dict(fitted.optim.state_dict())
+    optimizer.load_state_dict(copy.deepcopy(fitted.optim.state_dict()))
     fitted.fit(X, Y, batch_size=24, shuffle=False, verbose=0)
     matrix = torch.tensor(np.stack([X["a"], X["b"], X["c"]], axis=1))
     optimizer.zero_grad()
