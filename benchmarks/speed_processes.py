@@ -22,12 +22,12 @@ BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86 and, the last, ARM
 PATIENCE = 900  # seconds without an answer after which a side counts as dead
 
 
-def environment(python: str) -> dict[str, str]:
-    """Environment variables of a side: this checkout is on the path of this package's Python only."""
+def environment(python: str, checkout: Path = HERE.parent) -> dict[str, str]:
+    """Environment variables of a side: a checkout, this one, is on the path of this package's Python only."""
     variables = {**os.environ, "PYTHONWARNINGS": "ignore"}
     variables.pop("PYTHONPATH", None)
     if python == sys.executable:
-        variables["PYTHONPATH"] = str(HERE.parent)
+        variables["PYTHONPATH"] = str(checkout)
     return variables
 
 
@@ -46,11 +46,11 @@ def make_environment(peer: str, folder: Path) -> str:
 
 
 class Worker:
-    """A `speed_worker.py` under some Python."""
+    """The `speed_worker.py` of a checkout under some Python."""
 
-    def __init__(self, job: dict[str, Any], python: str) -> None:
+    def __init__(self, job: dict[str, Any], python: str, checkout: Path = HERE.parent) -> None:
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by `end`)
-        command = [python, str(HERE / "speed_worker.py"), json.dumps(job)]
+        command = [python, str(checkout / "benchmarks" / "speed_worker.py"), json.dumps(job)]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -58,7 +58,7 @@ class Worker:
             stderr=self.errors,
             text=True,
             bufsize=1,
-            env=environment(python),
+            env=environment(python, checkout),
         )
         self.error: str | None = None
 

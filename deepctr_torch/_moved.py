@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -20,13 +19,16 @@ MOVED = {
 RENAMED = {"EmbeddingTables": "EmbeddingCollection", "tables_of": "embedding_configs"}
 
 
-class _Finder(MetaPathFinder, Loader):
+class _Finder:
     """Finds a module where it was, as a module of its own with the names of the one that it is now."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return ModuleSpec(fullname, self) if fullname in MOVED else None
+        return ModuleSpec(fullname, self) if fullname in MOVED else None  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Leave it to Python to make the module."""
 
     def exec_module(self, module: ModuleType) -> None:
         now = vars(importlib.import_module(MOVED[module.__name__]))

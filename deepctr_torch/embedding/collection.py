@@ -137,12 +137,15 @@ class FusedTable:
         self.spans = list(spans)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.data: Tensor | None = None
-        self._laid: list[tuple[_Span, nn.Embedding, nn.Parameter, int]] = []
+        self._laid: list[_Laid] = []
+        self._weights: list[nn.Parameter] = []
+        self._hooks: list[Any] = []  # the dicts of hooks of all modules, empty while they are plain
+        self._joined: tuple[list[bool], Tensor] | None = None
 
     @property
     def weights(self) -> list[nn.Parameter]:
         """The weights of the tables, in the order of their rows."""
-        return [weight for _, _, weight, _ in self._laid] if self._laid else [span.weight for span in self.spans]
+        return self._weights or [span.weight for span in self.spans]
 
     @property
     def fused(self) -> Tensor:
@@ -159,14 +162,12 @@ class FusedTable:
 
     def __getstate__(self) -> dict[str, object]:
         kept = {key: value for key, value in self.__dict__.items() if key != "parameter"}
-        return {**kept, "data": None, "_laid": []}
+        return {**kept, "data": None, "_laid": [], "_weights": [], "_hooks": [], "_joined": None}
 
     def is_laid(self) -> bool:
         """Whether every weight lies where it was laid."""
-        for span, module, weight, address in self._laid:
-            if span.parent._modules.get(span.name) is not module or module._parameters.get("weight") is not weight:
-                return False
-            if weight.data_ptr() != address:
+        for modules, name, module, parameters, weight, address in self._laid:  # a hot loop: some 0.2 us a table
+            if modules.get(name) is not module or parameters["weight"] is not weight or weight.data_ptr() != address:
                 return False
         return self.data is not None
 
@@ -179,11 +180,16 @@ class FusedTable:
                     modules = [span.module for span in self.spans]
                     if self._can_fuse(modules):
                         self._lay(self.weights)
-        return self.data is not None and all(map(_is_plain, (module for _, module, _, _ in self._laid)))
+        return self.data is not None and not any(self._hooks)
+
+    def is_plain(self) -> bool:
+        """Whether every table is an `nn.Embedding` that does nothing but look up."""
+        return all(_is_plain(span.module) for span in self.spans)
 
     def forget(self) -> None:
         """Let go of the fused tensor; the weights keep its memory for as long as they lie in it."""
-        self.data, self._laid = None, []
+        self.data = self._joined = None
+        self._laid, self._weights, self._hooks = [], [], []
 
     def _can_fuse(self, modules: Sequence[nn.Embedding]) -> bool:
         if not all(map(_is_plain, modules)):
@@ -204,7 +210,7 @@ class FusedTable:
 
     def owns(self, weight: nn.Parameter) -> bool:
         """Whether `weight` is one of those that were laid."""
-        return any(mine is weight for _, _, mine, _ in self._laid)
+        return any(mine is weight for mine in self.weights)
 
     def _lay(self, weights: Sequence[nn.Parameter]) -> None:
         """Copy the weights into one tensor, and make them its slices; grows the memory by that tensor for a moment."""
@@ -223,10 +229,24 @@ class FusedTable:
     def adopt(self, whole: Tensor) -> None:
         """Take over `whole`, whose slices the weights are."""
         self.data, self.parameter = whole, nn.Parameter(whole)
-        found = [(span, span.module, span.weight) for span in self.spans]
-        self._laid = [(span, module, weight, weight.data_ptr()) for span, module, weight in found]
+        self._laid = [_laid(span) for span in self.spans]
+        self._weights = [span.weight for span in self.spans]
+        modules = [span.module for span in self.spans]
+        self._hooks = [hooks for m in modules for hooks in (m._forward_hooks, m._forward_pre_hooks, m._backward_hooks)]
+        self._hooks += [module._backward_pre_hooks for module in modules]
         for weight in self.weights:
             _HOMES[weight] = weakref.ref(self)
+
+    def differentiable(self) -> Tensor:
+        """`data` as a function of the weights: what it is used for gives each of them its gradient.
+
+        Made once for all lookups, since a node of autograd with many inputs takes some 30 microseconds to make.
+        """
+        trained = [weight.requires_grad for weight in self.weights]
+        if self._joined is None or self._joined[0] != trained:
+            with torch.enable_grad():
+                self._joined = trained, _Join.apply(self, *self.weights)  # type: ignore[no-untyped-call]
+        return self._joined[1]
 
     def slices(self, whole: Tensor) -> list[Tensor]:
         """The part of each table in a tensor laid out as `data` is: [R, E], or [R, 1] with one number a row."""
@@ -260,7 +280,30 @@ class FusedTable:
         return out
 
 
-def _is_plain(module: nn.Module) -> bool:
+class _Join(torch.autograd.Function):
+    """The fused tensor as a function of the weights that are its slices."""
+
+    @staticmethod
+    def forward(ctx: Any, table: FusedTable, *weights: nn.Parameter) -> Tensor:
+        ctx.table = table
+        return table.fused.data  # no view, so that writing the weights is not writing the result
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        needed = ctx.needs_input_grad[1:]
+        return None, *(part if n else None for part, n in zip(ctx.table.slices(grad), needed, strict=True))
+
+
+_Laid = tuple[dict[str, nn.Module | None], str, nn.Module, dict[str, nn.Parameter | None], nn.Parameter, int]
+
+
+def _laid(span: _Span) -> _Laid:
+    """All that must stay for a weight to lie where it was laid."""
+    module, weight = span.module, span.weight
+    return span.parent._modules, span.name, module, module._parameters, weight, weight.data_ptr()
+
+
+def _is_plain(module: nn.Embedding) -> bool:
     """Whether a lookup in the fused tensor gives what calling `module` gives, and its gradient is a sum over rows."""
     weight = module._parameters.get("weight")
     return (
@@ -291,6 +334,16 @@ class TableDict(nn.ModuleDict):
     ) -> None:
         known = tuple(f"{prefix}{name}." for name in self._modules)
         unexpected_keys += [k for k in state_dict if strict and k.startswith(prefix) and not k.startswith(known)]
+
+    def train(self, mode: bool = True) -> TableDict:
+        """As every module's; a table knows nothing but the flag, which is set without a call each."""
+        self.training = mode
+        for module in self._modules.values():
+            if type(module) is nn.Embedding:
+                module.__dict__["training"] = mode
+            elif module is not None:
+                module.train(mode)
+        return self
 
 
 class EmbeddingCollection(TableDict):

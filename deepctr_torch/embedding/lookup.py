@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -158,10 +157,8 @@ class EmbeddingLookup(nn.Module):
             return [self._lookup_each(group, batch) for group in self.groups]
         if not torch.is_grad_enabled():
             return self.gather(self.indices(batch))
-        return [
-            _FusedEmbedding.apply(index, group.table, *group.table.weights)  # type: ignore[no-untyped-call]
-            for group, index in zip(self.groups, self.indices(batch), strict=True)
-        ]
+        indices = self.indices(batch)
+        return [F.embedding(i, group.table.differentiable()) for group, i in zip(self.groups, indices, strict=True)]
 
     def _lookup_each(self, group: FusedGroup, batch: Batch) -> Tensor:
         """The rows of a group, [B, n, E], from one call of each of its tables' modules."""
@@ -185,23 +182,6 @@ class EmbeddingLookup(nn.Module):
             start, stop = self.schema.sequence_slice(name, widths)
             yield (name, start, stop) if batch_ids else (name, at, at + stop - start)
             at += stop - start
-
-
-class _FusedEmbedding(torch.autograd.Function):
-    """Rows of a fused tensor; their gradients arrive at the weights of its tables, which are passed for that alone."""
-
-    @staticmethod
-    def forward(ctx: Any, index: Tensor, table: FusedTable, *weights: nn.Parameter) -> Tensor:
-        ctx.save_for_backward(index)
-        ctx.table = table
-        return F.embedding(index, table.fused)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:
-        (index,) = ctx.saved_tensors
-        whole = torch.ops.aten.embedding_dense_backward(grad, index, ctx.table.num_embeddings, -1, False)
-        needed = ctx.needs_input_grad[2:]
-        return None, None, *(g if n else None for g, n in zip(ctx.table.slices(whole), needed, strict=True))
 
 
 def _side_by_side(rows: Sequence[Tensor], config: EmbeddingConfig) -> Tensor:

@@ -347,7 +347,8 @@ class TrainStep:
 
 def _can_step_by_rows(model: Any) -> bool:
     """Whether the tables can be read and moved together, outside autograd; lays those anew that were taken out."""
-    return model.embedding.refresh() and not any(table.is_partly_frozen() for table in model.embedding.tables)
+    tables = model.embedding.tables
+    return model.embedding.refresh() and all(t.is_plain() and not t.is_partly_frozen() for t in tables)
 
 
 def _table_weights(model: nn.Module) -> list[nn.Parameter]:
