@@ -19,16 +19,7 @@ if TYPE_CHECKING:
     layers: ModuleType
     models: ModuleType
 
-__all__ = [
-    "CTRClassifier",
-    "CTRRegressor",
-    "__version__",
-    "callbacks",
-    "inputs",
-    "layers",
-    "load_model",
-    "models",
-]
+__all__ = ["CTRClassifier", "CTRRegressor", "__version__", "callbacks", "inputs", "layers", "load_model", "models"]
 
 __version__ = "1.0.0a1"
 

@@ -82,12 +82,7 @@ class PlateauMonitor(MonitorCallback):
     """
 
     def __init__(
-        self,
-        monitor: str = "val_loss",
-        mode: str = "auto",
-        min_delta: float = 0,
-        patience: int = 0,
-        cooldown: int = 0,
+        self, monitor: str = "val_loss", mode: str = "auto", min_delta: float = 0, patience: int = 0, cooldown: int = 0
     ) -> None:
         super().__init__(monitor, mode, min_delta)
         check_at_least("patience", patience, 0)

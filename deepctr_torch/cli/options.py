@@ -137,15 +137,13 @@ Seed = Annotated[
     ),
 ]
 Overwrite = Annotated[
-    bool,
-    typer.Option("--overwrite", rich_help_panel=_RUN, help="Put the new run in the place of the one in `--out`."),
+    bool, typer.Option("--overwrite", rich_help_panel=_RUN, help="Put the new run in the place of the one in `--out`.")
 ]
 
 RunDir = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `fit` wrote.")]
 Files = Annotated[list[str], typer.Argument(metavar="FILES...", help="Files, folders, or globs.")]
 By = Annotated[
-    str | None,
-    typer.Option("--by", metavar="COLUMN", help="Also evaluate the rows of each value of this column."),
+    str | None, typer.Option("--by", metavar="COLUMN", help="Also evaluate the rows of each value of this column.")
 ]
 Group = Annotated[
     str | None,
@@ -165,8 +163,7 @@ Encoder = Annotated[
 ]
 Keep = Annotated[str | None, typer.Option("--keep", metavar="NAMES", help="Further columns to keep as they are.")]
 Training = Annotated[
-    bool,
-    typer.Option("--training", help="As rows to train on: with train-only columns, and ids dropped out."),
+    bool, typer.Option("--training", help="As rows to train on: with train-only columns, and ids dropped out.")
 ]
 DemoOut = Annotated[Path, typer.Option("--out", help="Folder for the learning curves and the models.")]
 DemoSeed = Annotated[int, typer.Option("--seed", min=0, help="Seed of initial weights, dropout and shuffling.")]

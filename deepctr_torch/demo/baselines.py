@@ -18,12 +18,7 @@ __all__ = ["boosting_inputs", "gradient_boosting", "linear_inputs", "logistic_re
 
 INVERSE_L2 = 2.0
 HISTORY_SCALE = 0.3  # below 1: the penalty is the harder on the weights of the history
-BOOSTING: Mapping[str, Any] = {
-    "learning_rate": 0.05,
-    "max_iter": 500,
-    "max_leaf_nodes": 15,
-    "l2_regularization": 10.0,
-}
+BOOSTING: Mapping[str, Any] = {"learning_rate": 0.05, "max_iter": 500, "max_leaf_nodes": 15, "l2_regularization": 10.0}
 
 
 def linear_inputs(x: Inputs, vocabulary: Mapping[str, int]) -> csr_matrix:

@@ -19,12 +19,7 @@ __all__ = ["EPOCHS", "EVALUATIONS", "deepfm", "din", "train"]
 
 DIMENSION, BATCH = 16, 1024
 EPOCHS, EVALUATIONS, PATIENCE = 12, 2, 3  # at most 12 epochs, 2 evaluations in each; 3 without improvement end it
-MODEL: Mapping[str, Any] = {
-    "dnn_hidden_units": (64, 32),
-    "dnn_dropout": 0.4,
-    "l2_reg_embedding": 0.1,
-    "init_std": 0.05,
-}
+MODEL: Mapping[str, Any] = {"dnn_hidden_units": (64, 32), "dnn_dropout": 0.4, "l2_reg_embedding": 0.1, "init_std": 0.05}
 COMPILE: Mapping[str, Any] = {"learning_rate": 1e-3, "embedding_lr": 1e-2, "embedding_update": "dense"}
 
 

@@ -98,10 +98,7 @@ def learn(columns: Mapping[str, ColumnEncoder], chunks: Iterable[Chunk], threads
 
 
 def learn_columns(
-    columns: Mapping[str, ColumnEncoder],
-    read: Reader,
-    threads: int | None,
-    memos: dict[str, list[Memo]] | None = None,
+    columns: Mapping[str, ColumnEncoder], read: Reader, threads: int | None, memos: dict[str, list[Memo]] | None = None
 ) -> None:
     """Let features learn from rows in memory, several features at a time.
 

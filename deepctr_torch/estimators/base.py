@@ -22,14 +22,7 @@ from .features import FeaturesLike, HistoryLike
 from .fit import CallbacksLike, fit
 from .inputs import LabelsLike, RawData, TableLike, WeightsLike, open_data, open_inputs
 from .labels import LabelEncoder
-from .predict import (
-    DEFAULT_METRICS,
-    LabeledPredictions,
-    MetricLike,
-    predict_batches,
-    predict_chunks,
-    predict_labeled,
-)
+from .predict import DEFAULT_METRICS, LabeledPredictions, MetricLike, predict_batches, predict_chunks, predict_labeled
 from .prepare import encode_batches
 from .serialization import Fitted, load_estimator, save_estimator
 from .split import TimeLike

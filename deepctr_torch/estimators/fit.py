@@ -21,14 +21,7 @@ from .features import choose_encoder
 from .inputs import LabelsLike, RawData, TableLike, WeightsLike, open_data
 from .labels import ClassLabelEncoder, LabelEncoder
 from .predict import DEFAULT_METRICS, predict_labeled
-from .prepare import (
-    EncodedBatch,
-    count_training_rows,
-    encode_batches,
-    open_validation,
-    training_rows,
-    validation_rows,
-)
+from .prepare import EncodedBatch, count_training_rows, encode_batches, open_validation, training_rows, validation_rows
 from .serialization import Fitted
 from .split import Split, SplitOptions, TimeLike, scan, split
 from .warm_start import carry_weights, check_rate, optimizer_state, restore_optimizer
@@ -134,11 +127,7 @@ def _check_previous(estimator: CTREstimator, previous: CTREstimator | None, data
 
 
 def _new_encoder(
-    estimator: CTREstimator,
-    data: RawData,
-    part: RowSubset | None,
-    time: str | None,
-    previous: CTREstimator | None,
+    estimator: CTREstimator, data: RawData, part: RowSubset | None, time: str | None, previous: CTREstimator | None
 ) -> FeatureEncoder:
     """The encoder to fit, a copy of that of `previous` if there is one; no feature reads a label or the weight."""
     if previous is not None:

@@ -158,11 +158,7 @@ def count_training_rows(
 
 
 def training_rows(
-    data: RawData,
-    part: RowSubset | None,
-    encoder: FeatureEncoder,
-    labels: LabelEncoder,
-    x: dict[str, Array] | None,
+    data: RawData, part: RowSubset | None, encoder: FeatureEncoder, labels: LabelEncoder, x: dict[str, Array] | None
 ) -> EncodedBatch | Files:
     """Return the rows to train on; those of files are encoded as they are read.
 

@@ -95,12 +95,7 @@ def accuracy_score(y_true: Any, y_pred: Any) -> float:
 
 
 def log_loss(
-    y_true: Any,
-    y_pred: Any,
-    eps: float = 1e-7,
-    normalize: bool = True,
-    sample_weight: Any = None,
-    labels: Any = None,
+    y_true: Any, y_pred: Any, eps: float = 1e-7, normalize: bool = True, sample_weight: Any = None, labels: Any = None
 ) -> float:
     """Cross entropy of probabilities that are kept `eps` away from 0 and 1.
 

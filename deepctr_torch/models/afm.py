@@ -48,17 +48,9 @@ class AFM(BaseModel):
         num_classes: int | None = None,
     ) -> None:
         super().__init__(
-            linear_feature_columns,
-            dnn_feature_columns,
-            l2_reg_linear=l2_reg_linear,
-            l2_reg_embedding=l2_reg_embedding,
-            init_std=init_std,
-            seed=seed,
-            task=task,
-            device=device,
-            gpus=gpus,
-            num_classes=num_classes,
-        )
+            linear_feature_columns, dnn_feature_columns, l2_reg_linear=l2_reg_linear, l2_reg_embedding=l2_reg_embedding,
+            init_std=init_std, seed=seed, task=task, device=device, gpus=gpus, num_classes=num_classes,
+        )  # fmt: skip
         refuse_dense(self)
         self.use_attention = use_attention
         # NOTE[DIFF] C14: without fields the original fails; here the linear side is left.

@@ -58,17 +58,9 @@ class AutoInt(BaseModel):
         num_classes: int | None = None,
     ) -> None:
         super().__init__(
-            linear_feature_columns,
-            dnn_feature_columns,
-            l2_reg_linear=l2_reg_linear,
-            l2_reg_embedding=l2_reg_embedding,
-            init_std=init_std,
-            seed=seed,
-            task=task,
-            device=device,
-            gpus=gpus,
-            num_classes=num_classes,
-        )
+            linear_feature_columns, dnn_feature_columns, l2_reg_linear=l2_reg_linear, l2_reg_embedding=l2_reg_embedding,
+            init_std=init_std, seed=seed, task=task, device=device, gpus=gpus, num_classes=num_classes,
+        )  # fmt: skip
         check_at_least("att_layer_num", att_layer_num, 0)
         if att_layer_num == 0 and len(dnn_hidden_units) == 0:
             raise ValueError("att_layer_num must be at least 1 where dnn_hidden_units is empty, got 0")

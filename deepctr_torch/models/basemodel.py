@@ -276,11 +276,7 @@ class BaseModel(TrainableModel, metaclass=ModelMeta):
         return _upstream.compute_input_dim(feature_columns, include_sparse, include_dense, feature_group)
 
     def input_from_feature_columns(
-        self,
-        X: Tensor,
-        feature_columns: Iterable[FeatureColumn],
-        embedding_dict: Any,
-        support_dense: bool = True,
+        self, X: Tensor, feature_columns: Iterable[FeatureColumn], embedding_dict: Any, support_dense: bool = True
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Vectors ([B, 1, E] each) and numbers ([B, d] each) of a packed matrix."""
         return _upstream.input_from_feature_columns(self, X, feature_columns, embedding_dict, support_dense)

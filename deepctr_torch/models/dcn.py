@@ -109,17 +109,9 @@ class DCN(CrossAndDeep):
     ) -> None:
         # NOTE[DIFF] W12: the original always gives its linear side 1e-5, and l2_reg_linear to the output layer.
         super().__init__(
-            linear_feature_columns,
-            dnn_feature_columns,
-            l2_reg_linear=l2_reg_linear,
-            l2_reg_embedding=l2_reg_embedding,
-            init_std=init_std,
-            seed=seed,
-            task=task,
-            device=device,
-            gpus=gpus,
-            num_classes=num_classes,
-        )
+            linear_feature_columns, dnn_feature_columns, l2_reg_linear=l2_reg_linear, l2_reg_embedding=l2_reg_embedding,
+            init_std=init_std, seed=seed, task=task, device=device, gpus=gpus, num_classes=num_classes,
+        )  # fmt: skip
         self.add_sides(
             partial(CrossNet, layer_num=cross_num, parameterization=cross_parameterization),
             cross_num,

@@ -58,17 +58,9 @@ class DIN(BaseModel):
         num_classes: int | None = None,
     ) -> None:
         super().__init__(
-            [],
-            dnn_feature_columns,
-            l2_reg_linear=0,
-            l2_reg_embedding=l2_reg_embedding,
-            init_std=init_std,
-            seed=seed,
-            task=task,
-            device=device,
-            gpus=gpus,
-            num_classes=num_classes,
-        )
+            [], dnn_feature_columns, l2_reg_linear=0, l2_reg_embedding=l2_reg_embedding,
+            init_std=init_std, seed=seed, task=task, device=device, gpus=gpus, num_classes=num_classes,
+        )  # fmt: skip
         self.pairs = HistoryPairs(self.dnn_feature_columns, history_feature_list)
         self.history_feature_list = history_feature_list
         self.history_fc_names = [f"hist_{name}" for name in history_feature_list]

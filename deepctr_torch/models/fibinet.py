@@ -55,17 +55,9 @@ class FiBiNET(BaseModel):
         num_classes: int | None = None,
     ) -> None:
         super().__init__(
-            linear_feature_columns,
-            dnn_feature_columns,
-            l2_reg_linear=l2_reg_linear,
-            l2_reg_embedding=l2_reg_embedding,
-            init_std=init_std,
-            seed=seed,
-            task=task,
-            device=device,
-            gpus=gpus,
-            num_classes=num_classes,
-        )
+            linear_feature_columns, dnn_feature_columns, l2_reg_linear=l2_reg_linear, l2_reg_embedding=l2_reg_embedding,
+            init_std=init_std, seed=seed, task=task, device=device, gpus=gpus, num_classes=num_classes,
+        )  # fmt: skip
         self.field_size = field_count(self)
         width = self.compute_input_dim(self.dnn_feature_columns)
         # NOTE[DIFF] C14: the original fails where there is no pair; here the DNN then reads the numbers alone.

@@ -47,12 +47,7 @@ class RegionLinear(EmbeddingCollection):
     """
 
     def __init__(
-        self,
-        columns: Sequence[FeatureColumn],
-        part: str,
-        regions: int,
-        init_std: float = 0.0001,
-        outputs: int = 1,
+        self, columns: Sequence[FeatureColumn], part: str, regions: int, init_std: float = 0.0001, outputs: int = 1
     ) -> None:
         wide = embedding_configs(columns, init_std, regions * outputs)
         super().__init__([config._replace(slices=_by_region(config.name, regions, outputs)) for config in wide])
@@ -133,17 +128,9 @@ class MLR(BaseModel):
     ) -> None:
         # NOTE[DIFF] W24: the original does not pass its seed on.
         super().__init__(
-            [],
-            region_feature_columns,
-            l2_reg_linear=0,
-            l2_reg_embedding=0,
-            init_std=init_std,
-            seed=seed,
-            task=task,
-            device=device,
-            gpus=gpus,
-            num_classes=num_classes,
-        )
+            [], region_feature_columns, l2_reg_linear=0, l2_reg_embedding=0,
+            init_std=init_std, seed=seed, task=task, device=device, gpus=gpus, num_classes=num_classes,
+        )  # fmt: skip
         check_at_least("region_num", region_num, 2)
         if bias_feature_columns and num_classes is not None:
             names = [c.name for c in bias_feature_columns]

@@ -54,17 +54,9 @@ class NFM(BaseModel):
         num_classes: int | None = None,
     ) -> None:
         super().__init__(
-            linear_feature_columns,
-            dnn_feature_columns,
-            l2_reg_linear=l2_reg_linear,
-            l2_reg_embedding=l2_reg_embedding,
-            init_std=init_std,
-            seed=seed,
-            task=task,
-            device=device,
-            gpus=gpus,
-            num_classes=num_classes,
-        )
+            linear_feature_columns, dnn_feature_columns, l2_reg_linear=l2_reg_linear, l2_reg_embedding=l2_reg_embedding,
+            init_std=init_std, seed=seed, task=task, device=device, gpus=gpus, num_classes=num_classes,
+        )  # fmt: skip
         check_fraction("bi_dropout", bi_dropout)
         self.bi_dropout = bi_dropout
         # NOTE[DIFF] C14: without a sparse column the original fails; here the DNN then reads the numbers alone.

@@ -165,17 +165,9 @@ class ONN(BaseModel):
         num_classes: int | None = None,
     ) -> None:
         super().__init__(
-            linear_feature_columns,
-            dnn_feature_columns,
-            l2_reg_linear=l2_reg_linear,
-            l2_reg_embedding=l2_reg_embedding,
-            init_std=init_std,
-            seed=seed,
-            task=task,
-            device=device,
-            gpus=gpus,
-            num_classes=num_classes,
-        )
+            linear_feature_columns, dnn_feature_columns, l2_reg_linear=l2_reg_linear, l2_reg_embedding=l2_reg_embedding,
+            init_std=init_std, seed=seed, task=task, device=device, gpus=gpus, num_classes=num_classes,
+        )  # fmt: skip
         sparse = [c for c in self.dnn_feature_columns if not isinstance(c, DenseFeat)]
         size = self.embedding_size if len(sparse) > 1 else 0
         # NOTE[DIFF] W23: sequences, pooled, form pairs too; the original leaves them out.

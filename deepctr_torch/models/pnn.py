@@ -53,17 +53,9 @@ class PNN(BaseModel):
         num_classes: int | None = None,
     ) -> None:
         super().__init__(
-            [],
-            dnn_feature_columns,
-            l2_reg_linear=0,
-            l2_reg_embedding=l2_reg_embedding,
-            init_std=init_std,
-            seed=seed,
-            task=task,
-            device=device,
-            gpus=gpus,
-            num_classes=num_classes,
-        )
+            [], dnn_feature_columns, l2_reg_linear=0, l2_reg_embedding=l2_reg_embedding,
+            init_std=init_std, seed=seed, task=task, device=device, gpus=gpus, num_classes=num_classes,
+        )  # fmt: skip
         check_choice("kernel_type", kernel_type, ["mat", "num", "vec"])
         fields = field_count(self)
         # NOTE[DIFF] C14: the original fails where there is no pair.

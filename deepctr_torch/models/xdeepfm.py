@@ -62,17 +62,9 @@ class xDeepFM(BaseModel):  # noqa: N801 - upstream's name
         num_classes: int | None = None,
     ) -> None:
         super().__init__(
-            linear_feature_columns,
-            dnn_feature_columns,
-            l2_reg_linear=l2_reg_linear,
-            l2_reg_embedding=l2_reg_embedding,
-            init_std=init_std,
-            seed=seed,
-            task=task,
-            device=device,
-            gpus=gpus,
-            num_classes=num_classes,
-        )
+            linear_feature_columns, dnn_feature_columns, l2_reg_linear=l2_reg_linear, l2_reg_embedding=l2_reg_embedding,
+            init_std=init_std, seed=seed, task=task, device=device, gpus=gpus, num_classes=num_classes,
+        )  # fmt: skip
         self.dnn_hidden_units = dnn_hidden_units
         self.cin_layer_size = cin_layer_size
         width = self.compute_input_dim(self.dnn_feature_columns)

@@ -64,10 +64,7 @@ def missing_columns(shards: Sequence[Shard], columns: Sequence[str], header: Seq
 
 
 def shard_types(
-    shards: Sequence[Shard],
-    columns: Sequence[str],
-    schema: Mapping[str, TypeLike],
-    written: TextFormat,
+    shards: Sequence[Shard], columns: Sequence[str], schema: Mapping[str, TypeLike], written: TextFormat
 ) -> dict[str, pa.DataType]:
     """Column -> type, the same for all text files whichever of them is read first; empty if there is none."""
     texts = [shard.path for shard in shards if shard.group is None]
@@ -75,11 +72,7 @@ def shard_types(
 
 
 def read_shard(
-    shard: Shard,
-    columns: Sequence[str],
-    rows: int,
-    types: Mapping[str, TypeLike],
-    written: TextFormat,
+    shard: Shard, columns: Sequence[str], rows: int, types: Mapping[str, TypeLike], written: TextFormat
 ) -> Iterator[Chunk]:
     """The rows of a shard in chunks of at most `rows`; `types` are those of `shard_types`."""
     if shard.group is None:

@@ -75,10 +75,7 @@ def text_columns(path: Path, header: Sequence[str] | None) -> list[str]:
 
 
 def text_types(
-    paths: Sequence[Path],
-    columns: Sequence[str],
-    schema: Mapping[str, TypeLike],
-    written: TextFormat,
+    paths: Sequence[Path], columns: Sequence[str], schema: Mapping[str, TypeLike], written: TextFormat
 ) -> dict[str, pa.DataType]:
     """Column -> arrow type, the same for all files.
 

@@ -22,15 +22,7 @@ from .protocol import Trainable
 if TYPE_CHECKING:
     from .step import TrainStep
 
-__all__ = [
-    "Predict",
-    "device_of",
-    "evaluate_source",
-    "predict_all",
-    "predict_batch",
-    "predict_source",
-    "predictor",
-]
+__all__ = ["Predict", "device_of", "evaluate_source", "predict_all", "predict_batch", "predict_source", "predictor"]
 
 Predict: TypeAlias = Callable[[Batch], tuple[Tensor, Tensor | None]]
 

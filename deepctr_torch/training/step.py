@@ -152,11 +152,7 @@ class TrainStep:
         return SharedStateOptimizer(self.spec.row_rule(self.tables), last)
 
     def prepare(
-        self,
-        compiled: CompileConfig,
-        model: Any,
-        batch_size: int | None = None,
-        span: Span = contextlib.nullcontext,
+        self, compiled: CompileConfig, model: Any, batch_size: int | None = None, span: Span = contextlib.nullcontext
     ) -> None:
         """Before the first step of a fit with batches of `batch_size` rows (None for those of `resolve_mode`).
 

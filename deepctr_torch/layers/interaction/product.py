@@ -89,11 +89,7 @@ class OutterProductLayer(nn.Module):
         self.field_size = field_size
         self.kernel_type = kernel_type
         number = field_size * (field_size - 1) // 2
-        shapes = {
-            "mat": (embedding_size, number, embedding_size),
-            "vec": (number, embedding_size),
-            "num": (number, 1),
-        }
+        shapes = {"mat": (embedding_size, number, embedding_size), "vec": (number, embedding_size), "num": (number, 1)}
         self.kernel = None
         if number:
             # Xavier's fans of "mat" are those of the 3-D tensor: kept on purpose, the starting scale is the

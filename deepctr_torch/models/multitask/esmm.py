@@ -54,15 +54,9 @@ class ESMM(BaseModel):
         gpus: Sequence[Any] | None = None,
     ) -> None:
         super().__init__(
-            [],
-            dnn_feature_columns,
-            l2_reg_linear=l2_reg_linear,
-            l2_reg_embedding=l2_reg_embedding,
-            init_std=init_std,
-            seed=seed,
-            device=device,
-            gpus=gpus,
-        )
+            [], dnn_feature_columns, l2_reg_linear=l2_reg_linear, l2_reg_embedding=l2_reg_embedding,
+            init_std=init_std, seed=seed, device=device, gpus=gpus,
+        )  # fmt: skip
         if list(task_types) != ["binary", "binary"] or len(task_names) != 2:
             raise ValueError(
                 f"ESMM must have exactly two tasks, both binary, got {list(task_names)} of types {list(task_types)}"

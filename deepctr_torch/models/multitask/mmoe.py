@@ -54,15 +54,9 @@ class MMOE(BaseModel):
         gpus: Sequence[Any] | None = None,
     ) -> None:
         super().__init__(
-            [],
-            dnn_feature_columns,
-            l2_reg_linear=l2_reg_linear,
-            l2_reg_embedding=l2_reg_embedding,
-            init_std=init_std,
-            seed=seed,
-            device=device,
-            gpus=gpus,
-        )
+            [], dnn_feature_columns, l2_reg_linear=l2_reg_linear, l2_reg_embedding=l2_reg_embedding,
+            init_std=init_std, seed=seed, device=device, gpus=gpus,
+        )  # fmt: skip
         check_at_least("num_experts", num_experts, 2)
         set_tasks(self, task_types, task_names)
         self.num_experts = num_experts

@@ -61,15 +61,9 @@ class PLE(BaseModel):
         gpus: Sequence[Any] | None = None,
     ) -> None:
         super().__init__(
-            [],
-            dnn_feature_columns,
-            l2_reg_linear=l2_reg_linear,
-            l2_reg_embedding=l2_reg_embedding,
-            init_std=init_std,
-            seed=seed,
-            device=device,
-            gpus=gpus,
-        )
+            [], dnn_feature_columns, l2_reg_linear=l2_reg_linear, l2_reg_embedding=l2_reg_embedding,
+            init_std=init_std, seed=seed, device=device, gpus=gpus,
+        )  # fmt: skip
         for name in ("shared_expert_num", "specific_expert_num", "num_levels"):
             check_at_least(name, locals()[name], 1)
         set_tasks(self, task_types, task_names)

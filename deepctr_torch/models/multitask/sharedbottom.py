@@ -51,15 +51,9 @@ class SharedBottom(BaseModel):
         gpus: Sequence[Any] | None = None,
     ) -> None:
         super().__init__(
-            [],
-            dnn_feature_columns,
-            l2_reg_linear=l2_reg_linear,
-            l2_reg_embedding=l2_reg_embedding,
-            init_std=init_std,
-            seed=seed,
-            device=device,
-            gpus=gpus,
-        )
+            [], dnn_feature_columns, l2_reg_linear=l2_reg_linear, l2_reg_embedding=l2_reg_embedding,
+            init_std=init_std, seed=seed, device=device, gpus=gpus,
+        )  # fmt: skip
         set_tasks(self, task_types, task_names)
         self.input_dim = self.compute_input_dim(dnn_feature_columns)
         self.bottom_dnn_hidden_units = bottom_dnn_hidden_units
