@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from ..features import FeatureColumn
-from ..layers.core import DNN
 from ..layers.interaction import LogTransformLayer
 from ._registry import register_model
 from ._shared import field_count
@@ -59,15 +58,10 @@ class AFN(BaseModel):
             # W23, kept: dense features do not enter the products.
             self.ltl = LogTransformLayer(field_count(self), self.embedding_size, ltl_hidden_size)
             # NOTE[DIFF] W12: the original ignores l2_reg_dnn.
-            dnn = DNN(
-                self.embedding_size * ltl_hidden_size,
-                afn_dnn_hidden_units,
-                dnn_activation,
-                dropout_rate=dnn_dropout,
-                use_bn=True,
-                init_std=init_std,
+            width = self.embedding_size * ltl_hidden_size
+            self.afn_dnn = self.build_dnn(
+                width, afn_dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=True
             )
-            self.afn_dnn = self.penalized(dnn, l2_reg_dnn)
             self.afn_dnn_linear = self.penalized(nn.Linear(self.afn_dnn.output_dim, self.outputs), l2_reg_dnn)
         self.to(device)
 

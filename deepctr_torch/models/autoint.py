@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from .._checks import check_at_least
 from ..features import FeatureColumn
-from ..layers.core import DNN
 from ..layers.interaction import InteractingLayer
 from ._registry import register_model
 from ._shared import field_count
@@ -74,15 +73,10 @@ class AutoInt(BaseModel):
         if self.use_att or self.use_dnn:
             self.dnn_linear = nn.Linear(deep + size * field_count(self), self.outputs, bias=False)
         if self.use_dnn:
-            dnn = DNN(
-                self.compute_input_dim(dnn_feature_columns),
-                dnn_hidden_units,
-                dnn_activation,
-                dropout_rate=dnn_dropout,
-                use_bn=dnn_use_bn,
-                init_std=init_std,
+            width = self.compute_input_dim(dnn_feature_columns)
+            self.dnn = self.build_dnn(
+                width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=dnn_use_bn
             )
-            self.dnn = self.penalized(dnn, l2_reg_dnn)
         if self.use_att:
             self.int_layers = nn.ModuleList(InteractingLayer(size, att_head_num, att_res) for _ in range(att_layer_num))
         self.to(device)

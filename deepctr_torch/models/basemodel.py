@@ -17,7 +17,7 @@ from ..callbacks import History
 from ..data.interop import to_numpy
 from ..embedding import EmbeddingCollection, EmbeddingLookup, LookupSpec, embedding_configs
 from ..features import Batch, DenseFeat, FeatureColumn, FeatureSchema, SparseFeat, VarLenSparseFeat
-from ..layers.core import PredictionLayer
+from ..layers.core import DNN, PredictionLayer
 from ..registry import suggest
 from ..training.losses import get_loss
 from . import _compat as _upstream
@@ -225,6 +225,20 @@ class BaseModel(TrainableModel, metaclass=ModelMeta):
         ]
         self.add_regularization_weight(weights, l1=l1, l2=l2)
         return module
+
+    def build_dnn(
+        self,
+        inputs_dim: int,
+        hidden_units: Sequence[int],
+        activation: str | nn.Module | type[nn.Module] | None,
+        l2: float,
+        *,
+        dropout: float = 0,
+        use_bn: bool = False,
+    ) -> DNN:
+        """Build a DNN that starts with the `init_std` of the model, and declare its penalty."""
+        dnn = DNN(inputs_dim, hidden_units, activation, dropout_rate=dropout, use_bn=use_bn, init_std=self.init_std)
+        return self.penalized(dnn, l2)
 
     def add_regularization_weight(self, weight_list: Any, l1: float = 0.0, l2: float = 0.0) -> None:
         """Add `l1 * sum(|w|) + l2 * sum(w ** 2)` to the loss.

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from ..features import FeatureColumn
-from ..layers.core import DNN
 from ..layers.interaction import ConvLayer
 from ._registry import register_model
 from ._shared import field_count, refuse_dense
@@ -65,15 +64,9 @@ class CCPM(BaseModel):
         if self.use_conv:
             self.conv_layer = ConvLayer(field_count(self), conv_kernel_width, conv_filters)
             self.dnn_input_dim = self.conv_layer.filed_shape * self.embedding_size * conv_filters[-1]
-            dnn = DNN(
-                self.dnn_input_dim,
-                dnn_hidden_units,
-                dnn_activation,
-                dropout_rate=dnn_dropout,
-                use_bn=dnn_use_bn,
-                init_std=init_std,
+            self.dnn = self.build_dnn(
+                self.dnn_input_dim, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=dnn_use_bn
             )
-            self.dnn = self.penalized(dnn, l2_reg_dnn)
             self.dnn_linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
         self.to(device)
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from ..features import FeatureColumn
-from ..layers.core import DNN
 from ..layers.interaction import FM
 from ..layers.interaction.fm import MulticlassFM
 from ._registry import register_model
@@ -62,16 +61,8 @@ class DeepFM(BaseModel):
             self.fm = FM() if num_classes is None else MulticlassFM(size, num_classes)
         if self.use_dnn:
             width = self.compute_input_dim(self.dnn_feature_columns)
-            self.dnn = self.penalized(
-                DNN(
-                    width,
-                    dnn_hidden_units,
-                    dnn_activation,
-                    dropout_rate=dnn_dropout,
-                    use_bn=dnn_use_bn,
-                    init_std=init_std,
-                ),
-                l2_reg_dnn,
+            self.dnn = self.build_dnn(
+                width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=dnn_use_bn
             )
             self.dnn_linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
         self.to(device)

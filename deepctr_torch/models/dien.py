@@ -230,9 +230,8 @@ class DIEN(BaseModel):
         width = front + self.compute_input_dim(others) + dense
         self._kept = [*range(front), *range(width - dense, width)]  # the inputs of the original
         # NOTE[DIFF] W12: the original leaves out the penalty of the DNN.
-        self.dnn = self.penalized(
-            DNN(width, dnn_hidden_units, dnn_activation, dropout_rate=dnn_dropout, use_bn=use_bn, init_std=init_std),
-            l2_reg_dnn,
+        self.dnn = self.build_dnn(
+            width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=use_bn
         )
         self.linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
         nn.init.normal_(self.linear.weight, mean=0.0, std=init_std)

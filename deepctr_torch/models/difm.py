@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from ..features import FeatureColumn
-from ..layers.core import DNN
 from ..layers.interaction import FM, InteractingLayer
 from ..layers.interaction.fm import MulticlassFM
 from ._registry import register_model
@@ -68,17 +67,13 @@ class DIFM(BaseModel):
             attention = InteractingLayer(size, att_head_num, att_res, scaling=True)
             self.vector_wise_net = self.penalized(attention, l2_reg_dnn)
             # W23, kept: dense features do not enter the networks.
-            dnn = DNN(
-                fields * size,
-                dnn_hidden_units,
-                dnn_activation,
-                dropout_rate=dnn_dropout,
-                use_bn=dnn_use_bn,
-                init_std=init_std,
+            self.bit_wise_net = self.build_dnn(
+                fields * size, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=dnn_use_bn
             )
-            self.bit_wise_net = self.penalized(dnn, l2_reg_dnn)
             self.transform_matrix_P_vec = self.penalized(nn.Linear(fields * size, fields, bias=False), l2_reg_dnn)
-            self.transform_matrix_P_bit = self.penalized(nn.Linear(dnn.output_dim, fields, bias=False), l2_reg_dnn)
+            self.transform_matrix_P_bit = self.penalized(
+                nn.Linear(self.bit_wise_net.output_dim, fields, bias=False), l2_reg_dnn
+            )
         self.to(device)
 
     def factors(self, fields: Fields) -> Tensor:

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from ..features import DenseFeat, FeatureColumn
-from ..layers.core import DNN
 from ..layers.interaction import BilinearInteraction, SENETLayer
 from ._registry import register_model
 from ._shared import field_count
@@ -67,10 +66,9 @@ class FiBiNET(BaseModel):
             self.Bilinear = BilinearInteraction(self.field_size, self.embedding_size, bilinear_type)
         if self.use_dnn:
             # NOTE[DIFF] C13: the original fails without hidden units.
-            dnn = DNN(width, dnn_hidden_units, dnn_activation, dropout_rate=dnn_dropout, init_std=init_std)
             # NOTE[DIFF] W12: the original takes l2_reg_dnn and makes nothing of it.
-            self.dnn = self.penalized(dnn, l2_reg_dnn)
-            self.dnn_linear = self.penalized(nn.Linear(dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
+            self.dnn = self.build_dnn(width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout)
+            self.dnn_linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
         self.to(device)
 
     def compute_input_dim(  # type: ignore[override]

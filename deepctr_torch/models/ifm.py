@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from ..features import FeatureColumn
-from ..layers.core import DNN
 from ..layers.interaction import FM
 from ..layers.interaction.fm import MulticlassFM
 from ._registry import register_model
@@ -61,16 +60,11 @@ class IFM(BaseModel):
             size = self.embedding_size
             self.fm: nn.Module = FM() if num_classes is None else MulticlassFM(size, num_classes)
             # W23, kept: dense features do not enter the network.
-            dnn = DNN(
-                size * self.sparse_feat_num,
-                dnn_hidden_units,
-                dnn_activation,
-                dropout_rate=dnn_dropout,
-                use_bn=dnn_use_bn,
-                init_std=init_std,
+            width = size * self.sparse_feat_num
+            self.factor_estimating_net = self.build_dnn(
+                width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=dnn_use_bn
             )
-            self.factor_estimating_net = self.penalized(dnn, l2_reg_dnn)
-            projection = nn.Linear(dnn.output_dim, self.sparse_feat_num, bias=False)
+            projection = nn.Linear(self.factor_estimating_net.output_dim, self.sparse_feat_num, bias=False)
             self.transform_weight_matrix_P = self.penalized(projection, l2_reg_dnn)
         self.to(device)
 

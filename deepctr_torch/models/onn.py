@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from ..embedding import EmbeddingCollection, EmbeddingConfig, EmbeddingSlice, LookupSpec, embedding_configs
 from ..features import DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
-from ..layers.core import DNN
 from ..layers.kernels.pairwise import Mates, mate_products
 from ._registry import register_model
 from ._serialization import widen_columns
@@ -181,16 +180,8 @@ class ONN(BaseModel):
         self._kept += range(width - dense, width)
         self.use_dnn = width > 0
         if self.use_dnn:
-            self.dnn = self.penalized(
-                DNN(
-                    width,
-                    dnn_hidden_units,
-                    dnn_activation,
-                    dropout_rate=dnn_dropout,
-                    use_bn=dnn_use_bn,
-                    init_std=init_std,
-                ),
-                l2_reg_dnn,
+            self.dnn = self.build_dnn(
+                width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=dnn_use_bn
             )
             self.dnn_linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
         self.to(device)

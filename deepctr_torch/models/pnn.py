@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from .._checks import check_choice
 from ..features import FeatureColumn
-from ..layers.core import DNN
 from ..layers.interaction import InnerProductLayer, OutterProductLayer
 from ._registry import register_model
 from ._shared import field_count
@@ -70,9 +69,8 @@ class PNN(BaseModel):
             self.outterproduct = OutterProductLayer(fields, size, kernel_type)
         width += (self.use_inner + self.use_outter) * fields * (fields - 1) // 2
         # NOTE[DIFF] C13: the original fails without hidden units.
-        dnn = DNN(width, dnn_hidden_units, dnn_activation, dropout_rate=dnn_dropout, init_std=init_std)
-        self.dnn = self.penalized(dnn, l2_reg_dnn)
-        self.dnn_linear = self.penalized(nn.Linear(dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
+        self.dnn = self.build_dnn(width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout)
+        self.dnn_linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
         self.to(device)
 
     def logits(self, fields: Fields) -> Tensor:  # [B, 1]

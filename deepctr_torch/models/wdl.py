@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from ..features import FeatureColumn
-from ..layers.core import DNN
 from ._registry import register_model
 from .basemodel import BaseModel
 from .fields import Fields
@@ -54,11 +53,10 @@ class WDL(BaseModel):
         width = self.compute_input_dim(self.dnn_feature_columns)
         self.use_dnn = width > 0 and len(dnn_hidden_units) > 0
         if self.use_dnn:
-            dnn = DNN(
-                width, dnn_hidden_units, dnn_activation, dropout_rate=dnn_dropout, use_bn=dnn_use_bn, init_std=init_std
+            self.dnn = self.build_dnn(
+                width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=dnn_use_bn
             )
-            self.dnn = self.penalized(dnn, l2_reg_dnn)
-            self.dnn_linear = self.penalized(nn.Linear(dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
+            self.dnn_linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
         self.to(device)
 
     def logits(self, fields: Fields) -> Tensor:  # [B, 1]

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from ..features import FeatureColumn
-from ..layers.core import DNN
 from ..layers.interaction import CIN
 from ._registry import register_model
 from ._shared import field_count
@@ -73,11 +72,10 @@ class xDeepFM(BaseModel):  # noqa: N801 - upstream's name
         # NOTE[DIFF] C14: the original fails without a sparse column; here the CIN is left out.
         self.use_cin = field_size > 0 and len(cin_layer_size) > 0
         if self.use_dnn:
-            dnn = DNN(
-                width, dnn_hidden_units, dnn_activation, dropout_rate=dnn_dropout, use_bn=dnn_use_bn, init_std=init_std
+            self.dnn = self.build_dnn(
+                width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=dnn_use_bn
             )
-            self.dnn = self.penalized(dnn, l2_reg_dnn)
-            self.dnn_linear = self.penalized(nn.Linear(dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
+            self.dnn_linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
         if self.use_cin:
             _ = self.embedding_size  # the fields are stacked: this fails where their dimensions differ
             self.cin = self.penalized(CIN(field_size, cin_layer_size, cin_activation, cin_split_half), l2_reg_cin)

@@ -6,13 +6,13 @@ SIGIR 2018.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...features import Batch, FeatureColumn
-from ...layers.core import DNN
 from .._registry import register_model
 from ..basemodel import BaseModel
 from ..fields import Fields
@@ -65,18 +65,11 @@ class ESMM(BaseModel):
         self.input_dim = self.compute_input_dim(dnn_feature_columns)
         self.tower_dnn_hidden_units = tower_dnn_hidden_units
 
-        def tower() -> DNN:
-            return DNN(
-                self.input_dim,
-                tower_dnn_hidden_units,
-                dnn_activation,
-                dropout_rate=dnn_dropout,
-                use_bn=dnn_use_bn,
-                init_std=init_std,
-            )
-
-        self.ctr_dnn = self.penalized(tower(), l2_reg_dnn)
-        self.cvr_dnn = self.penalized(tower(), l2_reg_dnn)
+        tower = partial(
+            self.build_dnn, self.input_dim, tower_dnn_hidden_units, dnn_activation, l2_reg_dnn,
+            dropout=dnn_dropout, use_bn=dnn_use_bn,
+        )  # fmt: skip
+        self.ctr_dnn, self.cvr_dnn = tower(), tower()
         self.ctr_dnn_final_layer = self.penalized(nn.Linear(self.ctr_dnn.output_dim, 1, bias=False), l2_reg_dnn)
         self.cvr_dnn_final_layer = self.penalized(nn.Linear(self.cvr_dnn.output_dim, 1, bias=False), l2_reg_dnn)
         self.to(device)

@@ -65,12 +65,7 @@ class MMOE(BaseModel):
         self.gate_dnn_hidden_units = gate_dnn_hidden_units
         self.tower_dnn_hidden_units = tower_dnn_hidden_units
         experts, tasks = [str(e) for e in range(num_experts)], [str(t) for t in range(self.num_tasks)]
-        options = {
-            "activation": dnn_activation,
-            "dropout_rate": dnn_dropout,
-            "use_bn": dnn_use_bn,
-            "init_std": init_std,
-        }
+        options = dict(activation=dnn_activation, dropout_rate=dnn_dropout, use_bn=dnn_use_bn, init_std=init_std)
         self.expert_dnn = self.penalized(
             ParallelDNN(self.input_dim, expert_dnn_hidden_units, experts, **options), l2_reg_dnn
         )

@@ -75,12 +75,7 @@ class PLE(BaseModel):
         self.gate_dnn_hidden_units = gate_dnn_hidden_units
         self.tower_dnn_hidden_units = tower_dnn_hidden_units
         tasks = [str(t) for t in range(self.num_tasks)]
-        options = {
-            "activation": dnn_activation,
-            "dropout_rate": dnn_dropout,
-            "use_bn": dnn_use_bn,
-            "init_std": init_std,
-        }
+        options = dict(activation=dnn_activation, dropout_rate=dnn_dropout, use_bn=dnn_use_bn, init_std=init_std)
         extracted = expert_dnn_hidden_units[-1] if expert_dnn_hidden_units else self.input_dim
         sizes = [self.input_dim] + [extracted] * (num_levels - 1)
 

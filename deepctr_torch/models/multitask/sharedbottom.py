@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from ...features import FeatureColumn
-from ...layers.core import DNN
 from ...layers.parallel import ParallelDNN, ParallelLinear
 from .._registry import register_model
 from ..basemodel import BaseModel
@@ -59,17 +58,11 @@ class SharedBottom(BaseModel):
         self.bottom_dnn_hidden_units = bottom_dnn_hidden_units
         self.tower_dnn_hidden_units = tower_dnn_hidden_units
         tasks = [str(t) for t in range(self.num_tasks)]
-        bottom = DNN(
-            self.input_dim,
-            bottom_dnn_hidden_units,
-            dnn_activation,
-            dropout_rate=dnn_dropout,
-            use_bn=dnn_use_bn,
-            init_std=init_std,
+        self.bottom_dnn = self.build_dnn(
+            self.input_dim, bottom_dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=dnn_use_bn
         )
-        self.bottom_dnn = self.penalized(bottom, l2_reg_dnn)
         towers = ParallelDNN(
-            bottom.output_dim, tower_dnn_hidden_units, tasks, dnn_activation, dnn_dropout, dnn_use_bn, init_std
+            self.bottom_dnn.output_dim, tower_dnn_hidden_units, tasks, dnn_activation, dnn_dropout, dnn_use_bn, init_std
         )
         self.tower_dnn = self.penalized(towers, l2_reg_dnn)
         self.tower_dnn_final_layer = self.penalized(ParallelLinear(towers.output_dim, 1, tasks), l2_reg_dnn)
