@@ -1,4 +1,4 @@
-"""What a star or a named import from a module brings along in DeepCTR-Torch, because user code counts on it.
+"""Names that a star or a named import from a module brings along in DeepCTR-Torch, because user code counts on them.
 
 `from deepctr_torch.models.deepfm import *` gives `BaseModel`, `DNN`, `nn` and `torch` there. Packages that the original
 has too call `lend_names` at their end; a module of ours then finds such a name where it lives when it is asked for.
@@ -15,52 +15,23 @@ __all__ = ["lend_names"]
 ROOT = __name__.partition(".")[0]
 
 
-def _homes(module: str, names: str) -> dict[str, str]:
-    return dict.fromkeys(names.split(), module)
-
-
-# name -> the module it is imported from
-HOMES = {
-    **_homes("collections", "OrderedDict defaultdict namedtuple"),
-    **_homes("itertools", "chain"),
-    **_homes("__future__", "print_function"),
-    **_homes("torch.nn.utils.rnn", "PackedSequence pack_padded_sequence pad_packed_sequence"),
-    **_homes("torch.utils.data", "DataLoader"),
-    **_homes("sklearn.metrics", "accuracy_score log_loss mean_squared_error roc_auc_score"),
-    **_homes("tqdm", "tqdm"),
-    **_homes(f"{ROOT}.features", "DenseFeat SparseFeat VarLenSparseFeat build_input_features get_feature_names"),
-    **_homes(f"{ROOT}.features.columns", "DEFAULT_GROUP_NAME"),
-    **_homes(f"{ROOT}.callbacks", "CallbackList History"),
-    **_homes(f"{ROOT}.models.basemodel", "BaseModel Linear"),
-    **_homes(
-        f"{ROOT}.models._compat",
-        "combined_dnn_input create_embedding_matrix embedding_lookup get_dense_input get_varlen_pooling_list "
-        "maxlen_lookup varlen_embedding_lookup",
-    ),
-    **_homes(
-        f"{ROOT}.layers",
-        "AFMLayer AGRUCell AUGRUCell AttentionSequencePoolingLayer BiInteractionPooling BilinearInteraction CIN "
-        "Conv2dSame ConvLayer CrossNet CrossNetMix DNN DynamicGRU FM InnerProductLayer InteractingLayer KMaxPooling "
-        "LocalActivationUnit LogTransformLayer OutterProductLayer PredictionLayer SENETLayer SequencePoolingLayer "
-        "activation_layer concat_fun slice_arrays",
-    ),
-}
+MODELS = (
+    "afm afn autoint basemodel ccpm dcn dcnmix deepfm dien difm din fibinet ifm mlr multitask nfm onn pnn wdl xdeepfm"
+)
+MULTITASK = "esmm mmoe ple sharedbottom"
+# where a name is looked for, in this order: ours before those that take long to import
+HOMES = (
+    *("collections", "itertools", "__future__", "torch.nn.utils.rnn", "torch.utils.data"),
+    *(f"{ROOT}.{room}" for room in ("features", "features.columns", "callbacks", "layers", "models.basemodel")),
+    *("tqdm", "sklearn.metrics", f"{ROOT}.models._compat"),
+)
 # name -> the module that it is
 MODULES = {
     **{name: name for name in ("copy", "itertools", "math", "os", "time", "torch")},
-    "Data": "torch.utils.data",
-    "F": "torch.nn.functional",
-    "nn": "torch.nn",
-    "np": "numpy",
+    **{"Data": "torch.utils.data", "F": "torch.nn.functional", "nn": "torch.nn", "np": "numpy"},
     **{name: f"{ROOT}.layers.{name}" for name in ("activation", "core", "interaction", "sequence", "utils")},
-    **{
-        name: f"{ROOT}.models.{name}"
-        for name in (
-            *("afm", "afn", "autoint", "basemodel", "ccpm", "dcn", "dcnmix", "deepfm", "dien", "difm", "din"),
-            *("fibinet", "ifm", "mlr", "multitask", "nfm", "onn", "pnn", "wdl", "xdeepfm"),
-        )
-    },
-    **{name: f"{ROOT}.models.multitask.{name}" for name in ("esmm", "mmoe", "ple", "sharedbottom")},
+    **{name: f"{ROOT}.models.{name}" for name in MODELS.split()},
+    **{name: f"{ROOT}.models.multitask.{name}" for name in MULTITASK.split()},
 }
 
 _LOOKUPS = (
@@ -91,8 +62,7 @@ BORROWED = {
     "layers.interaction": "Conv2dSame F KMaxPooling activation_layer itertools nn torch",
     "layers.sequence": "F LocalActivationUnit PackedSequence nn torch",
     "layers.utils": "np torch",
-    "models": "afm afn autoint basemodel ccpm dcn dcnmix deepfm dien difm din fibinet ifm mlr multitask nfm onn pnn "
-    "wdl xdeepfm",
+    "models": MODELS,
     "models.basemodel": _BASEMODEL,
     "models.afm": "AFMLayer BaseModel FM torch",
     "models.afn": "BaseModel DNN LogTransformLayer nn torch",
@@ -112,7 +82,7 @@ BORROWED = {
     "models.pnn": f"{_DEEP} InnerProductLayer OutterProductLayer concat_fun",
     "models.wdl": _DEEP,
     "models.xdeepfm": f"{_DEEP} CIN",
-    "models.multitask": "esmm mmoe ple sharedbottom",
+    "models.multitask": MULTITASK,
     "models.multitask.esmm": _DEEP,
     "models.multitask.mmoe": f"{_DEEP} PredictionLayer",
     "models.multitask.ple": f"{_DEEP} PredictionLayer",
@@ -142,6 +112,7 @@ def _finder(module: str, known: frozenset[str]) -> Any:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         if name in MODULES:
             return importlib.import_module(MODULES[name])
-        return getattr(importlib.import_module(HOMES[name]), name)
+        homes = (vars(importlib.import_module(home)) for home in HOMES)
+        return next(home[name] for home in homes if name in home)
 
     return find

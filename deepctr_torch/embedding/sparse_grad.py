@@ -14,7 +14,7 @@ from ..features import Batch
 from .collection import FusedTable
 from .lookup import EmbeddingLookup, FusedGroup
 
-__all__ = ["CoalescedIndex", "SparseGrad", "coalesce_grads", "lookup_as_leaves", "sum_rows", "with_gradient"]
+__all__ = ["CoalescedIndex", "SparseGrad", "coalesce_grads", "lookup_as_leaves", "with_gradient"]
 
 
 class SparseGrad(NamedTuple):
@@ -196,18 +196,3 @@ def _sorted_on_cpu(index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     ordered, position = torch.sort(index.long(), stable=True)
     rows, counts = torch.unique_consecutive(ordered, return_counts=True)
     return rows, position, counts.cumsum(dim=0) - counts
-
-
-@torch.no_grad()
-def sum_rows(index: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of looked-up rows summed per distinct row, rows ascending. `[n], [n, E] -> [U], [U, E]`
-
-    Deterministic on the CPU: the gradients of one row are added in the order of the batch. (On other devices rows may
-    repeat; see `CoalescedIndex`.)
-
-    >>> sum_rows(torch.tensor([7, 2, 7]), torch.tensor([[1.0], [2.0], [3.0]]))
-    (tensor([2, 7]), tensor([[2.],
-            [4.]]))
-    """
-    sums = CoalescedIndex(index)
-    return sums.rows.to(index.dtype), sums.sum(grad)

@@ -6,7 +6,7 @@ one class, a mean over nothing) is nan: no exception, no warning. A nan among pr
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -38,16 +38,18 @@ __all__ = [
     "gauc",
     "gauc_skipped",
     "logloss",
-    "mae",
-    "mse",
+    "mean_absolute_error",
+    "mean_squared_error",
     "ndcg",
     "normalized_entropy",
     "pr_auc",
-    "rmse",
+    "root_mean_squared_error",
 ]
 
 Array = npt.NDArray[Any]
 Columns = tuple[Array, Array, Array | None]
+Weights: TypeAlias = ArrayLike | None  # one number a row
+Groups: TypeAlias = ArrayLike | None  # the group of each row
 
 
 def as_column(name: str, values: ArrayLike, rows: int | None = None) -> Floats:
@@ -75,13 +77,13 @@ def _one_column(name: str, array: Array, rows: int | None) -> Array:
     return array
 
 
-def _rows(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Floats, Floats, Floats]:
+def _rows(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Weights) -> tuple[Floats, Floats, Floats]:
     """Labels, predictions and weights as float64 columns of one length."""
     p = as_column("y_pred", y_pred)
     return as_column("y_true", y_true, len(p)), p, _weights(sample_weight, len(p))
 
 
-def _weights(sample_weight: ArrayLike | None, rows: int) -> Floats:
+def _weights(sample_weight: Weights, rows: int) -> Floats:
     if sample_weight is None:
         return np.ones(rows)
     return _positive(as_column("sample_weight", sample_weight, rows))
@@ -93,7 +95,7 @@ def _positive(w: Array) -> Array:
     return w
 
 
-def _classes(y_true: ArrayLike, p: Floats, sample_weight: ArrayLike | None) -> tuple[Ints, Floats]:
+def _classes(y_true: ArrayLike, p: Floats, sample_weight: Weights) -> tuple[Ints, Floats]:
     """Class numbers [N] and weights [N] beside probabilities [N, C]."""
     y = as_column("y_true", y_true, len(p))
     wrong = ~((y >= 0) & (y < p.shape[1]) & (y == np.floor(y)))
@@ -114,20 +116,18 @@ def _mean(values: Floats, w: Floats) -> float:
     return ratio(np.dot(values, w), w.sum())
 
 
-def _lean_rows(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None) -> Columns:
+def _lean_rows(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Weights) -> Columns:
     """Labels, predictions and weights, or None, as columns of one length."""
     p = _lean("y_pred", y_pred)
     w = None if sample_weight is None else _positive(_lean("sample_weight", sample_weight, len(p)))
     return _lean("y_true", y_true, len(p)), p, w
 
 
-def _run(metric: StatefulMetric, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None) -> float:
+def _run(metric: StatefulMetric, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Weights) -> float:
     return over_blocks(metric, *_lean_rows(y_true, y_pred, sample_weight))
 
 
-def logloss(
-    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
-) -> float:
+def logloss(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Weights = None, groups: Groups = None) -> float:
     """Mean of `-y log p - (1 - y) log(1 - p)`; with [N, C] predictions, of `-log p[label]`.
 
     >>> round(logloss([1, 1], [0.5, 1.0]), 4)
@@ -140,9 +140,7 @@ def logloss(
     return _run(Mean(log_losses), y_true, y_pred, sample_weight)
 
 
-def accuracy(
-    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
-) -> float:
+def accuracy(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Weights = None, groups: Groups = None) -> float:
     """Share of rows on the right side of 0.5 (above it is positive); with [N, C] predictions, of the largest column.
 
     >>> accuracy([1, 0, 0, 1], [0.9, 0.5, 0.6, 0.7])
@@ -156,41 +154,41 @@ def accuracy(
     return _run(Mean(hits), y_true, y_pred, sample_weight)
 
 
-def mse(
-    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+def mean_squared_error(
+    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Weights = None, groups: Groups = None
 ) -> float:
     """Mean of `(y - p)^2`.
 
-    >>> mse([0, 2], [1, 2])
+    >>> mean_squared_error([0, 2], [1, 2])
     0.5
     """
     return _run(Mean(squares), y_true, y_pred, sample_weight)
 
 
-def rmse(
-    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+def root_mean_squared_error(
+    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Weights = None, groups: Groups = None
 ) -> float:
-    """Square root of `mse`.
+    """Square root of `mean_squared_error`.
 
-    >>> rmse([0, 0], [3, 3])
+    >>> root_mean_squared_error([0, 0], [3, 3])
     3.0
     """
     return _run(RootMean(squares), y_true, y_pred, sample_weight)
 
 
-def mae(
-    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+def mean_absolute_error(
+    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Weights = None, groups: Groups = None
 ) -> float:
     """Mean of `|y - p|`.
 
-    >>> mae([0, 2], [1, 2])
+    >>> mean_absolute_error([0, 2], [1, 2])
     0.5
     """
     return _run(Mean(absolutes), y_true, y_pred, sample_weight)
 
 
 def normalized_entropy(
-    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Weights = None, groups: Groups = None
 ) -> float:
     """`logloss` over the entropy of the weighted base rate of the evaluated labels (He et al. 2014).
 
@@ -200,9 +198,7 @@ def normalized_entropy(
     return _run(NormalizedEntropy(), y_true, y_pred, sample_weight)
 
 
-def calibration(
-    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
-) -> float:
+def calibration(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Weights = None, groups: Groups = None) -> float:
     """Sum of predictions over sum of labels: 1 is right, above it the model promises too much.
 
     >>> calibration([1, 0], [0.5, 0.25])
@@ -211,9 +207,7 @@ def calibration(
     return _run(Calibration(), y_true, y_pred, sample_weight)
 
 
-def auc(
-    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
-) -> float:
+def auc(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Weights = None, groups: Groups = None) -> float:
     """Area under the ROC curve; with [N, C] predictions, the mean of one class against the rest.
 
     >>> auc([0, 1, 1], [0.2, 0.2, 0.9])
@@ -234,9 +228,7 @@ def auc(
     return float(grouped_auc(unit_labels(y), p, _weights(weight, len(p)))[0][0])
 
 
-def pr_auc(
-    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
-) -> float:
+def pr_auc(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Weights = None, groups: Groups = None) -> float:
     """Average precision, rows of one score taken together.
 
     >>> pr_auc([0, 1], [0.1, 0.2])
@@ -246,9 +238,7 @@ def pr_auc(
     return float("nan") if np.isnan(p).any() else average_precision(unit_labels(y), p, w)
 
 
-def _group_aucs(
-    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None, groups: ArrayLike | None
-) -> tuple[Floats, Floats]:
+def _group_aucs(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Weights, groups: Groups) -> tuple[Floats, Floats]:
     y, p, w = _rows(y_true, y_pred, sample_weight)
     codes, count = _grouping(groups, len(p))
     if np.isnan(p).any():
@@ -256,7 +246,7 @@ def _group_aucs(
     return grouped_auc(unit_labels(y), p, w, codes, count)
 
 
-def _grouping(groups: ArrayLike | None, rows: int) -> tuple[Ints, int]:
+def _grouping(groups: Groups, rows: int) -> tuple[Ints, int]:
     if groups is None:
         raise ValueError("groups must be one label a row, got None")
     codes, count = group_codes(groups)
@@ -265,9 +255,7 @@ def _grouping(groups: ArrayLike | None, rows: int) -> tuple[Ints, int]:
     return codes, count
 
 
-def gauc(
-    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
-) -> float:
+def gauc(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Weights = None, groups: Groups = None) -> float:
     """Mean of the groups' AUCs, weighted by their rows; groups of one class are skipped (Zhou et al. 2018).
 
     >>> gauc([0, 1, 0, 1, 1], [0.1, 0.2, 0.9, 0.8, 0.7], groups=["a", "a", "b", "b", "c"])
@@ -278,9 +266,7 @@ def gauc(
     return ratio(np.dot(aucs[known], weight[known]), weight[known].sum())
 
 
-def gauc_skipped(
-    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
-) -> float:
+def gauc_skipped(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Weights = None, groups: Groups = None) -> float:
     """Share of the rows (of their weight) that `gauc` skips, in groups of one class.
 
     >>> gauc_skipped([0, 1, 0, 1, 1], [0.1, 0.2, 0.9, 0.8, 0.7], groups=["a", "a", "b", "b", "c"])
@@ -291,11 +277,7 @@ def gauc_skipped(
 
 
 def ndcg(
-    y_true: ArrayLike,
-    y_pred: ArrayLike,
-    sample_weight: ArrayLike | None = None,
-    groups: ArrayLike | None = None,
-    k: int = 10,
+    y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Weights = None, groups: Groups = None, k: int = 10
 ) -> float:
     """Mean over groups of NDCG at rank `k`; groups without a positive label are skipped (Burges et al. 2005).
 

@@ -76,11 +76,11 @@ _table: list[tuple[tuple[str, ...], Callable[..., float], bool | None, Callable[
     (("auc",), functional.auc, True, _roc),
     (("calibration",), functional.calibration, None, stateful.Calibration),
     (("logloss", "binary_crossentropy"), functional.logloss, False, partial(stateful.Mean, stateful.log_losses)),
-    (("mae",), functional.mae, False, partial(stateful.Mean, stateful.absolutes)),
-    (("mse",), functional.mse, False, partial(stateful.Mean, stateful.squares)),
+    (("mae",), functional.mean_absolute_error, False, partial(stateful.Mean, stateful.absolutes)),
+    (("mse",), functional.mean_squared_error, False, partial(stateful.Mean, stateful.squares)),
     (("ne",), functional.normalized_entropy, False, stateful.NormalizedEntropy),
     (("pr_auc",), functional.pr_auc, True, _precision),
-    (("rmse",), functional.rmse, False, partial(stateful.RootMean, stateful.squares)),
+    (("rmse",), functional.root_mean_squared_error, False, partial(stateful.RootMean, stateful.squares)),
 ]
 for _names, _function, _higher, _stateful in _table:
     for _name in _names:

@@ -7,7 +7,7 @@ import importlib
 import inspect
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,6 @@ from .trainable import train_step_of
 
 if TYPE_CHECKING:
     from .basemodel import BaseModel
-from collections.abc import Sequence
 
 __all__ = ["deepcopy", "load", "rebuild", "reduce", "save", "widen_columns"]
 

@@ -1,4 +1,4 @@
-"""Torch's optimizers by name, for dense gradients; the row-sparse ones of `row_optim.py` can be imported from here."""
+"""Torch's optimizers by name, for dense gradients, and several optimizers as one."""
 
 from __future__ import annotations
 
@@ -8,51 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn, optim, tensor
 
-from ..embedding.sparse_grad import sum_rows
 from ..registry import Registry
 from .fused import after_all, before_all, step_fused
-from .sparse import (
-    LEARNING_RATES,
-    SPARSE_OPTIMIZERS,
-    DecayedLazyAdam,
-    LazyAdam,
-    LazyAdamW,
-    RowWiseAdagrad,
-    SparseAdagrad,
-    SparseOptimizer,
-    SparseRMSprop,
-    SparseSGD,
-    default_lr,
-    make_sparse_optimizer,
-    parse_optimizer,
-)
+from .sparse import SparseOptimizer, default_lr, parse_optimizer
 
 __all__ = [
-    "LEARNING_RATES",
     "OPTIMIZERS",
-    "SPARSE_OPTIMIZERS",
     "CombinedOptimizer",
-    "DecayedLazyAdam",
     "DenseRowWiseAdagrad",
-    "LazyAdam",
-    "LazyAdamW",
-    "RowWiseAdagrad",
-    "SparseAdagrad",
-    "SparseOptimizer",
-    "SparseRMSprop",
-    "SparseSGD",
-    "default_lr",
     "fusible",
     "is_combined",
     "make_optimizer",
-    "make_sparse_optimizer",
     "merge_state",
     "needs_sparse_gradients",
     "split_state",
-    "sum_rows",
     "takes_sparse_gradients",
 ]
-
 
 OPTIMIZERS: Registry[Callable[..., optim.Optimizer]] = Registry("optimizer")
 

@@ -21,7 +21,6 @@ from ..embedding.sparse_grad import coalesce_grads, lookup_as_leaves
 from ..optim.combined import (
     OPTIMIZERS,
     CombinedOptimizer,
-    SparseOptimizer,
     merge_state,
     needs_sparse_gradients,
     takes_sparse_gradients,
@@ -29,7 +28,7 @@ from ..optim.combined import (
 from ..optim.cowclip import CowClip
 from ..optim.dense_step import DenseStep, zero_grads
 from ..optim.regularizer import Regularizer
-from ..optim.sparse import SharedStateOptimizer
+from ..optim.sparse import SharedStateOptimizer, SparseOptimizer
 from ..optim.sparse_step import SparseStep
 from ..optim.spec import OptimizerSpec
 from .compile_config import CompileConfig

@@ -18,9 +18,9 @@ from tests.support.metrics import click_rates
 SUMS: list[tuple[Callable[[], Any], Callable[..., float]]] = [
     (lambda: Mean(stateful.hits), scores.accuracy),
     (lambda: Mean(stateful.log_losses), scores.logloss),
-    (lambda: Mean(stateful.squares), scores.mse),
-    (lambda: Mean(stateful.absolutes), scores.mae),
-    (lambda: RootMean(stateful.squares), scores.rmse),
+    (lambda: Mean(stateful.squares), scores.mean_squared_error),
+    (lambda: Mean(stateful.absolutes), scores.mean_absolute_error),
+    (lambda: RootMean(stateful.squares), scores.root_mean_squared_error),
     (Calibration, scores.calibration),
     (NormalizedEntropy, scores.normalized_entropy),
 ]

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from deepctr_torch.embedding.sparse_grad import CoalescedIndex
-from deepctr_torch.optim.combined import (
+from deepctr_torch.optim.combined import OPTIMIZERS, DenseRowWiseAdagrad, make_optimizer, takes_sparse_gradients
+from deepctr_torch.optim.fused import step_fused
+from deepctr_torch.optim.sparse import (
     LEARNING_RATES,
-    OPTIMIZERS,
     SPARSE_OPTIMIZERS,
     DecayedLazyAdam,
-    DenseRowWiseAdagrad,
     LazyAdam,
     LazyAdamW,
     RowWiseAdagrad,
@@ -29,13 +29,9 @@ from deepctr_torch.optim.combined import (
     SparseRMSprop,
     SparseSGD,
     default_lr,
-    make_optimizer,
     make_sparse_optimizer,
-    sum_rows,
-    takes_sparse_gradients,
+    scatter_rows,
 )
-from deepctr_torch.optim.fused import step_fused
-from deepctr_torch.optim.sparse import scatter_rows
 
 NAMES = ("adagrad", "adam", "adamw", "rmsprop", "rowwise_adagrad", "sgd")
 CLASSES = {
@@ -403,6 +399,11 @@ def test_sums_without_waiting_repeat_rows_with_equal_sums(index: list[int]) -> N
     torch.testing.assert_close(sums[first], plain.sum(grad))
     expected = dict(zip(plain.rows.tolist(), plain.sum(grad).tolist(), strict=True))
     assert sums.tolist() == [expected[r] for r in rows.tolist()]
+
+
+def sum_rows(index: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+    sums = CoalescedIndex(index)
+    return sums.rows, sums.sum(grad)
 
 
 def naive_sum(index: list[int], grad: Tensor) -> tuple[list[int], Tensor]:
