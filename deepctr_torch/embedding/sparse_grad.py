@@ -14,7 +14,7 @@ from ..features import Batch
 from .collection import FusedTable
 from .lookup import EmbeddingLookup, FusedGroup
 
-__all__ = ["CoalescedIndex", "SparseGrad", "coalesce_grads", "lookup_as_leaves", "with_gradient"]
+__all__ = ["CoalescedIndex", "SparseGrad", "added", "coalesce_grads", "lookup_as_leaves", "take_gradients"]
 
 
 class SparseGrad(NamedTuple):
@@ -110,20 +110,26 @@ def _trained_positions(embedding: EmbeddingLookup, group: FusedGroup, widths: tu
 
 
 @torch.no_grad()
-def with_gradient(each: SparseGrad) -> SparseGrad:
-    """`each` with the gradients that its tables got beside the lookup, which are taken away from their weights."""
-    beside = [weight.grad for weight in each.table.weights]
-    if all(gradient is None for gradient in beside):
-        return each
-    whole = torch.zeros_like(each.table.fused)
-    for part, weight, gradient in zip(each.table.slices(whole), each.table.weights, beside, strict=True):
-        if gradient is not None:
-            part.add_(gradient.to_dense() if gradient.is_sparse else gradient)
+def take_gradients(table: FusedTable) -> SparseGrad | None:
+    """Take away the gradients that the weights of a table got beside its lookup; None if there are none."""
+    weights = table.weights
+    if all(weight.grad is None for weight in weights):
+        return None
+    whole = torch.zeros_like(table.fused)
+    for part, weight in zip(table.slices(whole), weights, strict=True):
+        if weight.grad is not None:
+            part.add_(weight.grad.to_dense() if weight.grad.is_sparse else weight.grad)
             weight.grad = None
     rows = whole.ne(0).any(dim=1).nonzero()[:, 0]
-    index = CoalescedIndex(torch.cat([each.rows, rows], dim=0))
-    gradient = torch.cat([each.distinct(each.gradient), whole.index_select(0, rows).to(each.gradient.dtype)], dim=0)
-    return SparseGrad(each.table, index.rows, index.sum(gradient), index)
+    return SparseGrad(table, rows, whole.index_select(0, rows), CoalescedIndex(rows))
+
+
+@torch.no_grad()
+def added(first: SparseGrad, second: SparseGrad) -> SparseGrad:
+    """The sum of two gradients of one table."""
+    index = CoalescedIndex(torch.cat([first.rows, second.rows], dim=0))
+    both = [first.distinct(first.gradient), second.distinct(second.gradient).to(first.gradient.dtype)]
+    return SparseGrad(first.table, index.rows, index.sum(torch.cat(both, dim=0)), index)
 
 
 class CoalescedIndex:

@@ -31,8 +31,8 @@ __all__ = [
     "SparseSGD",
     "default_lr",
     "make_sparse_optimizer",
-    "move_given",
     "scatter_rows",
+    "sum_of_squares",
     "unknown_option",
 ]
 
@@ -80,26 +80,30 @@ class SparseOptimizer:
         Returns:
             The sum of the squares of the rows before the step, if there is a penalty, else None.
         """
+        tensors, step = self.next_state(weight)
+        taken = [tensor.index_select(0, rows) for tensor in tensors]
+        squares = sum_of_squares(taken[0], once) if l2 else None
+        rate = self.param_groups[0]["lr"] if lr is None else lr
+        self.change(taken[0], grad.to(taken[0].dtype), *taken[1:], lr=rate, step=step, l2=l2)
+        for tensor, values in zip(tensors, taken, strict=True):
+            scatter_rows(tensor, rows, values)
+        return squares
+
+    def next_state(self, weight: nn.Parameter) -> tuple[list[Tensor], int]:
+        """The tensors that an update of a weight changes, itself first, then its state; the number of the update."""
         state = self._state_of(weight)
         state["step"] += 1
-        at_rows = [state[name].index_select(0, rows) for name in self.state_names]  # [U, E] each
-        moved = weight.index_select(0, rows)
-        flat = (moved if once is None else moved * once.unsqueeze(-1)).reshape(-1)
-        squares = torch.dot(flat, flat) if l2 else None
-        grad = grad.to(moved.dtype)
-        rate = self.param_groups[0]["lr"] if lr is None else lr
-        self._step(moved, grad, *at_rows, lr=rate, step=state["step"], l2=l2)
-        for name, value in zip(self.state_names, at_rows, strict=True):
-            scatter_rows(state[name], rows, value)
-        scatter_rows(weight.data, rows, moved)
-        return squares
+        return [weight.data, *(state[name] for name in self.state_names)], state["step"]
 
     def move_given(self) -> None:
         """One step of each weight that has a gradient, at the rows where it is not 0."""
-        move_given(self.param_groups[0]["params"], self.update)
+        for weight in self.param_groups[0]["params"]:
+            if weight.grad is not None:
+                rows = weight.grad.ne(0).any(dim=1).nonzero()[:, 0]
+                self.update(weight, rows, weight.grad[rows])
 
-    def _step(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
-        """Change the copies of weight and state rows in place."""
+    def change(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
+        """The formula: change copies of rows of the weight and of its state in place. `[U, E]` each"""
         raise NotImplementedError
 
     def state_shape(self, name: str, weight: Tensor) -> tuple[int, ...]:
@@ -123,6 +127,15 @@ class SparseOptimizer:
             "param_groups": [{**self.param_groups[0], "params": list(range(len(weights)))}],
         }
 
+    @property
+    def rule(self) -> SparseOptimizer:
+        """Whose formula changes the rows: its own."""
+        return self
+
+    def group_of(self, weight: nn.Parameter) -> dict[str, Any]:
+        """The one group."""
+        return self.param_groups[0]
+
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave, copied to the weights' devices."""
         weights = self.param_groups[0]["params"]
@@ -143,13 +156,10 @@ class SparseOptimizer:
         self.param_groups = [{**self.param_groups[0], **group, "params": weights}]
 
 
-@torch.no_grad()
-def move_given(weights: Iterable[nn.Parameter], update: Callable[..., Any]) -> None:
-    """`update(weight, rows, gradient)` for each weight that has a gradient, at the rows where it is not 0."""
-    for weight in weights:
-        if weight.grad is not None:
-            rows = weight.grad.ne(0).any(dim=1).nonzero()[:, 0]
-            update(weight, rows, weight.grad[rows])
+def sum_of_squares(rows: Tensor, once: Tensor | None = None) -> Tensor:
+    """Of the elements of rows [U, E]; of those that `once` [U] marks, where rows repeat."""
+    flat = (rows if once is None else rows * once.unsqueeze(-1)).reshape(-1)
+    return torch.dot(flat, flat)
 
 
 def scatter_rows(table: Tensor, rows: Tensor, values: Tensor) -> None:
@@ -217,7 +227,7 @@ class SparseSGD(SparseOptimizer):
     def __init__(self, weights: Iterable[nn.Parameter], lr: float = 1e-2) -> None:
         super().__init__(weights, lr)
 
-    def _step(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
+    def change(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
         if l2:
             w.mul_(1 - 2 * l2 * lr)
         w.add_(grad, alpha=-lr)
@@ -233,7 +243,7 @@ class SparseAdagrad(SparseOptimizer):
         super().__init__(weights, lr)
         self.eps = eps
 
-    def _step(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
+    def change(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
         (total,) = state
         fused = _fused("adagrad", w)
         if fused is not None:
@@ -262,7 +272,7 @@ class RowWiseAdagrad(SparseOptimizer):
     def state_shape(self, name: str, weight: Tensor) -> tuple[int, ...]:
         return (len(weight), 1)
 
-    def _step(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
+    def change(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
         (total,) = state
         grad = grad.add(w, alpha=2 * l2) if l2 else grad
         total.add_(grad.square().mean(dim=1, keepdim=True))
@@ -281,7 +291,7 @@ class SparseRMSprop(SparseOptimizer):
         super().__init__(weights, lr)
         self.alpha, self.eps = alpha, eps
 
-    def _step(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
+    def change(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
         (square,) = state
         grad = grad.add(w, alpha=2 * l2) if l2 else grad
         square.mul_(self.alpha).addcmul_(grad, grad, value=1 - self.alpha)
@@ -307,7 +317,7 @@ class LazyAdam(SparseOptimizer):
         super().__init__(weights, lr)
         self.betas, self.eps = betas, eps
 
-    def _step(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
+    def change(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
         mean, square = state[:2]
         beta1, beta2 = self.betas
         fused = _fused("adam", w, ("cpu", "cuda"))
@@ -337,13 +347,13 @@ class DecayedLazyAdam(LazyAdam):
     def state_shape(self, name: str, weight: Tensor) -> tuple[int, ...]:
         return (len(weight), 1) if name == "last" else tuple(weight.shape)
 
-    def _step(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
+    def change(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
         mean, square, last = state
         unseen = (step - 1 - last).clamp_(min=0)  # [U, 1]
         mean.mul_(torch.pow(self.betas[0], unseen))
         square.mul_(torch.pow(self.betas[1], unseen))
         last.fill_(step)
-        super()._step(w, grad, mean, square, lr=lr, step=step, l2=l2)
+        super().change(w, grad, mean, square, lr=lr, step=step, l2=l2)
 
 
 def _count(step: int, like: Tensor | None = None) -> Tensor:
@@ -447,7 +457,7 @@ class SharedStateOptimizer:
 
     def unsupported_option(self) -> str | None:
         """An option of the tables' groups, as it is set now, that rows cannot follow."""
-        found = (unknown_option(self._group_of(table), self.optimizer) for table in self.tables)
+        found = (unknown_option(self.group_of(table), self.optimizer) for table in self.tables)
         return next((name for name in found if name), None)
 
     def prepare(self) -> None:
@@ -458,27 +468,18 @@ class SharedStateOptimizer:
         self._known.clear()
         self.rule.state.clear()
 
-    def update(
-        self, weight: nn.Parameter, rows: Tensor, grad: Tensor, l2: float = 0.0, once: Tensor | None = None
-    ) -> Tensor | None:
-        """As `SparseOptimizer.update`."""
-        rule, group, state = self.rule, self._group_of(weight), self.optimizer.state[weight]
+    def next_state(self, weight: nn.Parameter) -> tuple[list[Tensor], int]:
+        """As `SparseOptimizer.next_state`, of the optimizer's state, whose options the rule takes over."""
+        rule, group, state = self.rule, self.group_of(weight), self.optimizer.state[weight]
         if self._known.get(weight) is not state:
             self._share(weight, state)
         for name in rule.options:
             setattr(rule, name, group[name])
-        l2 = l2 + 0.5 * group.get("weight_decay", 0.0)
-        squares = rule.update(weight, rows, grad, lr=group["lr"], l2=l2, once=once)
         state["step"] += 1
-        return squares
+        return rule.next_state(weight)
 
-    def move_given(self) -> None:
-        """As `SparseOptimizer.move_given`; takes the gradients away, so that the optimizer leaves the tables alone."""
-        move_given(self.tables, self.update)
-        for table in self.tables:
-            table.grad = None
-
-    def _group_of(self, weight: nn.Parameter) -> dict[str, Any]:
+    def group_of(self, weight: nn.Parameter) -> dict[str, Any]:
+        """The group of the optimizer that has a weight."""
         groups = self.optimizer.param_groups
         if groups is not self._groups or weight not in self._group:
             self._groups, self._group = groups, {p: group for group in groups for p in group["params"]}
@@ -487,7 +488,7 @@ class SharedStateOptimizer:
     @torch.no_grad()
     def _share(self, weight: nn.Parameter, state: dict[str, Any]) -> None:
         """Let the rule work on the tensors of the optimizer's state of a table; what is missing starts from 0."""
-        rule, group = self.rule, self._group_of(weight)
+        rule, group = self.rule, self.group_of(weight)
         steps = int(state["step"]) if "step" in state else 0
         if not isinstance(state.get("step"), Tensor):
             on = weight.device if group.get("fused") or group.get("capturable") else None

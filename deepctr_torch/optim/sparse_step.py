@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn, optim
 
 from ..embedding import FusedTable
-from ..embedding.sparse_grad import SparseGrad, with_gradient
+from ..embedding.sparse_grad import SparseGrad, added, take_gradients
 from .dense_step import clip_gradients
 from .fused import step_fused
 from .fused_parameters import FusedParameters
 from .regularizer import Regularizer
-from .sparse import SharedStateOptimizer, SparseOptimizer
+from .sparse import SharedStateOptimizer, SparseOptimizer, scatter_rows, sum_of_squares
 
 __all__ = ["SparseStep"]
 
@@ -76,7 +76,7 @@ class SparseStep:
         """Step; returns the penalty before it."""
         value = self._rest.value()
         self._rest.add_gradients()
-        grads = [with_gradient(each) for each in grads]
+        grads = self._with_gradients_beside(grads)
         by_row = self._rows
         penalty = self._penalty if self._fused is None else self._fused.penalty
         fuses = by_row is not None and clip is None and not penalty.has_l1
@@ -92,14 +92,28 @@ class SparseStep:
             return value
         with self._fused or contextlib.nullcontext():
             for each in grads:
+                tensors, step = by_row.next_state(each.weight)
+                group = by_row.group_of(each.weight)
+                taken = [tensor.index_select(0, each.rows) for tensor in tensors]
                 l2 = penalty.of(each.weight)[1] if fuses else 0.0
-                squares = by_row.update(each.weight, each.rows, each.gradient, l2=l2, once=each.coalesced.first)
-                if squares is not None:
-                    value = value + l2 * squares
-        if isinstance(by_row, SharedStateOptimizer):
-            by_row.move_given()
+                if l2:
+                    value = value + l2 * sum_of_squares(taken[0], each.coalesced.first)
+                gradient, decay = each.gradient.to(taken[0].dtype), l2 + 0.5 * group.get("weight_decay", 0.0)
+                by_row.rule.change(taken[0], gradient, *taken[1:], lr=group["lr"], step=step, l2=decay)
+                for tensor, rows in zip(tensors, taken, strict=True):
+                    scatter_rows(tensor, each.rows, rows)
         step_fused(optimizer)  # last, so that hooks after it see all of the step
         return value
+
+    def _with_gradients_beside(self, grads: Sequence[SparseGrad]) -> list[SparseGrad]:
+        """The gradients with those of tables that the model also reads beside the lookup."""
+        found = {each.table: each for each in grads}
+        for table in self._tables:
+            for part in self.parts.get(table, [table]):
+                beside = take_gradients(part)
+                if beside is not None:
+                    found[part] = added(found[part], beside) if part in found else beside
+        return list(found.values())
 
 
 @torch.no_grad()
