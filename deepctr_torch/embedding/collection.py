@@ -167,7 +167,11 @@ class FusedTable:
     def is_laid(self) -> bool:
         """Whether every weight lies where it was laid."""
         for modules, name, module, parameters, weight, address in self._laid:  # a hot loop: some 0.2 us a table
-            if modules.get(name) is not module or parameters["weight"] is not weight or weight.data_ptr() != address:
+            if (
+                modules.get(name) is not module
+                or parameters.get("weight") is not weight
+                or weight.data_ptr() != address
+            ):
                 return False
         return self.data is not None
 
@@ -176,9 +180,10 @@ class FusedTable:
         if not self.is_laid():
             with _LAYING:
                 if not self.is_laid():
+                    if not self.is_plain():  # perhaps for a moment only, as in a functional call
+                        return False
                     self.forget()
-                    modules = [span.module for span in self.spans]
-                    if self._can_fuse(modules):
+                    if self._can_fuse():
                         self._lay(self.weights)
         return self.data is not None and not any(self._hooks)
 
@@ -191,16 +196,16 @@ class FusedTable:
         self.data = self._joined = None
         self._laid, self._weights, self._hooks = [], [], []
 
-    def _can_fuse(self, modules: Sequence[nn.Embedding]) -> bool:
-        if not all(map(_is_plain, modules)):
-            return False
+    def _can_fuse(self) -> bool:
         weights = self.weights  # nothing is laid now
         for span, weight in zip(self.spans, weights, strict=True):
-            shape = (span.last_row - span.first_row, span.last_column - span.first_column)
-            if tuple(weight.shape) != shape:
+            if weight.shape[1] != span.last_column - span.first_column:
                 raise ValueError(
-                    f"the vectors of table {span.name!r} must have shape {list(shape)}, got {list(weight.shape)}"
+                    f"the vectors of table {span.name!r} must have length {span.last_column - span.first_column}, got "
+                    f"shape {list(weight.shape)}"
                 )
+            if len(weight) != span.last_row - span.first_row:
+                return False  # a longer or shorter table of the user's
             reference = _HOMES.get(weight, None)
             home = None if reference is None else reference()
             if home is not None and home is not self and home.is_laid() and home.owns(weight):

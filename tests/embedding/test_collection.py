@@ -168,8 +168,8 @@ def test_what_a_table_becomes_is_noticed_at_the_next_lookup() -> None:
 
 def test_writing_another_shape_or_deleting_a_table_is_an_error_at_the_next_lookup() -> None:
     tables = make()
-    tables["item"] = nn.Embedding(4, 2)
-    with pytest.raises(ValueError, match=r"the vectors of table 'item' must have shape \[5, 2\], got \[4, 2\]"):
+    tables["item"] = nn.Embedding(5, 3)
+    with pytest.raises(ValueError, match=r"the vectors of table 'item' must have length 2, got shape \[5, 3\]"):
         tables.fused[0].refresh()
     del tables["item"]
     with pytest.raises(KeyError, match="the table 'item' was deleted, but a feature reads it"):
@@ -212,6 +212,28 @@ def test_tables_that_are_not_plain_are_called_by_themselves_and_trained(way: str
     model.compile("sgd", "binary_crossentropy", embedding_update="sparse")
     with pytest.raises(ValueError, match=r"needs tables that are plain nn\.Embedding modules"):
         model.fit({"user": [0], "item": [0]}, [0], verbose=0)
+
+
+def test_a_longer_table_of_the_user_s_is_read_and_trained() -> None:
+    columns = COLUMNS[:2]
+    model = DeepFM(columns, columns, dnn_hidden_units=(4,))
+    model.embedding_dict["item"] = nn.Embedding(50, 2)
+    before = model.embedding_dict["item"].weight.detach().clone()
+    model.compile("adam", "binary_crossentropy")
+    model.fit({"user": [0, 1, 2], "item": [0, 1, 4]}, [0, 1, 1], batch_size=3, verbose=0)
+    moved = (model.embedding_dict["item"].weight.detach() != before).any(dim=1)
+    assert moved[:5].any()
+
+
+def test_a_functional_call_uses_the_weights_that_it_is_given() -> None:
+    columns = COLUMNS[:2]
+    model = DeepFM(columns, columns, dnn_hidden_units=(4,))
+    X, memory = torch.tensor([[1, 2]]), model.embedding_dict.fused[0].fused
+    given = {name: p.detach() + 1.0 for name, p in model.named_parameters()}
+    before, called = model(X), torch.func.functional_call(model, given, (X,))
+    assert not torch.equal(before, called)
+    assert torch.equal(model(X), before)
+    assert model.embedding_dict.fused[0].fused is memory
 
 
 @pytest.mark.parametrize("way", ["another dtype", "a module twice"])
