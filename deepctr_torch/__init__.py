@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -35,7 +37,11 @@ def __getattr__(name: str) -> Any:
     return getattr(estimators, name)
 
 
-def load_model(directory: Any, device: Any = None, custom_objects: Any = None) -> Any:
+def load_model(
+    directory: str | PathLike[str],
+    device: str | torch.device | None = None,
+    custom_objects: Mapping[str, type] | None = None,
+) -> Any:
     """The model that `model.save(directory)` wrote, in evaluation mode.
 
     Args:

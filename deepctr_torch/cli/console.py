@@ -1,4 +1,4 @@
-"""What commands say: results on stdout, bars and failures on stderr, and an exit code.
+"""Output of commands: results on stdout, bars and failures on stderr, and an exit code.
 
 Exit codes: 0 done, 1 the run failed, 2 it was called in a wrong way. A failure is one line.
 """

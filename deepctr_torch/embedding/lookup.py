@@ -36,7 +36,7 @@ class FusedGroup:
 
 @dataclass(frozen=True)
 class LookupSpec:
-    """What one part of a model (its deep side, its linear side, ...) reads: columns in order, and their tables."""
+    """The columns that one part of a model (its deep side, its linear side, ...) reads, in order, and their tables."""
 
     columns: tuple[SparseFeat | VarLenSparseFeat, ...]
     tables: EmbeddingCollection

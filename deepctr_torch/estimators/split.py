@@ -26,7 +26,7 @@ TIME_OPTIONS = ("column", "fraction", "gap", "valid_from")
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """How rows to validate on are chosen.
+    """The way in which rows to validate on are chosen.
 
     Attributes:
         fraction: share of the rows; 0 for none.
@@ -75,7 +75,7 @@ class SplitOptions:
 
     @property
     def cuts(self) -> bool:
-        """Whether any rows are cut off."""
+        """True if any rows are cut off."""
         return self.valid_from is not None or self.fraction != 0
 
     def share(self, rows: int) -> float:
@@ -85,7 +85,7 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class Scan:
-    """What one pass over the labels and times finds.
+    """Findings of one pass over the labels and times.
 
     Attributes:
         rows: how many there are.

@@ -177,7 +177,7 @@ def _fitting(value: Tensor, shape: tuple[int, ...], name: str, table: bool = Fal
 
 
 def _first(items: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """What is kept of one parameter, by name, under the first of its names that is there."""
+    """The state kept of one parameter, by name, under the first of its names that is there."""
     for name in names:
         found = {key.removeprefix(f"{name}|"): value for key, value in items.items() if key.startswith(f"{name}|")}
         if found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,9 @@ from torch.nn import functional
 from .._checks import check_at_least, check_choice
 from ..registry import Registry
 
-__all__ = ["BatchNorm", "Dice", "Identity", "activation_layer"]
+__all__ = ["ActivationLike", "BatchNorm", "Dice", "Identity", "activation_layer"]
+
+ActivationLike: TypeAlias = str | nn.Module | type[nn.Module] | None  # a name, a module, its class, or None for none
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -143,9 +145,7 @@ _ACTIVATIONS.add("silu", nn.SiLU)
 _ACTIVATIONS.add("tanh", nn.Tanh)
 
 
-def activation_layer(
-    act_name: str | nn.Module | type[nn.Module] | None, hidden_size: int | None = None, dice_dim: int = 2
-) -> nn.Module:
+def activation_layer(act_name: ActivationLike, hidden_size: int | None = None, dice_dim: int = 2) -> nn.Module:
     """Build an activation.
 
     Args:

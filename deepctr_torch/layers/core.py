@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.nn.modules import module as _modules
 
 from .._checks import check_at_least, check_choice, check_fraction, check_non_negative, check_positive_units
-from .activation import BatchNorm, Dice, activation_layer
+from .activation import ActivationLike, BatchNorm, Dice, activation_layer
 from .kernels.linear import linear_of_parts
 
 __all__ = ["DNN", "Conv2dSame", "LocalActivationUnit", "PredictionLayer"]
@@ -49,7 +49,7 @@ class DNN(nn.Module):
         self,
         inputs_dim: int,
         hidden_units: Sequence[int],
-        activation: str | nn.Module | type[nn.Module] | None = "relu",
+        activation: ActivationLike = "relu",
         l2_reg: float = 0,
         dropout_rate: float = 0,
         use_bn: bool = False,
@@ -178,7 +178,7 @@ class LocalActivationUnit(nn.Module):
         self,
         hidden_units: Sequence[int] = (64, 32),
         embedding_dim: int = 4,
-        activation: str | nn.Module | type[nn.Module] | None = "sigmoid",
+        activation: ActivationLike = "sigmoid",
         dropout_rate: float = 0,
         dice_dim: int = 3,
         l2_reg: float = 0,

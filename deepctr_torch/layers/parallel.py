@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .._checks import check_at_least, check_fraction, check_non_negative, check_positive_units
-from .activation import BatchNorm, Dice, Identity, activation_layer
+from .activation import ActivationLike, BatchNorm, Dice, Identity, activation_layer
 
 __all__ = ["ParallelDNN", "ParallelLinear"]
 
@@ -153,7 +153,7 @@ class ParallelDNN(_Named):
         inputs_dim: int,
         hidden_units: Sequence[int],
         names: Sequence[str],
-        activation: str | nn.Module | type[nn.Module] | None = "relu",
+        activation: ActivationLike = "relu",
         dropout_rate: float = 0,
         use_bn: bool = False,
         init_std: float = 0.0001,
@@ -215,7 +215,7 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return out.transpose(0, 1)
 
 
-def _activations(activation: str | nn.Module | type[nn.Module] | None, count: int, size: int) -> nn.Module:
+def _activations(activation: ActivationLike, count: int, size: int) -> nn.Module:
     """The activations of K networks: in one module where that is the same, else one each."""
     first = activation_layer(activation, size, dice_dim=3)
     if type(first) in _ELEMENTWISE:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..features import FeatureColumn
+from ..layers.activation import ActivationLike
 from ..layers.interaction import LogTransformLayer
 from ._registry import register_model
 from ._shared import field_count
@@ -42,7 +43,7 @@ class AFN(BaseModel):
         init_std: float = 0.0001,
         seed: int = 1024,
         dnn_dropout: float = 0,
-        dnn_activation: Any = "relu",
+        dnn_activation: ActivationLike = "relu",
         task: str = "binary",
         device: str | torch.device = "cpu",
         gpus: Sequence[Any] | None = None,

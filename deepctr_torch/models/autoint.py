@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .._checks import check_at_least
 from ..features import FeatureColumn
+from ..layers.activation import ActivationLike
 from ..layers.interaction import InteractingLayer
 from ._registry import register_model
 from ._shared import field_count
@@ -42,7 +43,7 @@ class AutoInt(BaseModel):
         att_head_num: int = 2,
         att_res: bool = True,
         dnn_hidden_units: Sequence[int] = (256, 128),
-        dnn_activation: Any = "relu",
+        dnn_activation: ActivationLike = "relu",
         l2_reg_dnn: float = 0,
         l2_reg_embedding: float = 1e-5,
         dnn_use_bn: bool = False,

@@ -17,6 +17,7 @@ from ..callbacks import History
 from ..data.interop import to_numpy
 from ..embedding import EmbeddingCollection, EmbeddingLookup, LookupSpec, embedding_configs
 from ..features import Batch, DenseFeat, FeatureColumn, FeatureSchema, SparseFeat, VarLenSparseFeat
+from ..layers.activation import ActivationLike
 from ..layers.core import DNN, PredictionLayer
 from ..registry import suggest
 from ..training.losses import get_loss
@@ -230,7 +231,7 @@ class BaseModel(TrainableModel, metaclass=ModelMeta):
         self,
         inputs_dim: int,
         hidden_units: Sequence[int],
-        activation: str | nn.Module | type[nn.Module] | None,
+        activation: ActivationLike,
         l2: float,
         *,
         dropout: float = 0,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..features import FeatureColumn
+from ..layers.activation import ActivationLike
 from ..layers.interaction import ConvLayer
 from ._registry import register_model
 from ._shared import field_count, refuse_dense
@@ -50,7 +51,7 @@ class CCPM(BaseModel):
         task: str = "binary",
         device: str | torch.device = "cpu",
         dnn_use_bn: bool = False,
-        dnn_activation: Any = "relu",
+        dnn_activation: ActivationLike = "relu",
         gpus: Sequence[Any] | None = None,
         num_classes: int | None = None,
     ) -> None:

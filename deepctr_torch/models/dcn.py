@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .._checks import check_at_least
 from ..features import FeatureColumn
+from ..layers.activation import ActivationLike
 from ..layers.core import DNN
 from ..layers.interaction import CrossNet
 from ._registry import register_model
@@ -100,7 +101,7 @@ class DCN(CrossAndDeep):
         init_std: float = 0.0001,
         seed: int = 1024,
         dnn_dropout: float = 0,
-        dnn_activation: Any = "relu",
+        dnn_activation: ActivationLike = "relu",
         dnn_use_bn: bool = False,
         task: str = "binary",
         device: str | torch.device = "cpu",

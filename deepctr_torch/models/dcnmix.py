@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ..features import FeatureColumn
+from ..layers.activation import ActivationLike
 from ..layers.interaction import CrossNetMix
 from ._registry import register_model
 from .dcn import CrossAndDeep
@@ -50,7 +51,7 @@ class DCNMix(CrossAndDeep):
         dnn_dropout: float = 0,
         low_rank: int = 32,
         num_experts: int = 4,
-        dnn_activation: Any = "relu",
+        dnn_activation: ActivationLike = "relu",
         dnn_use_bn: bool = False,
         task: str = "binary",
         device: str | torch.device = "cpu",

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from .._checks import check_choice
 from ..features import Batch, DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
+from ..layers.activation import ActivationLike
 from ..layers.core import DNN
 from ..layers.sequence import AttentionSequencePoolingLayer, DynamicGRU
 from ..layers.utils import sequence_mask, valid_rows
@@ -121,7 +122,7 @@ class InterestEvolving(nn.Module):
         use_neg: bool = False,
         init_std: float = 0.001,
         att_hidden_size: Sequence[int] = (64, 16),
-        att_activation: Any = "sigmoid",
+        att_activation: ActivationLike = "sigmoid",
         att_weight_normalization: bool = False,
     ) -> None:
         super().__init__()
@@ -198,9 +199,9 @@ class DIEN(BaseModel):
         alpha: float = 1.0,
         use_bn: bool = False,
         dnn_hidden_units: Sequence[int] = (256, 128),
-        dnn_activation: Any = "relu",
+        dnn_activation: ActivationLike = "relu",
         att_hidden_units: Sequence[int] = (64, 16),
-        att_activation: Any = "relu",
+        att_activation: ActivationLike = "relu",
         att_weight_normalization: bool = True,
         l2_reg_dnn: float = 0,
         l2_reg_embedding: float = 1e-6,

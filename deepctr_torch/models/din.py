@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..features import FeatureColumn, SparseFeat, VarLenSparseFeat
+from ..layers.activation import ActivationLike
 from ..layers.sequence import AttentionSequencePoolingLayer
 from ._registry import register_model
 from ._shared import HistoryPairs
@@ -42,9 +43,9 @@ class DIN(BaseModel):
         history_feature_list: Sequence[str],
         dnn_use_bn: bool = False,
         dnn_hidden_units: Sequence[int] = (256, 128),
-        dnn_activation: Any = "relu",
+        dnn_activation: ActivationLike = "relu",
         att_hidden_size: Sequence[int] = (64, 16),
-        att_activation: Any = "Dice",
+        att_activation: ActivationLike = "Dice",
         att_weight_normalization: bool = False,
         l2_reg_dnn: float = 0.0,
         l2_reg_embedding: float = 1e-6,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..features import FeatureColumn
+from ..layers.activation import ActivationLike
 from ..layers.interaction import FM
 from ..layers.interaction.fm import MulticlassFM
 from ._registry import register_model
@@ -42,7 +43,7 @@ class IFM(BaseModel):
         init_std: float = 0.0001,
         seed: int = 1024,
         dnn_dropout: float = 0,
-        dnn_activation: Any = "relu",
+        dnn_activation: ActivationLike = "relu",
         dnn_use_bn: bool = False,
         task: str = "binary",
         device: str | torch.device = "cpu",

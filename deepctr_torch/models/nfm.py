@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .._checks import check_fraction
 from ..features import FeatureColumn
+from ..layers.activation import ActivationLike
 from ..layers.interaction.fm import BiInteractionPooling
 from ._registry import register_model
 from .basemodel import BaseModel
@@ -46,7 +47,7 @@ class NFM(BaseModel):
         seed: int = 1024,
         bi_dropout: float = 0,
         dnn_dropout: float = 0,
-        dnn_activation: Any = "relu",
+        dnn_activation: ActivationLike = "relu",
         task: str = "binary",
         device: str | torch.device = "cpu",
         gpus: Sequence[Any] | None = None,

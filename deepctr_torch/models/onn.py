@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..embedding import EmbeddingCollection, EmbeddingConfig, EmbeddingSlice, LookupSpec, embedding_configs
 from ..features import DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
+from ..layers.activation import ActivationLike
 from ..layers.kernels.pairwise import Mates, mate_products
 from ._registry import register_model
 from ._serialization import widen_columns
@@ -157,7 +158,7 @@ class ONN(BaseModel):
         init_std: float = 0.0001,
         seed: int = 1024,
         dnn_use_bn: bool = False,
-        dnn_activation: Any = "relu",
+        dnn_activation: ActivationLike = "relu",
         task: str = "binary",
         device: str | torch.device = "cpu",
         gpus: Sequence[Any] | None = None,

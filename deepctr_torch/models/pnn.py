@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .._checks import check_choice
 from ..features import FeatureColumn
+from ..layers.activation import ActivationLike
 from ..layers.interaction import InnerProductLayer, OutterProductLayer
 from ._registry import register_model
 from ._shared import field_count
@@ -42,7 +43,7 @@ class PNN(BaseModel):
         init_std: float = 0.0001,
         seed: int = 1024,
         dnn_dropout: float = 0,
-        dnn_activation: Any = "relu",
+        dnn_activation: ActivationLike = "relu",
         use_inner: bool = True,
         use_outter: bool = False,
         kernel_type: str = "mat",

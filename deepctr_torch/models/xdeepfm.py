@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..features import FeatureColumn
+from ..layers.activation import ActivationLike
 from ..layers.interaction import CIN
 from ._registry import register_model
 from ._shared import field_count
@@ -45,7 +46,7 @@ class xDeepFM(BaseModel):  # noqa: N801 - upstream's name
         dnn_hidden_units: Sequence[int] = (256, 256),
         cin_layer_size: Sequence[int] = (256, 128),
         cin_split_half: bool = True,
-        cin_activation: Any = "relu",
+        cin_activation: ActivationLike = "relu",
         l2_reg_linear: float = 1e-5,
         l2_reg_embedding: float = 1e-5,
         l2_reg_dnn: float = 0,
@@ -53,7 +54,7 @@ class xDeepFM(BaseModel):  # noqa: N801 - upstream's name
         init_std: float = 0.0001,
         seed: int = 1024,
         dnn_dropout: float = 0,
-        dnn_activation: Any = "relu",
+        dnn_activation: ActivationLike = "relu",
         dnn_use_bn: bool = False,
         task: str = "binary",
         device: str | torch.device = "cpu",

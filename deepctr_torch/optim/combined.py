@@ -32,7 +32,7 @@ OPTIMIZERS.add("sgd", optim.SGD)
 
 
 def fusible(params: Sequence[Any], devices: tuple[str, ...]) -> bool:
-    """Whether torch's fused kernel can update every parameter; it takes memory to be contiguous, and does not look.
+    """True if torch's fused kernel can update every parameter; it takes memory to be contiguous, and does not look.
 
     A step over one table of [1e6, 16] on two CPU threads: Adam 48 ms, fused 8; Adagrad 54, fused 8; SGD gains nothing.
     """
@@ -88,12 +88,12 @@ class DenseRowWiseAdagrad(optim.Optimizer):
 
 
 def needs_sparse_gradients(optimizer: Any) -> bool:
-    """Whether a torch optimizer, or one of several behind one face, takes no other gradients of tables."""
+    """True if a torch optimizer, or one of several behind one face, takes no other gradients of tables."""
     return any(isinstance(each, optim.SparseAdam) for each in getattr(optimizer, "members", [optimizer]))
 
 
 def takes_sparse_gradients(optimizer: Any) -> bool:
-    """Whether a torch optimizer, as it is set, can be given sparse gradients of tables."""
+    """True if a torch optimizer, as it is set, can be given sparse gradients of tables."""
     if isinstance(optimizer, optim.SparseAdam):
         return True
     plain = ("momentum", "weight_decay", "dampening", "nesterov", "fused", "maximize", "differentiable")
@@ -212,7 +212,7 @@ class CombinedOptimizer(optim.Optimizer):
 
 
 def is_combined(state: Mapping[str, Any]) -> bool:
-    """Whether it is the state of several optimizers behind one face, by number."""
+    """True if it is the state of several optimizers behind one face, by number."""
     return len(state) > 0 and all(str(key).isdigit() for key in state)
 
 

@@ -100,7 +100,7 @@ class DenseStep:
         return value
 
     def _is_followed(self, optimizer: Any) -> bool:
-        """Whether somebody counts steps, of which there must then be one a batch."""
+        """True if somebody counts steps, of which there must then be one a batch."""
         return has_step_hooks(optimizer) or any(map(has_step_hooks, getattr(optimizer, "members", ())))
 
     def _give(self, each: SparseGrad, fused: bool) -> None:
@@ -139,7 +139,7 @@ class DenseStep:
 
 
 def _are_read(tables: Sequence[FusedTable]) -> bool:
-    """Whether the weight of some table got a gradient beside the lookup."""
+    """True if the weight of some table got a gradient beside the lookup."""
     return any(weight.grad is not None for table in tables for weight in table.weights)
 
 

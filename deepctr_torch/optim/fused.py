@@ -13,7 +13,7 @@ __all__ = ["after_all", "before_all", "has_step_hooks", "step_fused"]
 
 
 def has_step_hooks(optimizer: optim.Optimizer) -> bool:
-    """Whether somebody counts its steps: by a hook (its own, or for all optimizers), or a `step` put in its place."""
+    """True if somebody counts its steps: by a hook (its own, or for all optimizers), or a `step` put in its place."""
     return bool(before_all or after_all) or _is_followed_alone(optimizer)
 
 
@@ -51,7 +51,7 @@ def _step_unheard(optimizer: optim.Optimizer) -> None:
 
 
 def _ready(optimizer: optim.Optimizer, group: dict[str, Any]) -> bool:
-    """Whether the kernel can be called: a fused group on one device, with the state of every parameter that moves."""
+    """True if the kernel can be called: a fused group on one device, with the state of every parameter that moves."""
     odd = any(group.get(key) for key in ("amsgrad", "maximize", "differentiable", "capturable", "lr_decay"))
     if odd or not group.get("fused") or isinstance(group["lr"], Tensor) or group.get("decoupled_weight_decay"):
         return False

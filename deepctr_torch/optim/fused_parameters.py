@@ -94,7 +94,7 @@ class FusedParameters:
         self._owners.setdefault(id(homes[0][1]), []).append(table)
 
     def is_current(self) -> bool:
-        """Whether tables, groups and states are still those that were fused."""
+        """True if tables, groups and states are still those that were fused."""
         same = all(member.param_groups is groups or not isinstance(groups, list) for member, groups in self._layout)
         kept = all(group["params"] is apart for group, apart, *_ in self._swaps)
         return same and kept and all(state.is_current() for state in self._states)
@@ -128,7 +128,7 @@ def _kernel(optimizer: Any, parameters: Sequence[nn.Parameter]) -> bool | None:
 
 
 def _holds(parameters: Sequence[nn.Parameter], weights: Sequence[nn.Parameter]) -> bool:
-    """Whether every weight is among the parameters of a group."""
+    """True if every weight is among the parameters of a group."""
     known = set(map(id, parameters))
     return all(id(weight) in known for weight in weights)
 

@@ -57,7 +57,7 @@ class OptimizerSpec(NamedTuple):
         return CombinedOptimizer([self._of_rest(rest), rows] if rest else [rows])
 
     def row_rule(self, tables: Sequence[nn.Parameter]) -> SparseOptimizer:
-        """How rows of the tables move."""
+        """The optimizer of rows of the tables."""
         return make_sparse_optimizer(self.table_optimizer or self.optimizer, tables, self._table_rate)
 
     @property

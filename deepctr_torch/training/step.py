@@ -1,4 +1,4 @@
-"""How a step moves the weights: all of them (dense), or of the tables only the rows of the batch (sparse)."""
+"""A training step: it moves all weights (dense), or of the tables only the rows of the batch (sparse)."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class TrainStep:
         self.set_mode(mode)
 
     def _can_update_rows(self) -> bool:
-        """Whether the optimizer, as it is set now, can move rows alone."""
+        """True if the optimizer, as it is set now, can move rows alone."""
         return (
             self._shared_state().unsupported_option() is None if self.named else takes_sparse_gradients(self.optimizer)
         )
@@ -341,7 +341,7 @@ class TrainStep:
 
 
 def _can_step_by_rows(model: Any) -> bool:
-    """Whether the tables can be read and moved together, outside autograd; lays those anew that were taken out."""
+    """True if the tables can be read and moved together, outside autograd; lays those anew that were taken out."""
     tables = model.embedding.tables
     return model.embedding.refresh() and all(t.is_plain() and not t.is_partly_frozen() for t in tables)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..._checks import check_at_least, check_positive_units
-from ..activation import Dice, activation_layer
+from ..activation import ActivationLike, Dice, activation_layer
 from ..kernels.cin import compress
 from ._shared import as_fields, refuse
 
@@ -27,7 +27,7 @@ def _check_layer_size(layer_size: Sequence[int], split_half: bool) -> None:
             )
 
 
-def _activation(activation: str | type[nn.Module] | nn.Module) -> nn.Module:
+def _activation(activation: ActivationLike) -> nn.Module:
     """Build the activation, but refuse the name "dice": the width that it works on is not known here."""
     if activation is Dice or (isinstance(activation, str) and activation.lower() == "dice"):
         raise ValueError(
@@ -75,7 +75,7 @@ class CIN(nn.Module):
         self,
         field_size: int,
         layer_size: Sequence[int] = (128, 128),
-        activation: str | type[nn.Module] | nn.Module = "relu",
+        activation: ActivationLike = "relu",
         split_half: bool = True,
         l2_reg: float = 1e-5,
         seed: int = 1024,

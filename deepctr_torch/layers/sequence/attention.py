@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..activation import ActivationLike
 from ..core import LocalActivationUnit
 from ..utils import sequence_mask, valid_rows
 
@@ -39,7 +40,7 @@ class AttentionSequencePoolingLayer(nn.Module):
     def __init__(
         self,
         att_hidden_units: Sequence[int] = (80, 40),
-        att_activation: str | nn.Module | type[nn.Module] | None = "sigmoid",
+        att_activation: ActivationLike = "sigmoid",
         weight_normalization: bool = False,
         return_score: bool = False,
         supports_masking: bool = False,

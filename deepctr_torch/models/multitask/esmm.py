@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ...features import Batch, FeatureColumn
+from ...layers.activation import ActivationLike
 from .._registry import register_model
 from ..basemodel import BaseModel
 from ..fields import Fields
@@ -46,7 +47,7 @@ class ESMM(BaseModel):
         init_std: float = 0.0001,
         seed: int = 1024,
         dnn_dropout: float = 0,
-        dnn_activation: Any = "relu",
+        dnn_activation: ActivationLike = "relu",
         dnn_use_bn: bool = False,
         task_types: Sequence[str] = ("binary", "binary"),
         task_names: Sequence[str] = ("ctr", "ctcvr"),

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..._checks import check_at_least
 from ...features import FeatureColumn
+from ...layers.activation import ActivationLike
 from ...layers.parallel import ParallelDNN, ParallelLinear
 from .._registry import register_model
 from ..basemodel import BaseModel
@@ -46,7 +47,7 @@ class MMOE(BaseModel):
         init_std: float = 0.0001,
         seed: int = 1024,
         dnn_dropout: float = 0,
-        dnn_activation: Any = "relu",
+        dnn_activation: ActivationLike = "relu",
         dnn_use_bn: bool = False,
         task_types: Sequence[str] = ("binary", "binary"),
         task_names: Sequence[str] = ("ctr", "ctcvr"),
@@ -65,7 +66,9 @@ class MMOE(BaseModel):
         self.gate_dnn_hidden_units = gate_dnn_hidden_units
         self.tower_dnn_hidden_units = tower_dnn_hidden_units
         experts, tasks = [str(e) for e in range(num_experts)], [str(t) for t in range(self.num_tasks)]
-        options = dict(activation=dnn_activation, dropout_rate=dnn_dropout, use_bn=dnn_use_bn, init_std=init_std)
+        options: dict[str, Any] = dict(
+            activation=dnn_activation, dropout_rate=dnn_dropout, use_bn=dnn_use_bn, init_std=init_std
+        )
         self.expert_dnn = self.penalized(
             ParallelDNN(self.input_dim, expert_dnn_hidden_units, experts, **options), l2_reg_dnn
         )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..._checks import check_at_least
 from ...features import FeatureColumn
+from ...layers.activation import ActivationLike
 from ...layers.core import DNN
 from ...layers.parallel import ParallelDNN, ParallelLinear
 from .._registry import register_model
@@ -53,7 +54,7 @@ class PLE(BaseModel):
         init_std: float = 0.0001,
         seed: int = 1024,
         dnn_dropout: float = 0,
-        dnn_activation: Any = "relu",
+        dnn_activation: ActivationLike = "relu",
         dnn_use_bn: bool = False,
         task_types: Sequence[str] = ("binary", "binary"),
         task_names: Sequence[str] = ("ctr", "ctcvr"),
@@ -75,7 +76,9 @@ class PLE(BaseModel):
         self.gate_dnn_hidden_units = gate_dnn_hidden_units
         self.tower_dnn_hidden_units = tower_dnn_hidden_units
         tasks = [str(t) for t in range(self.num_tasks)]
-        options = dict(activation=dnn_activation, dropout_rate=dnn_dropout, use_bn=dnn_use_bn, init_std=init_std)
+        options: dict[str, Any] = dict(
+            activation=dnn_activation, dropout_rate=dnn_dropout, use_bn=dnn_use_bn, init_std=init_std
+        )
         extracted = expert_dnn_hidden_units[-1] if expert_dnn_hidden_units else self.input_dim
         sizes = [self.input_dim] + [extracted] * (num_levels - 1)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...features import FeatureColumn
+from ...layers.activation import ActivationLike
 from ...layers.parallel import ParallelDNN, ParallelLinear
 from .._registry import register_model
 from ..basemodel import BaseModel
@@ -42,7 +43,7 @@ class SharedBottom(BaseModel):
         init_std: float = 0.0001,
         seed: int = 1024,
         dnn_dropout: float = 0,
-        dnn_activation: Any = "relu",
+        dnn_activation: ActivationLike = "relu",
         dnn_use_bn: bool = False,
         task_types: Sequence[str] = ("binary", "binary"),
         task_names: Sequence[str] = ("ctr", "ctcvr"),
