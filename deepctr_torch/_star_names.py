@@ -14,7 +14,6 @@ __all__ = ["lend_names"]
 
 ROOT = __name__.partition(".")[0]
 
-
 MODELS = (
     "afm afn autoint basemodel ccpm dcn dcnmix deepfm dien difm din fibinet ifm mlr multitask nfm onn pnn wdl xdeepfm"
 )

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from .. import _checks
 from ..registry import Registry
 from . import functional, stateful
-from .functional import gauc_skipped
+from .functional import Groups, Weights, gauc_skipped
 from .stateful import StatefulMetric
 
 __all__ = ["METRICS", "Metric", "gauc_skipped", "get_metric", "higher_is_better"]
@@ -43,14 +43,9 @@ class Metric:
     stateful: Callable[[], StatefulMetric] | None = None
 
     def __call__(
-        self,
-        y_true: ArrayLike,
-        y_pred: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        groups: ArrayLike | None = None,
-        *,
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Weights = None, groups: Groups = None, *,
         labels: ArrayLike | None = None,
-    ) -> float:
+    ) -> float:  # fmt: skip
         """Compute the metric; `labels` is for loops that pass it to scikit-learn's function: classes are known here."""
         if self.needs_groups and groups is None:
             source = f"the column {self.group!r}" if self.group else "the argument groups"
@@ -133,11 +128,7 @@ class _UsersMetric:
         self.takes = takes
 
     def __call__(
-        self,
-        y_true: ArrayLike,
-        y_pred: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        groups: ArrayLike | None = None,
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Weights = None, groups: Groups = None
     ) -> Any:
         given = {"sample_weight": sample_weight, "groups": groups}
         extra = {name: value for name, value in given.items() if value is not None and name in self.takes}
