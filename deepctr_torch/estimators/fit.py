@@ -77,7 +77,7 @@ def fit(
     learner = estimator.label_encoder_class.learner(data.labels, previous and previous.label_encoder_)
     _log_pass(data, "labels and times are read")
     found = scan(data, learner, options.time)
-    parts = split(data, found, options, seed)
+    parts = split(found, options, seed)
     labels = learner.compute(None if parts.train is None else parts.train.mask)
     rows, initial_bias = count_training_rows(data, found, parts.train, labels, learner)
     encoder = _new_encoder(estimator, data, parts.train, options.time, previous)

@@ -145,7 +145,7 @@ class Split(NamedTuple):
     validation: RowSubset | None
 
 
-def split(data: RawData, found: Scan, options: SplitOptions, seed: int) -> Split:
+def split(found: Scan, options: SplitOptions, seed: int) -> Split:
     """Cut the validation part off: the last rows by time, or rows drawn by a hash of their number and `seed`.
 
     Files are numbered through, so that the same rows are drawn of a frame and of files that hold it.

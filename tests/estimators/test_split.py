@@ -59,7 +59,7 @@ def test_a_split_depends_on_seed_and_number_alone() -> None:
     def parts(fraction: float, seed: int) -> Split:
         found = scan(data, ClassLearner(data.labels), None)
         assert found.rows == 1000
-        return split(data, found, SplitOptions.parse(fraction, None), seed)
+        return split(found, SplitOptions.parse(fraction, None), seed)
 
     one, same, other = (parts(0.2, seed) for seed in (0, 0, 1))
     assert one.train is not None
