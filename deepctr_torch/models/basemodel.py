@@ -237,7 +237,7 @@ class BaseModel(TrainableModel, metaclass=ModelMeta):
         dropout: float = 0,
         use_bn: bool = False,
     ) -> DNN:
-        """Return a DNN that starts with the `init_std` of the model, its penalty `l2` declared; arguments as `DNN` has them."""
+        """Return a `DNN` that starts with the `init_std` of the model, and whose penalty `l2` is declared."""
         dnn = DNN(inputs_dim, hidden_units, activation, dropout_rate=dropout, use_bn=use_bn, init_std=self.init_std)
         return self.penalized(dnn, l2)
 
