@@ -12,7 +12,7 @@ from torch import Tensor, nn, optim
 from ..embedding import FusedTable
 from ..embedding.sparse_grad import SparseGrad, added, take_gradients
 from .dense_step import clip_gradients
-from .fused import step_fused
+from .fused import has_step_hooks, step_fused
 from .fused_parameters import FusedParameters
 from .regularizer import Regularizer
 from .sparse import SharedStateOptimizer, SparseOptimizer, scatter_rows, sum_of_squares
@@ -90,6 +90,7 @@ class SparseStep:
                 _give_sparse(optimizer, grads)
                 optimizer.step()
             return value
+        followed = has_step_hooks(optimizer)
         with self._fused or contextlib.nullcontext():
             for each in grads:
                 tensors, step = by_row.next_state(each.weight)
@@ -102,7 +103,10 @@ class SparseStep:
                 by_row.rule.change(taken[0], gradient, *taken[1:], lr=group["lr"], step=step, l2=decay)
                 for tensor, rows in zip(tensors, taken, strict=True):
                     scatter_rows(tensor, each.rows, rows)
-        step_fused(optimizer)  # last, so that hooks after it see all of the step
+            if not followed:
+                step_fused(optimizer)
+        if followed:
+            step_fused(optimizer)  # last and outside, so that hooks after it see all of the step, and tables
         return value
 
     def _with_gradients_beside(self, grads: Sequence[SparseGrad]) -> list[SparseGrad]:
