@@ -46,6 +46,8 @@ class _Named(nn.Module):
         raise NotImplementedError
 
     def state_dict(self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:
+        if torch.onnx.is_in_onnx_export():  # the exporter looks for parameters, not for their items
+            return super().state_dict(destination=destination, prefix=prefix, keep_vars=keep_vars)
         inner = super().state_dict(keep_vars=True)
         out = type(inner)() if destination is None else destination
         whole: set[str] = set()

@@ -85,7 +85,10 @@ class StackedWeights(nn.Module):
         return [f"{prefix}{i}.weight" for i in range(len(self.weight))]
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
-        save_stack(self.weight, self._keys(prefix), destination, keep_vars)
+        if torch.onnx.is_in_onnx_export():  # the exporter looks for parameters, not for their items
+            super()._save_to_state_dict(destination, prefix, keep_vars)
+        else:
+            save_stack(self.weight, self._keys(prefix), destination, keep_vars)
 
     def _load_from_state_dict(
         self,

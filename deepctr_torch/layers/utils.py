@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .kernels.autograd import watched
+
 __all__ = ["concat_fun", "sequence_mask", "slice_arrays", "valid_rows"]
 
 
@@ -65,11 +67,11 @@ def sequence_mask(lengths: Tensor, maxlen: int) -> Tensor:
 def valid_rows(mask: Tensor) -> Tensor | None:
     """The places where a mask is true, `[...] -> [N]`, so that padding costs nothing; None where all is to be computed.
 
-    Their number depends on the data: a compiler cannot know it, and an accelerator would have to wait for it.
+    Their number depends on the data: no compiler or tracer can know it, and an accelerator would wait for it.
 
     >>> valid_rows(torch.tensor([[True, False], [False, True]]))
     tensor([0, 3])
     """
-    if mask.device.type != "cpu" or torch.compiler.is_compiling():
+    if mask.device.type != "cpu" or watched():
         return None
     return mask.flatten().nonzero().squeeze(1)

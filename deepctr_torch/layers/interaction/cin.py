@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..._checks import check_at_least, check_positive_units
 from ..activation import ActivationLike, Dice, activation_layer
 from ..kernels.cin import compress
+from ..kernels.pairwise import pairs
 from ._shared import as_fields, refuse
 
 __all__ = ["CIN"]
@@ -42,7 +43,7 @@ def _squares(base: Tensor, weight: Tensor) -> Tensor:
     A product of two fields is formed once, with the sum of its two weights.
     """
     fields = base.shape[0]
-    first, second = torch.triu_indices(fields, fields, device=base.device).unbind(dim=0)
+    first, second = pairs(fields, base.device, offset=0)
     both = weight.index_select(1, first * fields + second) + weight.index_select(1, second * fields + first).where(
         first != second, 0.0
     )

@@ -13,15 +13,23 @@ from .autograd import chunks, gradient_of_plain, wants_plain
 __all__ = ["Mates", "bilinear_products", "mate_products", "pair_products", "pairs", "runs"]
 
 
-def pairs(fields: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def pairs(fields: int, device: torch.device, offset: int = 1) -> tuple[Tensor, Tensor]:
     """First and second field of each pair, in the order (0, 1), (0, 2), ..., (1, 2), ..., `-> [P], [P]`.
+
+    With offset 0 each field is paired with itself, too.
 
     Made anew at each call: a buffer would be lost where a model is built on `meta` and filled from a checkpoint.
 
     >>> pairs(3, torch.device("cpu"))
     (tensor([0, 0, 1]), tensor([1, 2, 2]))
     """
-    first, second = torch.triu_indices(fields, fields, offset=1, device=device).unbind(dim=0)
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]  # ONNX has no triu_indices
+        fields = int(fields)
+        listed = [(i, j) for i in range(fields) for j in range(i + offset, fields)]
+        both = torch.tensor(listed, dtype=torch.int64, device=device).reshape(-1, 2).T
+    else:
+        both = torch.triu_indices(fields, fields, offset=offset, device=device)
+    first, second = both.unbind(dim=0)
     return first, second
 
 

@@ -42,7 +42,7 @@ def pool(embeddings: Tensor, mask: Tensor, mode: str, weights: Tensor | None = N
     if mode == "sum":
         return total
     if weights is None:
-        return (total / (valid.sum(dim=1).float() + 1e-8)).to(total.dtype)
+        return (total / valid.sum(dim=1).clamp(min=1).float()).to(total.dtype)
     mass = weights.masked_fill(~mask, 0.0).sum(dim=1, keepdim=True)  # [B, 1]
     return (total / torch.where(mass > 0, mass, 1.0)).to(total.dtype)
 

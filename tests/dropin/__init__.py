@@ -1,0 +1,1 @@
+"""Scripts that people wrote for the original run unchanged."""

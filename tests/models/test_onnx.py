@@ -1,0 +1,57 @@
+"""ONNX by both exporters of torch: onnxruntime predicts what the model does, for batches of any size."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from tests.support.all_models import every_model
+from tests.support.cases import Case, packed
+
+# the exporter by torch.export takes dynamic shapes from torch 2.6 on, as every release of onnxscript needs
+BY_EXPORT = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 6)
+
+
+def check(path: Path, model: Any, X: torch.Tensor) -> None:
+    """Compare onnxruntime with the model on batches of one row, of the exported size and of all rows."""
+    session = onnxruntime.InferenceSession(path)
+    name = session.get_inputs()[0].name
+    for rows in (1, 2, len(X)):
+        (found,) = session.run(None, {name: X[:rows].numpy()})
+        np.testing.assert_allclose(found, model(X[:rows]).detach().numpy(), rtol=0, atol=1e-6)
+
+
+@every_model
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64], ids=str)
+def test_by_tracing(case: Case, dtype: torch.dtype, tmp_path: Path) -> None:
+    model = case.make().eval()
+    X = packed(model, case.all_columns, 7).to(dtype)
+    path = tmp_path / "m.onnx"
+    with warnings.catch_warnings():
+        # torch: its own exporter is deprecated, and a tracer has tensors for shapes, so that comparing one warns
+        warnings.simplefilter("ignore")
+        options: dict[str, Any] = {"input_names": ["X"], "dynamic_axes": {"X": {0: "batch"}}}
+        options |= {"dynamo": False} if BY_EXPORT else {}
+        torch.onnx.export(model, (X[:2],), path, **options)
+    check(path, model, X)
+
+
+if BY_EXPORT:
+
+    @pytest.mark.slow
+    @every_model
+    def test_by_export(case: Case, tmp_path: Path) -> None:
+        model = case.make().eval()
+        X = packed(model, case.all_columns, 7).float()
+        path = tmp_path / "m.onnx"
+        shapes = ({0: torch.export.Dim("batch")},)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch and onnxscript: deprecated calls of their own
+            torch.onnx.export(model, (X[:2],), path, dynamo=True, dynamic_shapes=shapes, verbose=False)
+        check(path, model, X)
