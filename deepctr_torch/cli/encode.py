@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..data.parquet_cache import check_empty
 from ..data.parquet_cache import encode as encode_files
 from ..encoding import FeatureEncoder
 from ..tables import read_chunks
 from .console import UsageError, print_facts, print_features, print_json
-from .inputs import Reading, input_files
+from .inputs import InputFiles, Reading, input_files
+from .output import output_folder
 from .settings import Settings, infer_features
 
 __all__ = ["encode"]
@@ -33,17 +35,15 @@ def encode(
     """
     if earlier is not None and settings.features:
         raise UsageError("--encoder knows its features: leave --set out")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"--out must be a folder that is empty or not there yet, got {out}")
+    check_empty("--out", out)
     found = input_files(files, reading)
-    if earlier is None:
-        encoder = infer_features(found, [*label, *keep], settings.features)
-        encoder.fit(found.paths, **found.options)
-    else:
-        encoder = FeatureEncoder.load(earlier)
-    paths = encode_files(found.paths, encoder, out, label=list(label), keep=keep, training=training, **found.options)
-    if earlier is None:
-        encoder.save(out / "encoder")
+    with output_folder(out):
+        encoder = _encoder(found, [*label, *keep], earlier, settings)
+        paths = encode_files(
+            found.paths, encoder, out, label=list(label), keep=keep, training=training, **found.options
+        )
+        if earlier is None:
+            encoder.save(out / "encoder")
     rows = sum(chunk.table.num_rows for chunk in read_chunks(paths, encoder.outputs[:1]))
     result = {"rows": rows, "files": [str(path) for path in paths], "encoder": str(earlier or out / "encoder")}
     if as_json:
@@ -51,3 +51,11 @@ def encode(
         return
     print_features(encoder.describe())
     print_facts({"rows": rows, "files": len(paths), "in": out, "encoder": result["encoder"]})
+
+
+def _encoder(found: InputFiles, apart: Sequence[str], earlier: Path | None, settings: Settings) -> FeatureEncoder:
+    """The encoder in a folder, or one that learns from the files."""
+    if earlier is not None:
+        return FeatureEncoder.load(earlier)
+    encoder = infer_features(found, apart, settings.features)
+    return encoder.fit(found.paths, **found.options)

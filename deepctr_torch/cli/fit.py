@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..registry import suggest
 from .console import Progress, TrainingProgress, UsageError, print_facts, print_json, print_metrics
 from .inputs import InputFiles, Reading, input_files
+from .output import LOCK, check_apart, output_folder
 from .run_config import FILE, Run, read_run, run_of, write_run
 from .settings import Settings, check_settings, infer_features, parse_settings, without_columns
 
@@ -43,12 +44,14 @@ def fit(
     _check_model(run)
     _check_out(out, overwrite)
     found = _input_files(run, run.data)
+    check_apart(out, [*found.files, *(_input_files(run, run.valid).files if run.valid else [])])
     found.check([*run.label, *([run.weight] if run.weight else [])], "as asked for")
     cls = _estimator_class(run, found)
     check_settings(run.settings, cls, _model(run))
     estimator = cls(run.model, features=_features(run, found), **_parameters(run, as_json))
     time = _time(run, found)
-    with Progress(not as_json) as progress:
+    with output_folder(out), Progress(not as_json) as progress:
+        _check_out(out, overwrite)  # another process may have ended in between
         _train(estimator, run, found, time, progress)
         estimator.save(out)
         write_run(_effective(run, estimator), out)
@@ -96,7 +99,7 @@ def _check_out(out: Path, overwrite: bool) -> None:
         return
     if not out.is_dir():
         raise UsageError(f"--out must be a folder, got the file {out}")
-    there = sorted(path.name for path in out.iterdir())
+    there = sorted(path.name for path in out.iterdir() if path.name != LOCK)
     if there and not overwrite:
         raise UsageError(f"--out {out} is not empty: name a new folder, or add --overwrite")
     if there and "config.json" not in there and FILE not in there:

@@ -66,7 +66,7 @@ def _weights(path: Path) -> dict[str, int]:
     """Name -> number of weights, from the header of the file."""
     from safetensors import safe_open
 
-    with safe_open(path, framework="np") as file:
+    with path.open("rb"), safe_open(path, framework="np") as file:  # the first says where permission is missing
         names = list(file.keys())
         shapes = {name: file.get_slice(name).get_shape() for name in names}
     sizes = {}

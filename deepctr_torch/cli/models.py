@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .._optional import needs
 from .console import print_json
+from .output import output_folder
 
 __all__ = ["demo", "models"]
 
@@ -19,7 +20,8 @@ def demo(out: Path, seed: int, as_json: bool) -> int:
 
     from ..demo import run
 
-    numbers, equal = run(out, seed, Console(stderr=as_json))
+    with output_folder(out):
+        numbers, equal = run(out, seed, Console(stderr=as_json))
     if as_json:
         print_json(numbers)
     return 0 if equal else 1

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from .._lock import file_lock
 from ..tables import Chunk, common_types, read_chunks, typed
 from ..tables.files import DELIMITERS, suffix_of
 from ..tables.text import TextFormat, text_types
 from .console import Progress, UsageError, print_facts, print_json
 from .inputs import InputFiles, Reading, input_files
+from .output import check_apart
 from .run_config import load_run, reading_of
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ def predict(
     check_target(out)
     estimator = load_run(run)
     found = input_files(files, reading_of(run, reading, files))
+    check_apart(out, found.files)
     found.check(estimator.encoder_.serving_inputs, "a feature of the model")
     kept = found.columns if columns is None else list(columns)
     found.check(kept, "to be written")
@@ -132,7 +135,7 @@ class TableWriter:
         self.path, self.rows = path, 0
         self._part = path.with_name(f"{path.name}.part")
         self._write: Callable[[pa.Table], None] | None = None
-        self._closing = ExitStack()
+        self._closing, self._lock = ExitStack(), ExitStack()  # of the file, of its place
 
     def write(self, table: pa.Table) -> None:
         """Add rows.
@@ -147,6 +150,8 @@ class TableWriter:
 
     def _open(self, schema: pa.Schema) -> Callable[[pa.Table], None]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock.enter_context(file_lock(self.path.with_name(f".{self.path.name}.lock")))
+        self._lock.callback(self._part.unlink, missing_ok=True)
         if suffix_of(self.path) == ".parquet":
             import pyarrow.parquet as pq
 
@@ -176,8 +181,7 @@ class TableWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        self._closing.close()
-        if kind is None and self._part.exists():
-            os.replace(self._part, self.path)
-        else:
-            self._part.unlink(missing_ok=True)
+        with self._lock:  # given back last
+            self._closing.close()
+            if kind is None and self._part.exists():
+                os.replace(self._part, self.path)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ..encoding import FeatureEncoder
 
-__all__ = ["ENCODING", "encode", "identity", "write_encoded"]
+__all__ = ["ENCODING", "check_empty", "encode", "identity", "write_encoded"]
 
 ENCODING = "_encoding.json"  # readers of folders pass over names that begin with "_"
 FORMAT = 1
@@ -73,7 +73,9 @@ def encode(
     check_at_least("rows_per_group", rows_per_group, 1)
     labels = [label] if isinstance(label, str) else list(label or ())
     kept = list(dict.fromkeys([*labels, *keep]))
-    target = _empty_folder(out)
+    target = Path(out)
+    check_empty("out", target)
+    target.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys([*raw_columns(encoder, training), *kept]))
     known = {**encoder.schema(), **(schema or {})}
     chunks = read_chunks(data, columns, schema=known, header=header, null=null)
@@ -97,12 +99,14 @@ def identity(encoder: FeatureEncoder) -> str:
     return digest.hexdigest()
 
 
-def _empty_folder(out: str | PathLike[str]) -> Path:
-    target = Path(out)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ValueError(f"out must be a folder that is empty or not there yet, got {target}")
-    target.mkdir(parents=True, exist_ok=True)
-    return target
+def check_empty(name: str, folder: Path) -> None:
+    """Check that a folder to write to is not there or holds nothing but hidden files, which readers pass over.
+
+    Raises:
+        ValueError: it holds something, or is a file.
+    """
+    if folder.exists() and not (folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())):
+        raise ValueError(f"{name} must be a folder that is empty or not there yet, got {folder}")
 
 
 def _encoded(

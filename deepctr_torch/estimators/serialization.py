@@ -9,11 +9,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
-
 from .. import __version__
+from .._tensor_files import read_tensors, write_tensors
 from ..encoding import FeatureEncoder
 from ..encoding.specs import spec_from_json, spec_to_json
 from ..models import MODELS, BaseModel
@@ -105,7 +102,7 @@ def save_estimator(name: str, params: Mapping[str, Any], fitted: Fitted, directo
         old.unlink()
     fitted.encoder.save(target)
     tensors, numbers = optimizer_state(fitted.model)
-    save_file(tensors, str(target / OPTIMIZER))
+    write_tensors(tensors, target / OPTIMIZER)
     fitted.model.save(target)
     description, trained = _read(config), _read(training)
     config.unlink()
@@ -163,7 +160,7 @@ def load_estimator(
         if training and model.optim is None:
             raise ValueError(f"{source} must hold how its model was compiled, to train it further, got none")
         if training:
-            restore_optimizer(model, _tensors(source / OPTIMIZER), logged["optimizer"])
+            restore_optimizer(model, read_tensors(source / OPTIMIZER), logged["optimizer"])
         fitted = Fitted(encoder, model, labels, about["columns"], about["named"], logged["estimator"])
     except KeyError as error:
         raise ValueError(f"{source} must hold a whole artefact of format {FORMAT}, got one without {error}") from error
@@ -197,12 +194,5 @@ def _about(config: Mapping[str, Any], source: Path, classes: Collection[str]) ->
 def _load_model(source: Path, device: str | None) -> BaseModel:
     try:
         return _saving.load(source, device)
-    except (RuntimeError, SafetensorError) as error:
+    except RuntimeError as error:
         raise ValueError(f"{source / 'weights.safetensors'} must fit config.json, got: {error}") from error
-
-
-def _tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return dict(load_file(str(path)))
-    except SafetensorError as error:
-        raise ValueError(f"{path} must be a safetensors file, got: {error}") from error

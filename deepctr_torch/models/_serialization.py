@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import _rebuild_model, layers
+from .._tensor_files import read_tensors, write_tensors
 from ..callbacks import History
 from ..embedding import FusedTable
 from ..features import DenseFeat, SparseFeat, VarLenSparseFeat
@@ -305,13 +306,11 @@ def deepcopy(model: BaseModel, memo: dict[int, Any]) -> Any:
 
 def save(model: BaseModel, directory: Any) -> None:
     """Write `config.json`, `weights.safetensors` and `training.json` into `directory`."""
-    from safetensors.torch import save_file
-
     target = Path(directory)
     description = config(model)
     target.mkdir(parents=True, exist_ok=True)
     state = {k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
-    save_file(state, str(target / "weights.safetensors"))
+    write_tensors(state, target / "weights.safetensors")
     (target / "config.json").write_text(json.dumps(description, indent=1))
     saved = extras(model)
     training = saved.pop("training")
@@ -331,8 +330,6 @@ def load(directory: Any, device: Any = None, custom_objects: Mapping[str, type] 
     Raises:
         FileNotFoundError: `directory` holds no model.
     """
-    from safetensors.torch import load_file
-
     source = Path(directory)
     missing = [n for n in ("config.json", "weights.safetensors") if not (source / n).is_file()]
     if missing:
@@ -343,7 +340,7 @@ def load(directory: Any, device: Any = None, custom_objects: Mapping[str, type] 
             f"{source} must be of format {FORMAT}, got {description.get('format')!r}: it was saved by another version"
         )
     model = build_from_config(description, custom_objects, device)
-    model.load_state_dict(load_file(str(source / "weights.safetensors")))
+    model.load_state_dict(read_tensors(source / "weights.safetensors"))
     if (source / "training.json").is_file():
         saved = json.loads((source / "training.json").read_text())
         plain, mode = saved.pop("compile", None), saved.pop("mode", None)

@@ -55,6 +55,7 @@ def test_the_folder_holds_plain_data(fitted: CTRClassifier, tmp_path: Path) -> N
     files = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
     rest = {"config.json", "weights.safetensors", "encoder.json", "training.json", "optimizer.safetensors"}
     assert files - rest == {"vocab/000_user.arrow", "vocab/001_movie.arrow"}
+    assert len({(tmp_path / file).stat().st_mode for file in files}) == 1  # who may read one may read all
     config = json.loads((tmp_path / "config.json").read_text())
     assert (config["class"], config["estimator"]["class"]) == ("DeepFM", "CTRClassifier")
     assert config["estimator"]["library"] == deepctr_torch.__version__
@@ -143,7 +144,7 @@ def test_what_is_missing_or_broken_is_said(fitted: CTRClassifier, tmp_path: Path
         load_artefact(tmp_path)
     fitted.save(tmp_path)
     (tmp_path / "weights.safetensors").write_bytes(b"\0" * 20)
-    with pytest.raises(ValueError, match=r"weights.safetensors must fit config.json, got"):
+    with pytest.raises(ValueError, match=r"weights.safetensors must be a safetensors file, got"):
         load_artefact(tmp_path)
     fitted.save(tmp_path)
     (tmp_path / "optimizer.safetensors").write_bytes(b"\0" * 20)

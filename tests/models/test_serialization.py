@@ -294,6 +294,7 @@ def test_a_directory_holds_the_model_without_pickle(update: str, tmp_path: Path)
         "training.json",
         "weights.safetensors",
     ]
+    assert len({p.stat().st_mode for p in (tmp_path / "model").iterdir()}) == 1  # who may read one may read all
     loaded = deepctr_torch.load_model(tmp_path / "model")
     assert_same_weights(model, loaded)
     assert not loaded.training
