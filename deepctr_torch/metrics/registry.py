@@ -88,6 +88,8 @@ METRICS.add("ndcg@k", Metric("ndcg@k", functional.ndcg, needs_groups=True, highe
 def get_metric(metric: str | Metric | Callable[..., Any]) -> Metric:
     """The metric of a name, such as "auc", "gauc:user_id", "ndcg@10:user_id", or a user's function as a metric.
 
+    Upper and lower case of a name are one (`"AUC"`); the log has the lower one.
+
     A function is called as `f(y_true, y_pred)`, with `sample_weight=` and `groups=` when it has such parameters.
 
     >>> get_metric("gauc:user_id").group
@@ -106,6 +108,8 @@ def get_metric(metric: str | Metric | Callable[..., Any]) -> Metric:
 
 def _named(name: str) -> Metric:
     base, colon, column = name.partition(":")
+    base = base.lower()  # not the column
+    name = base + colon + column
     cut = re.fullmatch(r"ndcg@(\d+)", base)
     found = METRICS.get("ndcg@k" if cut else base)
     if base == "ndcg@k":

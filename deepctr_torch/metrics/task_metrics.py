@@ -161,7 +161,7 @@ def _listed(metrics: MetricsSpec) -> list[MetricSpec]:
 
 
 def _suits(metric: MetricSpec, kind: str) -> bool:
-    return not isinstance(metric, str) or kind not in SUITABLE or metric in SUITABLE[kind]
+    return not isinstance(metric, str) or kind not in SUITABLE or metric.lower() in SUITABLE[kind]
 
 
 def _distinct(metrics: Sequence[Metric]) -> list[Metric]:

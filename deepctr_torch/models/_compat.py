@@ -63,7 +63,8 @@ def check_gpus(gpus: Sequence[Any] | None, device: Any) -> Sequence[Any] | None:
         return gpus
     if len(gpus) > 1:
         raise ValueError(
-            f"gpus must name one device, got {list(gpus)}: to train on several, start one process each with torchrun"
+            f"gpus must name one device, got {list(gpus)}: a model trains on one device today, device='cuda:0' for "
+            "example; training in several processes with torchrun is not there yet"
         )
     if str(gpus[0]) not in str(device):
         raise ValueError(f"gpus[0] must be the device of the model, {device!r}, got {gpus[0]!r}")

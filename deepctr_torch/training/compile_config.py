@@ -136,7 +136,7 @@ def compile_losses(
     if isinstance(loss, Mapping) and (missing := [name for name, _ in tasks if name not in loss]):
         raise ValueError(f"loss lacks the task(s) {missing}")
     for (name, kind), one in zip(tasks, many, strict=True):
-        if not isinstance(one, str) or one not in UNFIT_LOSSES[kind]:
+        if not isinstance(one, str) or one.lower() not in UNFIT_LOSSES[kind]:
             continue
         such = {
             "binary": "a loss such as 'binary_crossentropy' or 'focal'",

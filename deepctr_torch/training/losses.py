@@ -215,7 +215,7 @@ def get_loss(loss: str | Callable[..., Any]) -> Loss:
     tensor(1.3863)
     """
     if isinstance(loss, str):
-        return LOSSES.get(loss)
+        return LOSSES.get(loss.lower())
     if isinstance(loss, type):
         raise TypeError(f"loss must be a name or a callable, got the class {loss.__name__}: make an instance of it")
     if not callable(loss):

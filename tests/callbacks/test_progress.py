@@ -26,6 +26,12 @@ class Clock:
         return self.now
 
 
+@pytest.fixture(autouse=True)
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the tests capture counts as a terminal."""
+    monkeypatch.setattr("deepctr_torch.callbacks.progress._is_live", lambda: True)
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     clock = Clock()
@@ -233,3 +239,21 @@ def test_pickles_without_its_bar(clock: Clock) -> None:
     assert again._bar is None
     assert again.params == progress.params
     progress.close()
+
+
+def test_a_file_gets_a_line_every_few_seconds_and_one_an_epoch(
+    clock: Clock, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepctr_torch.callbacks.progress._is_live", lambda: False)
+    progress = started(1)
+    for _ in range(10):
+        clock.now += 1.0
+        progress.step(100, Loss(0.5))
+    progress.on_epoch_end(0, LOGS)
+    err = capsys.readouterr().err
+    assert "\r" not in err
+    lines = err.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("Epoch 1/10:  50%|")
+    assert "loss: 0.5000" in lines[0]
+    assert lines[-1].endswith(SHOWN)

@@ -39,7 +39,6 @@ def test_a_name_tells_the_group_and_the_direction() -> None:
     ("name", "message"),
     [
         ("acu", "unknown metric 'acu': did you mean 'auc'"),
-        ("AUC", "unknown metric 'AUC': did you mean 'auc'"),
         ("log_loss", "did you mean 'logloss'"),
         ("ndcg", "did you mean 'ndcg@k'"),
         ("ndcg@k", "the k of ndcg@k must be a number"),
@@ -152,3 +151,8 @@ def test_other_callables() -> None:
 )
 def test_direction_of_a_key(key: str, higher: bool | None) -> None:
     assert higher_is_better(key) is higher
+
+
+@pytest.mark.parametrize(("written", "name"), [("AUC", "auc"), ("LogLoss", "logloss"), ("GAUC:User", "gauc:User")])
+def test_case_of_a_name_does_not_matter_that_of_a_column_does(written: str, name: str) -> None:
+    assert get_metric(written).name == name

@@ -276,3 +276,7 @@ def test_the_loss_of_a_nan_is_nan(name: str) -> None:
     losses.sum().backward()
     assert pred.grad is not None
     assert torch.isfinite(pred.grad[0])
+
+
+def test_case_of_a_name_does_not_matter() -> None:
+    assert get_loss("Binary_CrossEntropy") is get_loss("binary_crossentropy")
