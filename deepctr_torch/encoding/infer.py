@@ -23,7 +23,7 @@ from .ragged import flat_of
 from .specs import Categorical, Dense, FeatureSpec, MultiValue, Numeric, Sequence, Timestamp
 from .timestamp import moments_of
 
-__all__ = ["Inferred", "infer_specs", "sample"]
+__all__ = ["Inferred", "code_of", "infer_specs", "sample"]
 
 
 class _Guess(NamedTuple):
@@ -125,7 +125,8 @@ def infer_specs(
     specs = _with_owners(specs, given)
     for spec in (*specs.values(), *given.values()):
         owner = spec.vocabulary_of if isinstance(spec, (MultiValue, Sequence)) else None
-        if owner is not None and isinstance(specs.get(owner), Categorical) and specs[owner] != Categorical():
+        shared = None if owner is None else specs.get(owner)
+        if owner is not None and isinstance(shared, Categorical) and shared.min_count > 1:
             specs[owner] = Categorical()
             reasons[owner] = reasons[owner].removesuffix(_RARE) + "; each has a row, as a history shares them"
     return Inferred(specs, reasons, left_out)
@@ -151,7 +152,7 @@ def _tell_apart(
 
 
 def _with_owners(specs: dict[str, FeatureSpec], given: Mapping[str, FeatureSpec]) -> dict[str, FeatureSpec]:
-    """A history shares the vocabulary only of a column that has one.
+    """A history shares the vocabulary only of a column that has one: of integers that are both, that of the codes.
 
     Such a column keeps its rare values: as histories tend to hold what was liked, a value seen once as a target has a
     second count if it was liked, so that being rare would tell the label.
@@ -160,10 +161,18 @@ def _with_owners(specs: dict[str, FeatureSpec], given: Mapping[str, FeatureSpec]
     for name, spec in specs.items():
         if not isinstance(spec, Sequence) or spec.vocabulary_of is None:
             continue
-        owner = given.get(spec.vocabulary_of) or specs.get(spec.vocabulary_of)
-        if not isinstance(owner, Categorical) or owner.vocabulary_of is not None:
-            out[name] = Sequence(separator=spec.separator)
+        owner = code_of(spec.vocabulary_of, {**specs, **given})
+        out[name] = replace(spec, vocabulary_of=owner)
     return out
+
+
+def code_of(column: str, specs: Mapping[str, FeatureSpec]) -> str | None:
+    """Return the feature with a vocabulary that a column is, or whose integers it has as codes; None without one."""
+    for name in (column, f"{column}_code"):
+        spec = specs.get(name)
+        if isinstance(spec, Categorical) and spec.vocabulary_of is None and column in (name, spec.column):
+            return name
+    return None
 
 
 def _guess(name: str, array: pa.Array, columns: list[str]) -> _Guess:
@@ -316,8 +325,12 @@ def _of_lists(name: str, given: pa.Array, separator: str | None, columns: list[s
         if len(widths) == 1:
             return _Guess(Dense(), f"lists of {widths.pop()} numbers")
         return _Guess(None, "lists of numbers of different lengths")
-    bare = _NAMES_OF_HISTORIES.sub("", name).strip("_")
-    if bare != name or _NAMES_OF_HISTORIES.search(name):
+    history = name.removeprefix("neg_") if name.startswith("neg_hist_") else name
+    bare = _NAMES_OF_HISTORIES.sub("", history).strip("_")
+    if _NAMES_OF_HISTORIES.search(name):
+        if bare in columns and history != name:
+            spec = Sequence(separator=separator, vocabulary_of=bare, train_only=True)
+            return _Guess(spec, f"{what}, called like negatives of {history!r}: for training only")
         if bare in columns:
             spec = Sequence(separator=separator, vocabulary_of=bare)
             return _Guess(spec, f"{what}, called like a history of {bare!r}")

@@ -14,7 +14,7 @@ from ..features import FeatureColumn, VarLenSparseFeat
 from .arrow_columns import Factorized, RowError, factorize, numbers_of, one_array, without_empty
 from .categorical import CategoricalEncoder, SharedVocabulary
 from .column_encoder import Context, EmbeddingDim
-from .specs import MultiValue, Sequence
+from .specs import LONGEST_SEQUENCE, MultiValue, Sequence
 
 __all__ = ["Ragged", "RaggedEncoder", "flat_of", "ragged_of"]
 
@@ -145,10 +145,19 @@ class RaggedEncoder(CategoricalEncoder):
         out[np.repeat(given > 0, sizes)] = numbers
         return out
 
+    @property
+    def _limit(self) -> int | None:
+        """The width that learning cuts to, None for none; an update knows the width already."""
+        if self.spec.maxlen is None and isinstance(self.spec, Sequence):
+            return self.maxlen if self.shared.fitted else LONGEST_SEQUENCE
+        return self.spec.maxlen
+
     def summarize(self, table: pa.Table, context: Context) -> Any:
-        cut = self._cut(table, context, self.spec.maxlen)
+        limit = self._limit
+        cut = self._cut(table, context, limit)
         empty = cut.rows - len(np.unique(cut.row))
-        return (cut.rows, empty, len(cut.row), self._count(cut.column)), cut.longest
+        longest = cut.longest if limit is None else min(cut.longest, limit)
+        return (cut.rows, empty, len(cut.row), self._count(cut.column)), longest
 
     def update(self, summary: Any) -> None:
         counts, longest = summary

@@ -12,6 +12,7 @@ from .._checks import check_at_least, check_choice, check_fraction, check_type
 from ..registry import suggest
 
 __all__ = [
+    "LONGEST_SEQUENCE",
     "SPECS",
     "TIMESTAMP_PARTS",
     "Categorical",
@@ -30,6 +31,7 @@ __all__ = [
 SCALINGS = ("standard", "quantile", "minmax", "plain")
 TIMESTAMP_PARTS = {"minute": 60, "hour": 24, "weekday": 7, "weekend": 2, "day": 31, "month": 12, "hour_of_week": 168}
 UNITS = ("s", "ms", "us", "ns")
+LONGEST_SEQUENCE = 256  # of a Sequence without a `maxlen`: each step is attended to, and memory is that of all cells
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +176,7 @@ class Sequence(_Ragged):
     """A history a row, in the order of time: a list, or a string with a separator. Becomes ids, padded with 0.
 
     Args:
-        maxlen: width of the input; longer sequences are cut.
+        maxlen: width of the input, longer sequences are cut; None for the longest of training, at most 256.
         separator: what stands between the elements of strings; None where rows are lists.
         combiner: how models without attention pool the vectors: "mean", "sum" or "max".
         keep: which elements of longer ones stay: the "latest" (last) or the "first".
@@ -188,8 +190,6 @@ class Sequence(_Ragged):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("keep", self.keep, ("latest", "first"))
-        if self.maxlen is None:
-            raise ValueError("maxlen of a Sequence must be an integer of at least 1, got None")
 
 
 @dataclass(frozen=True)

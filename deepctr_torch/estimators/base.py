@@ -46,7 +46,7 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         features: "infer", a dict of feature -> kind (`deepctr_torch.encoding`), or a `FeatureEncoder`; one that is
             fitted is used as it is.
         history: column(s) with the behaviour that DIN and DIEN compare the target with: "hist_movie" or a list of such
-            names, for the target `movie`; or a dict of target -> column.
+            names ("hist_movie", "hist_movie_long"), for the target `movie`; or a dict of target -> column(s).
         model_args: further arguments of the model, such as {"dnn_hidden_units": (128, 64)}.
         optimizer: name, or a dict of a name and options; see `compile`.
         learning_rate: None for the optimizer's own.

@@ -11,13 +11,13 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from ..encoding import FeatureEncoder, auto_dimension
+from ..encoding import Categorical, FeatureEncoder, auto_dimension
 from ..encoding import Sequence as History
 from ..features import DenseFeat, FeatureColumn, VarLenSparseFeat
 from ..layers.core import DNN
 from ..layers.parallel import ParallelDNN
 from ..models import MODELS, BaseModel, model_traits
-from .features import HistoryLike, history_targets
+from .features import HistoryLike, history_features
 
 __all__ = [
     "LOSSES",
@@ -72,15 +72,14 @@ def reads_history(cls: type) -> bool:
     return "history_feature_list" in _parameters(cls)
 
 
-def _histories(encoder: FeatureEncoder, cls: type, history: HistoryLike) -> list[str]:
-    """The targets whose histories a model reads."""
-    given = list(history_targets(history))
+def _histories(encoder: FeatureEncoder, cls: type, history: HistoryLike) -> dict[str, list[str]]:
+    """The targets, and the histories of each: those named, else what is called like one."""
     kinds = encoder.features
-    found = given or [
-        n.removeprefix("hist_")
+    found = history_features(history, kinds) or {
+        n.removeprefix("hist_"): [n]
         for n, k in kinds.items()
-        if isinstance(k, History) and n.startswith("hist_") and n.removeprefix("hist_") in kinds
-    ]
+        if isinstance(k, History) and n.startswith("hist_") and isinstance(kinds.get(n[5:]), Categorical)
+    }
     if not found:
         raise ValueError(
             f"{cls.__name__} needs a history: name its column, history='hist_movie' for a target 'movie' or "
@@ -97,6 +96,12 @@ def _feature_columns(encoder: FeatureEncoder, cls: type, embedding_dim: Dimensio
         return encoder.feature_columns(partial(auto_dimension, at_most=EMBEDDING_DIM))
     largest = max((shared.first_rows for shared in encoder.vocabularies.values()), default=1)
     return encoder.feature_columns(auto_dimension(largest, at_most=EMBEDDING_DIM))  # their vectors meet each other
+
+
+def _are_negatives(column: FeatureColumn, encoder: FeatureEncoder) -> bool:
+    """Negatives of a history are for the auxiliary loss alone."""
+    name = str(column.name)
+    return isinstance(column, VarLenSparseFeat) and name.startswith("neg_hist_") and encoder.features[name].train_only
 
 
 def _linear(columns: Sequence[FeatureColumn]) -> list[FeatureColumn]:
@@ -132,6 +137,8 @@ def build_model(
             hint = SET_BY_ESTIMATOR.get(name, "features")
             raise ValueError(f"model_args must not hold {name!r}: it follows from {hint}")
     columns = _feature_columns(encoder, cls, embedding_dim)
+    if not model_args.get("use_negsampling"):
+        columns = [c for c in columns if not _are_negatives(c, encoder)]
     deep = [c for c in columns if model_traits(cls).dense_deep or not isinstance(c, DenseFeat)]
     arguments: dict[str, Any] = {**model_defaults(cls), **model_args, **tasks}
     known = _parameters(cls)
@@ -139,7 +146,9 @@ def build_model(
         arguments["linear_feature_columns"] = _linear(columns)
     arguments["dnn_feature_columns" if "dnn_feature_columns" in known else "region_feature_columns"] = deep
     if reads_history(cls):
-        arguments["history_feature_list"] = _histories(encoder, cls, history)
+        histories = _histories(encoder, cls, history)
+        several = model_traits(cls).several_histories and any(len(names) > 1 for names in histories.values())
+        arguments["history_feature_list"] = histories if several else list(histories)
     model: BaseModel = cls(**arguments)
     if "init_std" not in model_args:
         _scale_hidden_layers(model)

@@ -8,15 +8,15 @@ from typing import Any, TypeAlias
 
 from ..encoding import Categorical, FeatureEncoder, Timestamp
 from ..encoding import Sequence as History
-from ..encoding.infer import infer_specs, sample
+from ..encoding.infer import code_of, infer_specs, sample
 from ..encoding.specs import FeatureSpec
 from ..tables import RowSubset
 from .inputs import RawData, TableLike
 
-__all__ = ["FeaturesLike", "HistoryLike", "choose_encoder", "history_targets", "infer_encoder"]
+__all__ = ["FeaturesLike", "HistoryLike", "choose_encoder", "history_columns", "history_features", "infer_encoder"]
 
 FeaturesLike: TypeAlias = str | Mapping[str, FeatureSpec] | FeatureEncoder  # "infer", kinds by feature, an encoder
-HistoryLike: TypeAlias = str | Sequence[str] | Mapping[str, str] | None  # column(s), or target -> column
+HistoryLike: TypeAlias = str | Sequence[str] | Mapping[str, str | Sequence[str]] | None  # column(s), by target or not
 INFER_ROWS = 100_000
 
 
@@ -89,41 +89,84 @@ def infer_encoder(
     return encoder.with_features({name: specs[name] for name in order})
 
 
-def history_targets(history: HistoryLike) -> dict[str, str]:
-    """Return target -> column of its history, of what a user may write: a column `hist_<target>`, several, or a dict.
+def history_columns(history: HistoryLike, features: Mapping[str, FeatureSpec]) -> dict[str, list[str]]:
+    """Return target -> columns of its histories, the one called `hist_<target>` first, of what a user may write.
 
-    >>> history_targets("hist_movie"), history_targets({"movie": "watched"})
-    ({'movie': 'hist_movie'}, {'movie': 'watched'})
+    A column of a list belongs to the target whose name follows `hist_`, alone or before a further word. Where integers
+    are both amounts and codes, the target is the codes.
+
+    Raises:
+        ValueError: a column of another name, or a target that is no `Categorical` feature.
+
+    >>> kinds = {"movie": Categorical(), "shop_code": Categorical(column="shop")}
+    >>> history_columns(["hist_movie", "hist_movie_long", "hist_shop"], kinds)
+    {'movie': ['hist_movie', 'hist_movie_long'], 'shop_code': ['hist_shop']}
+    >>> history_columns({"movie": "watched"}, kinds)
+    {'movie': ['watched']}
     """
-    if history is None:
-        return {}
+    given: list[tuple[str, str]] = []
     if isinstance(history, Mapping):
-        return {str(target): str(column) for target, column in history.items()}
-    columns = [history] if isinstance(history, str) else list(history)
-    for column in columns:
-        if not str(column).startswith("hist_"):
-            raise ValueError(
-                f"history must be a column called hist_<target>, or a dict of target and column such as "
-                f"{{'movie': 'watched'}}, got {column!r}"
-            )
-    return {column.removeprefix("hist_"): column for column in columns}
+        for target, columns in history.items():
+            given += [(str(target), str(c)) for c in ([columns] if isinstance(columns, str) else columns)]
+    else:
+        listed = [history] if isinstance(history, str) else list(history or ())
+        given += [(_target_in(str(column), features), str(column)) for column in listed]
+    out: dict[str, list[str]] = {}
+    for target, column in given:
+        owner = _target(target, features)
+        if owner is None:
+            known = sorted(n for n, k in features.items() if isinstance(k, Categorical))
+            raise ValueError(f"the history {column!r} needs a Categorical feature {target!r}: there are {known}")
+        out.setdefault(owner, []).append(column)
+    for owner, columns in out.items():
+        columns.sort(key=lambda column: column not in (f"hist_{owner}", f"hist_{features[owner].column}"))
+    return out
+
+
+def history_features(history: HistoryLike, features: Mapping[str, FeatureSpec]) -> dict[str, list[str]]:
+    """Return target -> its histories as features: the first is called `hist_<target>`, others like their columns."""
+    return {target: [f"hist_{target}", *columns[1:]] for target, columns in history_columns(history, features).items()}
+
+
+def _target(name: str, features: Mapping[str, FeatureSpec]) -> str | None:
+    """The feature that the histories of a column are compared with, if there is one."""
+    return name if isinstance(features.get(name), Categorical) else code_of(name, features)
+
+
+def _target_in(column: str, features: Mapping[str, FeatureSpec]) -> str:
+    """The target that the name of a history begins with, after `hist_`; all of the rest if none is known."""
+    if not column.startswith("hist_"):
+        raise ValueError(
+            f"history must be a column called hist_<target>, or a dict of target and column(s) such as "
+            f"{{'movie': 'watched'}}, got {column!r}"
+        )
+    words = column.removeprefix("hist_").split("_")
+    names = ["_".join(words[:n]) for n in range(len(words), 0, -1)]
+    return next((name for name in names if _target(name, features)), names[0])
 
 
 def _with_history(encoder: FeatureEncoder, history: HistoryLike) -> FeatureEncoder:
-    """The encoder with a `Sequence` called `hist_<target>` for each history, which shares its target's table."""
+    """The encoder with a `Sequence` for each history and its negatives, which share the table of the target."""
     features = dict(encoder.features)
-    for target, column in history_targets(history).items():
-        if not isinstance(features.get(target), Categorical):
-            known = sorted(n for n, k in features.items() if isinstance(k, Categorical))
-            raise ValueError(f"the history {column!r} needs a Categorical feature {target!r}: there are {known}")
-        found = features.pop(column, features.get(f"hist_{target}"))
-        if isinstance(found, History) and found.vocabulary_of == target:
-            kind = found
-        else:
-            kind = History(vocabulary_of=target, separator=getattr(found, "separator", None))
-        if column != f"hist_{target}" and kind.column is None:
-            kind = replace(kind, column=column)
-        features[f"hist_{target}"] = kind
+    columns = history_columns(history, features)
+    for target, names in history_features(history, features).items():
+        pairs = list(zip(names, columns[target], strict=True))
+        for name, column in pairs:
+            found = features.pop(column, features.get(name))
+            features[name] = _shared(found, target, None if column == name else column)
+        name, column = (f"neg_{each}" for each in pairs[0])
+        if column in features or name in features:
+            found = features.pop(column, features.get(name))
+            shared = _shared(found, target, None if column == name else column)
+            features[name] = replace(shared, train_only=True)
     if features == encoder.features:
         return encoder
     return encoder.with_features(features)
+
+
+def _shared(found: FeatureSpec | None, target: str, column: str | None) -> History:
+    """The kind of a history, of the kind that was found for its column: it shares the vocabulary of its target."""
+    if not isinstance(found, History):
+        found = History(separator=getattr(found, "separator", None), column=None if found is None else found.column)
+    own = replace(found, min_count=1, max_vocabulary=None, hash_buckets=None, embedding_dim=None)
+    return replace(own, vocabulary_of=target, column=own.column or column)

@@ -22,11 +22,13 @@ class ModelTraits:
         one_dimension: fields meet each other, so that all columns of the deep side need one `embedding_dim`.
         dense_deep: the deep side takes numbers (`DenseFeat`).
         independent_heads: each prediction comes from a head of its own, whose bias moves it alone.
+        several_histories: a target is compared with each of several histories; elsewhere all but one are pooled.
     """
 
     one_dimension: bool = False
     dense_deep: bool = True
     independent_heads: bool = True
+    several_histories: bool = False
 
 
 MODELS: Registry[type[BaseModel]] = Registry("model")
@@ -35,14 +37,18 @@ C = TypeVar("C", bound="type[BaseModel]")
 
 
 def register_model(
-    *, one_dimension: bool = False, dense_deep: bool = True, independent_heads: bool = True
+    *,
+    one_dimension: bool = False,
+    dense_deep: bool = True,
+    independent_heads: bool = True,
+    several_histories: bool = False,
 ) -> Callable[[C], C]:
     """Decorate a model class: register it under its name, with its traits (see `ModelTraits`).
 
     The estimators, the command line, the lists of the documentation, the benchmarks and the tests over all models
     find it there.
     """
-    traits = ModelTraits(one_dimension, dense_deep, independent_heads)
+    traits = ModelTraits(one_dimension, dense_deep, independent_heads, several_histories)
 
     def decorate(cls: C) -> C:
         _TRAITS[cls] = traits

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -15,14 +16,15 @@ from .basemodel import BaseModel
 from .fields import Fields
 
 __all__ = [
+    "HistoryNames",
     "HistoryPairs",
     "PaddedGRU",
     "field_count",
+    "history_rounds",
     "last_state",
     "left_aligned",
     "linear_order",
     "linear_refined",
-    "negative_name",
     "refuse_dense",
 ]
 
@@ -103,18 +105,39 @@ def last_state(states: Tensor, lengths: Tensor) -> Tensor:
     return states.gather(1, at).squeeze(1).masked_fill((lengths == 0).unsqueeze(1), 0.0)
 
 
-def negative_name(name: str) -> str:
-    """Name of the column with negatives drawn for the history of `name`."""
-    return f"neg_hist_{name}"
+HistoryNames: TypeAlias = Sequence[str] | Mapping[str, str | Sequence[str]]
+
+
+def history_rounds(names: HistoryNames) -> list[dict[str, str]]:
+    """Return target -> history: the first of every target, then the second of those that have two, and so on.
+
+    Args:
+        names: target features, whose histories are called `hist_<target>`; or target -> name(s) of its histories.
+
+    Raises:
+        ValueError: there is no target, or one without a history.
+
+    >>> history_rounds(["item"]), history_rounds({"item": ["short", "long"], "shop": "shops"})
+    ([{'item': 'hist_item'}], [{'item': 'short', 'shop': 'shops'}, {'item': 'long'}])
+    """
+    if isinstance(names, str) or not names:
+        raise ValueError(f"history_feature_list must be a list of at least one feature name, got {names!r}")
+    given = names if isinstance(names, Mapping) else {name: f"hist_{name}" for name in names}
+    lists = {name: [found] if isinstance(found, str) else list(found) for name, found in given.items()}
+    for name, found in lists.items():
+        if not found or len(set(found)) < len(found):
+            raise ValueError(f"history_feature_list must name each history of {name!r} once, got {found}")
+    count = max(map(len, lists.values()))
+    return [{name: found[i] for name, found in lists.items() if i < len(found)} for i in range(count)]
 
 
 class HistoryPairs:
-    """Which target features have a history, `name` with `hist_<name>`.
+    """Target features, each with one history.
 
     Args:
         columns: the columns of the model.
-        names: the target features.
-        negatives: every history also has negatives, `neg_hist_<name>`.
+        histories: target -> name of its history.
+        negatives: every history also has negatives, `neg_<history>`.
 
     Attributes:
         targets: names of the target features, in column order; the histories follow them.
@@ -125,15 +148,13 @@ class HistoryPairs:
         ValueError: a target or its history is missing, or their dimensions differ.
     """
 
-    def __init__(self, columns: Sequence[FeatureColumn], names: Sequence[str], negatives: bool = False) -> None:
+    def __init__(self, columns: Sequence[FeatureColumn], histories: Mapping[str, str], negatives: bool = False) -> None:
         single = {c.name: c for c in columns if isinstance(c, SparseFeat)}
         sequences = {c.name: c for c in columns if isinstance(c, VarLenSparseFeat)}
-        if isinstance(names, str) or not names:
-            raise ValueError(f"history_feature_list must be a list of at least one feature name, got {names!r}")
-        for name in names:
+        for name, history in histories.items():
             if name not in single:
                 raise ValueError(f"history_feature_list names no SparseFeat {name!r}: {suggest(name, single)}")
-            for other in [f"hist_{name}"] + ([negative_name(name)] if negatives else []):
+            for other in [history] + ([f"neg_{history}"] if negatives else []):
                 if other not in sequences:
                     raise ValueError(
                         f"the history of {name!r} must be a VarLenSparseFeat {other!r}: {suggest(other, sequences)}"
@@ -142,20 +163,20 @@ class HistoryPairs:
                 if dims[0] != dims[1]:
                     raise ValueError(f"{name!r} and {other!r} must have one embedding_dim, got {dims[0]} and {dims[1]}")
         # NOTE[DIFF] W4: the original pairs targets and histories by their places in the list of columns.
-        self.targets = [n for n in single if n in names]
-        used = {p + n for n in self.targets for p in ("hist_", "neg_hist_")}
-        self.others = [n for n in sequences if n not in used]
+        self.targets = [n for n in single if n in histories]
+        self._histories = [histories[n] for n in self.targets]
+        self.others = [n for n in sequences if n.removeprefix("neg_") not in self._histories]
         self.width = sum(single[n].embedding_dim for n in self.targets)
 
     def query(self, fields: Fields) -> Tensor:
         """[B, 1, E]: the target."""
         return fields.pick(self.targets).unsqueeze(1)
 
-    def keys(self, fields: Fields, prefix: str = "hist_") -> tuple[Tensor, Tensor]:
+    def keys(self, fields: Fields, prefix: str = "") -> tuple[Tensor, Tensor]:
         """[B, T, E] and bool [B, T]: the histories side by side, and which steps are valid in any of them."""
         # NOTE[DIFF] W5: the original reads the lengths of all histories from the first length column.
-        vectors = [fields.sequence(prefix + n) for n in self.targets]
-        masks = [fields.mask(prefix + n) for n in self.targets]
+        vectors = [fields.sequence(prefix + n) for n in self._histories]
+        masks = [fields.mask(prefix + n) for n in self._histories]
         if len(vectors) == 1:
             return vectors[0], masks[0]
         time = max(v.shape[1] for v in vectors)

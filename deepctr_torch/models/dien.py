@@ -18,7 +18,7 @@ from ..layers.utils import sequence_mask, valid_rows
 from ..training.losses import binary_crossentropy
 from ._registry import register_model
 from ._serialization import widen_columns
-from ._shared import HistoryPairs, PaddedGRU, last_state, left_aligned
+from ._shared import HistoryNames, HistoryPairs, PaddedGRU, history_rounds, last_state, left_aligned
 from .basemodel import BaseModel
 from .fields import Fields
 
@@ -175,7 +175,8 @@ class DIEN(BaseModel):
 
     Args:
         history_feature_list: names of the target features; the history of `item` is the VarLenSparseFeat `hist_item`,
-            oldest step first. To share a table with its target, a history names it in `embedding_name`.
+            oldest step first. To share a table with its target, a history names it in `embedding_name`. Further
+            histories of a target are sequences like others, which are pooled.
         gru_type: "GRU", "AIGRU", "AGRU" or "AUGRU" (the paper's choice); see `InterestEvolving`.
         use_negsampling: add the auxiliary loss; for every step of `hist_item` the VarLenSparseFeat `neg_hist_item`
             holds an item that was not chosen (see `deepctr_torch.datasets.sample_negatives`).
@@ -193,7 +194,7 @@ class DIEN(BaseModel):
     def __init__(
         self,
         dnn_feature_columns: Sequence[FeatureColumn],
-        history_feature_list: Sequence[str],
+        history_feature_list: HistoryNames,
         gru_type: str = "GRU",
         use_negsampling: bool = False,
         alpha: float = 1.0,
@@ -238,15 +239,21 @@ class DIEN(BaseModel):
         nn.init.normal_(self.linear.weight, mean=0.0, std=init_std)
         self.to(device)
 
-    def _read_columns(self, history_feature_list: Sequence[str]) -> None:
+    def _read_columns(self, history_feature_list: HistoryNames) -> None:
         """Pair targets with histories, and name the rest by its kind."""
         self.item_features = history_feature_list
-        self.pairs = HistoryPairs(self.dnn_feature_columns, history_feature_list, self.use_negsampling)
+        histories, *further = history_rounds(history_feature_list)
+        if further:
+            raise ValueError(
+                f"history_feature_list of DIEN must have one history a target, got {history_feature_list}: leave the "
+                "further ones out, so that they are pooled as other sequences are, or choose DIN"
+            )
+        self.pairs = HistoryPairs(self.dnn_feature_columns, histories, self.use_negsampling)
         self.sparse_feature_columns = [c for c in self.dnn_feature_columns if isinstance(c, SparseFeat)]
         self.dense_feature_columns = [c for c in self.dnn_feature_columns if isinstance(c, DenseFeat)]
         self.varlen_sparse_feature_columns = [c for c in self.dnn_feature_columns if isinstance(c, VarLenSparseFeat)]
         sequences = {c.name: c for c in self.varlen_sparse_feature_columns}
-        self._aligned = all(sequences[f"hist_{n}"].length_name is not None for n in self.pairs.targets)
+        self._aligned = all(sequences[n].length_name is not None for n in histories.values())
         # NOTE[DIFF] W6: sequences that are no history are pooled into the DNN; the original drops them.
         self.features = [c.name for c in self.sparse_feature_columns] + self.pairs.others
 
@@ -255,7 +262,7 @@ class DIEN(BaseModel):
         keys, mask = self.pairs.keys(fields)
         sequences = [keys]
         if self.use_negsampling and self.training:
-            negatives, _ = self.pairs.keys(fields, "neg_hist_")
+            negatives, _ = self.pairs.keys(fields, "neg_")
             short = keys.shape[1] - negatives.shape[1]
             sequences.append(F.pad(negatives, (0, 0, 0, short)))  # a negative number cuts
         if not self._aligned:  # where id 0 is padding, it may stand anywhere

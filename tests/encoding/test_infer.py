@@ -303,3 +303,25 @@ def test_a_column_without_a_name_is_left_out(tmp_path: Path) -> None:
     assert list(encoder.features) == ["city"]
     assert encoder.left_out[""] == "it has no name, as the index that pandas writes into a CSV file"
     assert encoder.fit(path).transform(path)["city"].tolist() == [2, 3] * 20
+
+
+def test_a_history_of_integers_that_are_both_shares_the_vocabulary_of_the_codes() -> None:
+    values = [i * i % 97 for i in range(4000)]
+    histories = [[values[i], values[i - 1]] for i in range(4000)]
+    encoder = FeatureEncoder.infer({"x": values, "hist_x": histories})
+    assert encoder.features == {
+        "x": Numeric(),
+        "x_code": Categorical(column="x"),
+        "hist_x": Sequence(vocabulary_of="x_code"),
+    }
+    encoded = encoder.fit_transform({"x": values, "hist_x": histories})
+    assert (encoded["hist_x"][:, 0] == encoded["x_code"]).all()
+    assert infer_specs({"x": values, "hist_x": histories}, given={"x": Numeric()}).specs["hist_x"] == Sequence()
+
+
+def test_negatives_of_a_history_share_its_vocabulary_and_are_for_training_only() -> None:
+    data = {"item": ["a", "b"], "hist_item": [["a"], ["b"]], "neg_hist_item": [["b"], ["c"]]}
+    encoder = FeatureEncoder.infer(data)
+    assert encoder.features["neg_hist_item"] == Sequence(vocabulary_of="item", train_only=True)
+    assert encoder.serving_inputs == ["item", "hist_item"]
+    assert "called like negatives of 'hist_item'" in encoder.reasons["neg_hist_item"]

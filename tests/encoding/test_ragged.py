@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import polars as pl
 import pyarrow as pa
 import pytest
 
 from deepctr_torch.encoding import FeatureEncoder, MultiValue, Sequence
 from deepctr_torch.encoding.ragged import flat_of, ragged_of
+from deepctr_torch.encoding.specs import LONGEST_SEQUENCE
 from tests.support.encoding import encoded
 
 
@@ -30,6 +34,38 @@ def test_sets_are_as_wide_as_the_largest_of_training() -> None:
     found = encoded(MultiValue(separator="|"), ["a|b", "b", None], ["b|c|a", ""])["f"]
     assert found == [[2, 1], [0, 0]]
     assert encoded(MultiValue(), [None, []], [["x"]])["f"] == [[1]]
+
+
+def test_a_sequence_without_a_maxlen_is_as_wide_as_the_longest_of_training(tmp_path: Path) -> None:
+    training = pl.DataFrame({"f": [["a", "b"], [], ["a", "b", "c"], None]})
+    later = {"f": [["c", "c", "c", "b", "a", "c"], ["x"]]}
+    rows = [[3, 2, 4], [1, 0, 0]]  # of the longer one the most recent stay
+    training.write_parquet(tmp_path / "f.parquet", row_group_size=1)
+    text = training.with_columns(pl.col("f").list.join("|"))
+    text.write_csv(tmp_path / "f.csv")
+    joined = {"f": ["|".join(values) for values in later["f"]]}
+    for kind, source, given in (
+        (Sequence(None), training, later),
+        (Sequence(None), tmp_path / "f.parquet", later),
+        (Sequence(None, "|"), tmp_path / "f.csv", joined),
+    ):
+        encoder = FeatureEncoder({"f": kind}).fit(source)
+        encoder.save(tmp_path / "saved")
+        for each in (encoder, FeatureEncoder.load(tmp_path / "saved")):
+            assert each.feature_columns()[0].maxlen == 3
+            assert each.transform(given)["f"].tolist() == rows
+    assert encoder.update(joined).transform(joined)["f"].shape == (2, 3)  # the width stays
+    assert encoded(Sequence(None, keep="first"), training["f"].to_list(), later["f"])["f"][0] == [4, 4, 4]
+
+
+def test_the_width_of_a_sequence_without_a_maxlen_is_limited() -> None:
+    long = [list(range(LONGEST_SEQUENCE + 44))]
+    encoder = FeatureEncoder({"f": Sequence(None)}).fit({"f": long})
+    assert encoder.transform({"f": long})["f"].shape == (1, LONGEST_SEQUENCE)
+    assert encoder.vocabulary("f").values.to_pylist() == long[0][44:]  # what is cut off is not learned
+    assert encoder.column_encoders["f"].state()["longest"] == LONGEST_SEQUENCE  # so that another limit changes nothing
+    longer = {"f": [[7, *range(44, 44 + LONGEST_SEQUENCE)]]}
+    assert encoder.update(longer).vocabulary("f").values.to_pylist() == long[0][44:]
 
 
 def test_weights_of_elements() -> None:

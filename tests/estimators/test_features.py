@@ -11,7 +11,7 @@ import pytest
 
 from deepctr_torch import CTRClassifier
 from deepctr_torch.encoding import Categorical, FeatureEncoder, MultiValue, Numeric, Sequence
-from deepctr_torch.estimators.features import history_targets
+from deepctr_torch.estimators.features import history_columns
 from deepctr_torch.tables import text
 from tests.support.estimators import assert_same_weights, classifier, frame, regressor
 
@@ -79,12 +79,115 @@ def test_a_history_of_text_keeps_its_separator() -> None:
     assert din.encoder_.features["hist_movie"] == Sequence(vocabulary_of="movie", separator="|")
 
 
+def test_a_declared_history_keeps_its_width() -> None:
+    kinds = {"movie": Categorical(), "hist_movie": Sequence(None), "price": Numeric()}
+    din = classifier("DIN", history="hist_movie", features=kinds).fit(SHORT, "click")
+    assert din.encoder_.features["hist_movie"] == Sequence(None, vocabulary_of="movie")
+    assert din.encoder_.transform(SHORT)["hist_movie"].shape == (200, 4)
+
+
+SEVERAL = SHORT.with_columns(
+    hist_movie_long=pl.concat_list("hist_movie", pl.col("hist_movie").shift(1, fill_value=[])),
+    neg_hist_movie=pl.col("hist_movie").list.eval(pl.lit("m0") + (pl.element() == "m0").cast(pl.Int64).cast(pl.String)),
+)
+
+
+@pytest.mark.parametrize("history", [["hist_movie", "hist_movie_long"], {"movie": ["hist_movie_long", "hist_movie"]}])
+def test_din_compares_a_target_with_several_histories(history: Any, tmp_path: Path) -> None:
+    table = SEVERAL.drop("neg_hist_movie")
+    din = classifier("DIN", history=history).fit(table, "click")
+    assert din.model_.history_feature_list == {"movie": ["hist_movie", "hist_movie_long"]}
+    assert din.encoder_.features["hist_movie_long"] == Sequence(vocabulary_of="movie")
+    assert set(din.model_.embedding_dict) == {"user", "movie", "day", "buy", "title"}
+    shorter = table.with_columns(hist_movie_long="hist_movie")
+    expected = din.predict_proba(table)
+    assert (expected != din.predict_proba(shorter)).any()
+    din.save(tmp_path / "saved")
+    loaded = CTRClassifier.load(tmp_path / "saved", training=True)
+    assert (loaded.predict_proba(table) == expected).all()
+    assert loaded.history == history
+    again = classifier("DIN", history=history).fit(table, "click", init_from=loaded)
+    assert len(again.model_.further_attention) == 1
+
+
+def test_several_histories_from_files(tmp_path: Path) -> None:
+    table = SEVERAL.drop("neg_hist_movie")
+    lists = [pl.col(name).list.join("|") for name in ("hist_movie", "hist_movie_long")]
+    table.write_parquet(tmp_path / "rows.parquet")
+    table.with_columns(lists).write_csv(tmp_path / "rows.csv")
+    history = {"movie": ["hist_movie", "hist_movie_long"]}
+    in_memory = classifier("DIN", history=history).fit(table, "click")
+    for name in ("rows.parquet", "rows.csv"):
+        streamed = classifier("DIN", history=history).fit(tmp_path / name, "click")
+        assert streamed.model_.history_feature_list == history
+        if name.endswith("parquet"):
+            assert_same_weights(streamed, in_memory)
+        assert streamed.predict_proba(tmp_path / name).shape == (200, 2)
+
+
+def test_models_without_several_histories_pool_the_further_ones() -> None:
+    table = SEVERAL.drop("neg_hist_movie")
+    dien = classifier("DIEN", history=["hist_movie", "hist_movie_long"]).fit(table, "click")
+    assert dien.model_.item_features == ["movie"]
+    assert "hist_movie_long" in dien.model_.features
+    deep = classifier(history=["hist_movie", "hist_movie_long"]).fit(table, "click")
+    assert deep.encoder_.features["hist_movie_long"] == Sequence(vocabulary_of="movie")
+
+
+@pytest.mark.parametrize("source", ["memory", "rows.parquet", "rows.csv"])
+def test_negatives_share_the_vocabulary_and_are_needed_in_training_only(source: str, tmp_path: Path) -> None:
+    table = SEVERAL.drop("hist_movie_long")
+    if source == "rows.csv":
+        table = table.with_columns(pl.col("hist_movie", "neg_hist_movie").list.join("|"))
+        table.write_csv(tmp_path / source)
+    table.write_parquet(tmp_path / "rows.parquet")
+    rows = table if source == "memory" else tmp_path / source
+    model = classifier("DIEN", history="hist_movie", model_args={"use_negsampling": True, "dnn_hidden_units": (8,)})
+    fitted = model.fit(rows, "click")
+    assert set(fitted.model_.embedding_dict) == {"user", "movie", "day", "buy", "title"}  # none of their own
+    assert "m01" in fitted.encoder_.vocabulary("movie").values.to_pylist()  # seen among the negatives alone
+    fitted.save(tmp_path / "saved")
+    served = table.drop("neg_hist_movie", "click")
+    loaded = CTRClassifier.load(tmp_path / "saved")
+    assert (loaded.predict_proba(served) == fitted.predict_proba(rows)).all()
+
+
+@pytest.mark.parametrize("name", ["DIEN", "DIN", "DeepFM"])
+def test_negatives_are_no_input_without_the_auxiliary_loss(name: str) -> None:
+    model = classifier(name, history="hist_movie", epochs=1).fit(SEVERAL, "click").model_
+    assert "hist_movie" in model.feature_index
+    assert "neg_hist_movie" not in model.feature_index
+
+
+def test_negatives_of_a_declared_history_share_its_table_too() -> None:
+    named = SEVERAL.rename({"hist_movie": "watched", "neg_hist_movie": "neg_watched"})
+    kinds = {"movie": Categorical(), "watched": Sequence(20), "neg_watched": MultiValue()}
+    model = classifier("DIEN", history={"movie": "watched"}, features=kinds, model_args={"use_negsampling": True})
+    found = model.fit(named, "click").encoder_.features
+    assert found["hist_movie"] == Sequence(20, vocabulary_of="movie", column="watched")
+    assert found["neg_hist_movie"] == Sequence(vocabulary_of="movie", column="neg_watched", train_only=True)
+    assert model.predict_proba(named.drop("neg_watched")).shape == (200, 2)
+
+
+def test_a_target_of_integers_that_are_both_is_the_codes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.integers(100, 140, 2000)
+    table = pl.DataFrame({"x": x, "hist_x": [x[max(i - 3, 0) : i].tolist() for i in range(2000)], "click": x % 2})
+    table.write_parquet(tmp_path / "rows.parquet")
+    for rows in (table, tmp_path / "rows.parquet"):
+        din = classifier("DIN", history="hist_x", epochs=1).fit(rows, "click")
+        assert din.encoder_.features["hist_x_code"] == Sequence(vocabulary_of="x_code", column="hist_x")
+        assert din.model_.history_feature_list == ["x_code"]
+        din.save(tmp_path / "saved")
+        assert (CTRClassifier.load(tmp_path / "saved").predict_proba(table) == din.predict_proba(table)).all()
+
+
 def test_a_history_that_is_not_there_is_said() -> None:
     with pytest.raises(ValueError, match="DIN needs a history: name its column"):
         classifier("DIN").fit(SHORT.drop("hist_movie"), "click")
     with pytest.raises(ValueError, match="needs a Categorical feature 'film': there are"):
         classifier("DIN", history={"film": "hist_movie"}).fit(SHORT, "click")
-    assert history_targets(None) == {}
+    assert history_columns(None, {}) == {}
 
 
 def test_a_column_that_looks_like_numbers_at_the_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -317,3 +317,10 @@ def test_wrong_arguments_are_named() -> None:
         model(gru_type="AUGUR")
     with pytest.raises(ValueError, match="neg_hist_item"):
         model(use_negsampling=True)
+
+
+def test_further_histories_are_pooled_and_the_error_says_so() -> None:
+    long = history("long", ITEM)
+    with pytest.raises(ValueError, match=r"one history a target.*leave the further ones out.*pooled.*or choose DIN"):
+        DIEN([*BASE, long], {"item": ["hist_item", "long"], "cate": "hist_cate"})
+    assert model([*BASE, long]).features == ["user", "item", "cate", "long"]

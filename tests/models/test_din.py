@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from deepctr_torch import load_model
 from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
 from deepctr_torch.models import DIN
 from tests.support.cases import Case
+from tests.support.reference import randomized
 
 CASE = Case("DIN", kwargs={"att_hidden_size": (4, 3)}, free=("attention.",))
 
@@ -55,11 +58,12 @@ def matrix(din: DIN, x: dict[str, np.ndarray]) -> Tensor:
     return torch.from_numpy(np.concatenate([x[n].reshape(len(x["user"]), -1) for n in din.feature_index], axis=1))
 
 
-def interest(din: DIN, query: Tensor, steps: list[Tensor], normalized: bool) -> Tensor:
+def interest(attention: nn.Module, query: Tensor, steps: list[Tensor], normalized: bool) -> Tensor:
     """Equation 3 for one sample."""
     if not steps:
         return torch.zeros_like(query)
-    unit, scores = din.attention.local_att, []
+    unit: Any = attention.local_att
+    scores = []
     for k in steps:
         hidden = torch.sigmoid(unit.dnn.linears[0](torch.cat([query, k, query - k, query * k])))
         scores.append(unit.dense(hidden))
@@ -77,7 +81,9 @@ def test_din_is_equation_3(normalized: bool) -> None:  # W9: an empty history is
         steps = [torch.cat([table["item"][i], table["cate"][c]]) for i, c in pairs if i]
         tags = table["tags"][[t for t in x["tags"][b] if t]].sum(dim=0)
         numbers = torch.tensor(x["price"][b], dtype=torch.float32)
-        row = torch.cat([table["user"][x["user"][b]], query, tags, interest(din, query, steps, normalized), numbers])
+        row = torch.cat(
+            [table["user"][x["user"][b]], query, tags, interest(din.attention, query, steps, normalized), numbers]
+        )
         logit = din.dnn_linear(torch.relu(din.dnn.linears[0](row))) + din.out.get_parameter("bias")
         np.testing.assert_allclose(din.predict(x)[b], torch.sigmoid(logit).detach().numpy(), atol=1e-5)
 
@@ -137,6 +143,29 @@ def test_penalty_and_initial_scale() -> None:
     wide = model(dnn_hidden_units=(400,), att_hidden_size=(400,), init_std=0.3)
     for weight in (wide.dnn.linears[0].weight, wide.attention.local_att.dnn.linears[0].weight):
         assert weight.std().item() == pytest.approx(0.3, rel=0.1)
+
+
+def test_each_of_several_histories_has_an_interest_of_its_own(tmp_path: Path) -> None:
+    """The target's first histories are read together, then the second one of `item` by a unit of its own."""
+    long = history(ITEM)._replace(sparsefeat=SparseFeat("long", 9, 4, embedding_name="item"), maxlen=6)
+    names = {"item": ["hist_item", "long"], "cate": "hist_cate"}
+    options: dict[str, Any] = {"dnn_hidden_units": (5,), "att_hidden_size": (3,), "att_activation": "sigmoid"}
+    din = randomized(DIN([*COLUMNS, long], names, **options)).eval()
+    x = data(5) | {"long": np.random.default_rng(1).integers(0, 9, (5, 6))}
+    table = {n: din.embedding_dict[n].weight.detach() for n in ("user", "item", "cate", "tags")}
+    for b in range(5):
+        item, cate = table["item"][x["item"][b]], table["cate"][x["cate"][b]]
+        pairs = zip(x["hist_item"][b], x["hist_cate"][b], strict=True)
+        steps = [torch.cat([table["item"][i], table["cate"][c]]) for i, c in pairs if i]
+        first = interest(din.attention, torch.cat([item, cate]), steps, False)
+        second = interest(din.further_attention[0], item, [table["item"][i] for i in x["long"][b] if i], False)
+        tags = table["tags"][[t for t in x["tags"][b] if t]].sum(dim=0)
+        numbers = torch.tensor(x["price"][b], dtype=torch.float32)
+        row = torch.cat([table["user"][x["user"][b]], item, cate, tags, first, second, numbers])
+        logit = din.dnn_linear(torch.relu(din.dnn.linears[0](row))) + din.out.get_parameter("bias")
+        np.testing.assert_allclose(din.predict(x)[b], torch.sigmoid(logit).detach().numpy(), atol=1e-5)
+    din.save(tmp_path)
+    np.testing.assert_array_equal(load_model(tmp_path).predict(x), din.predict(x))
 
 
 @pytest.mark.parametrize(
