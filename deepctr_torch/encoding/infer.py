@@ -64,6 +64,7 @@ _NAMES_OF_AMOUNTS = re.compile(
     r"spend|spent|balance|weight|score|quantity|qty|size|year|years)$|^I\d+$",
     re.IGNORECASE,
 )
+_PREDICTIONS = re.compile(r"^prediction(_.+)?$")  # as `predict` names the columns that it adds
 _UNNAMED = re.compile(r"^Unnamed: \d+$")  # pandas' name of a column without one
 _NAMES_OF_TIMES = re.compile(r"time|date|stamp|(^|_)ts(_|$)|_at$", re.IGNORECASE)
 _NAMES_OF_HISTORIES = re.compile(r"(^|_)(hist|history|seq|sequence|past|recent|last|previous|prev)(_|$)", re.IGNORECASE)
@@ -179,6 +180,8 @@ def _guess(name: str, array: pa.Array, columns: list[str]) -> _Guess:
     """Return a spec for a column and the reason; no spec for one that none can read."""
     if not name.strip():
         return _Guess(None, "it has no name, as the index that pandas writes into a CSV file")
+    if _PREDICTIONS.match(name):
+        return _Guess(None, "it is called like the predictions of a model; declare it to use it")
     try:
         return _of_values(name, array, columns)
     except (ValueError, pa.ArrowException) as error:

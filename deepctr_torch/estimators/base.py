@@ -44,7 +44,9 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         model: name of a model, such as "DeepFM"; of a multi-task model ("ESMM", "MMOE", "PLE", "SharedBottom") for
             several labels.
         features: "infer", a dict of feature -> kind (`deepctr_torch.encoding`), or a `FeatureEncoder`; one that is
-            fitted is used as it is.
+            fitted is used as it is. A dict leaves other columns out, which `fit` logs; with "*": "infer" their kinds
+            are inferred.
+        skip: columns that are no features, such as those known only after the label.
         history: column(s) with the behaviour that DIN and DIEN compare the target with: "hist_movie" or a list of such
             names ("hist_movie", "hist_movie_long"), for the target `movie`; or a dict of target -> column(s).
         model_args: further arguments of the model, such as {"dnn_hidden_units": (128, 64)}.
@@ -99,6 +101,7 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         model: str = "DeepFM",
         *,
         features: FeaturesLike = "infer",
+        skip: str | Sequence[str] = (),
         history: HistoryLike = None,
         model_args: Mapping[str, Any] | None = None,
         optimizer: str | Mapping[str, Any] = "adam",
@@ -119,6 +122,7 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
     ) -> None:
         self.model = model
         self.features = features
+        self.skip = skip
         self.history = history
         self.model_args = model_args
         self.optimizer = optimizer
@@ -152,8 +156,10 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         """Learn from raw rows: first rows to validate on are cut off, then the encoder learns, then the model.
 
         Args:
-            X: a pandas or polars frame, an arrow table, a dict of columns, a matrix; or files: a path, a folder, a
-                glob, a list of them, or `deepctr_torch.data.Files`, which are streamed.
+            X: a pandas or polars frame, an arrow table, a dict of columns, a list of dicts, a matrix; or files: a
+                path, a folder, a glob, a list of them, or `deepctr_torch.data.Files`, which are streamed. Columns of
+                tables are found by name, `str(name)` of names that are no strings (levels of a MultiIndex joined by
+                "_"); those of a matrix by position.
             y: labels, one a row, or a table of several; or the name(s) of columns of `X`, with files always. With
                 several labels, None or NaN where one was not observed.
             sample_weight: one number a row; or the name of a column.
@@ -162,7 +168,8 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
                 "column" and "valid_from", "gap" or "fraction", as `deepctr_torch.temporal.time_split` has them. A
                 fraction of 0 cuts nothing off; the column is then only no feature by itself.
             init_from: a saved estimator's folder, or a fitted estimator, to go on from: its encoder learns the values
-                that are new, whose vectors start as that of unseen values; weights and optimizer state stay.
+                that are new, whose vectors start as that of unseen values; weights and optimizer state stay, and so
+                do its features: `features` is "infer" or names the same.
             callbacks: of the training; see "Callbacks".
             metrics: of the rows to validate on, to compute after training, for `validation_metrics_`: names, or
                 "default" for `default_metrics`.
@@ -230,7 +237,10 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         data = open_inputs(X)
         known = list(getattr(self, "feature_names_in_", ()))
         if not known and data.named:
-            raise ValueError(f"X must be a matrix of {self.n_features_in_} columns as in fit, got named columns")
+            if data.names != [str(i) for i in range(self.n_features_in_)]:  # pandas' names of a matrix
+                raise ValueError(f"X must be a matrix of {self.n_features_in_} columns as in fit, got named columns")
+            names = [f"x{i}" for i in range(self.n_features_in_)]
+            data = RawData(dict(zip(names, (data.table[name] for name in data.names), strict=True)), names, False)
         if not data.named and len(data.names) != self.n_features_in_:
             raise ValueError(
                 f"X has {len(data.names)} features, but {type(self).__name__} is expecting {self.n_features_in_} "
@@ -243,6 +253,9 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
     def _open_labeled(self, X: TableLike, y: LabelsLike, sample_weight: WeightsLike) -> RawData:
         """Rows to predict with their labels and weights."""
         check_is_fitted(self)
+        read = set(self.encoder_.inputs).intersection(self.labels_)
+        if y is None and read:
+            raise ValueError(f"y must be given: {min(read)!r} is a feature's column, too")
         opened = open_data(X, self.labels_ if y is None else y, sample_weight)
         if len(opened.labels) != len(self.labels_):
             raise ValueError(f"y must be the labels {self.labels_}, got {list(opened.labels)}")
@@ -274,9 +287,7 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
     def _predict_all(self, X: TableLike) -> Array:
         """[N, T]: all of `predict_stream`."""
         blocks = list(self.predict_stream(X))
-        if not blocks:
-            raise ValueError("Found array with 0 sample(s): X must have at least one row")
-        return np.concatenate(blocks)
+        return np.concatenate(blocks) if blocks else np.empty((0, self.model_.num_classes or len(self.labels_)))
 
     def predict_labeled(
         self,

@@ -13,15 +13,30 @@ from ..encoding.specs import FeatureSpec
 from ..tables import RowSubset
 from .inputs import RawData, TableLike
 
-__all__ = ["FeaturesLike", "HistoryLike", "choose_encoder", "history_columns", "history_features", "infer_encoder"]
+__all__ = [
+    "FeaturesLike",
+    "HistoryLike",
+    "check_same_features",
+    "choose_encoder",
+    "history_columns",
+    "history_features",
+    "infer_encoder",
+]
 
-FeaturesLike: TypeAlias = str | Mapping[str, FeatureSpec] | FeatureEncoder  # "infer", kinds by feature, an encoder
+# "infer"; kinds by feature, with "*": "infer" for all other columns; an encoder:
+FeaturesLike: TypeAlias = str | Mapping[str, FeatureSpec | str] | FeatureEncoder
 HistoryLike: TypeAlias = str | Sequence[str] | Mapping[str, str | Sequence[str]] | None  # column(s), by target or not
 INFER_ROWS = 100_000
+REST = "*"  # of a dict of kinds: all columns that it does not name
 
 
 def choose_encoder(
-    features: FeaturesLike, history: HistoryLike, data: RawData, part: RowSubset | None, time: str | None
+    features: FeaturesLike,
+    history: HistoryLike,
+    data: RawData,
+    part: RowSubset | None,
+    time: str | None,
+    skipped: Collection[str] = (),
 ) -> FeatureEncoder:
     """Return a copy of the encoder that was given, if it is fitted, else one that is yet to be fitted.
 
@@ -30,18 +45,51 @@ def choose_encoder(
         data: the rows, looked at by "infer".
         part: those to train on, if not all.
         time: the column that they are split by.
+        skipped: columns that are no features.
     """
+    given: dict[str, Any] = dict(features) if isinstance(features, Mapping) else {}
+    rest = given.pop(REST, None) if given else features
     if isinstance(features, FeatureEncoder):
         encoder = features.copy()
         if encoder.fitted:
             return encoder
-    elif isinstance(features, Mapping):
-        encoder = FeatureEncoder(features)
-    elif features == "infer":
-        encoder = infer_encoder(data.source, data.names, time=time, part=part, **data.options)
+    elif isinstance(rest, str) and rest == "infer":
+        renamed = {spec.column for spec in given.values() if getattr(spec, "column", None)}
+        encoder = infer_encoder(
+            data.source, data.names, given=given, skipped={*skipped, *renamed}, time=time, part=part, **data.options
+        )
+    elif isinstance(features, Mapping) and rest is None:
+        encoder = FeatureEncoder(given)
     else:
-        raise TypeError(f'features must be "infer", a dict of kinds or a FeatureEncoder, got {features!r}')
+        raise TypeError(
+            f'features must be "infer", a dict of kinds (with "*": "infer" for all other columns) or a FeatureEncoder, '
+            f"got {features!r}"
+        )
     return _with_history(encoder, history)
+
+
+def check_same_features(features: FeaturesLike, history: HistoryLike, known: FeatureEncoder) -> None:
+    """Check that features that were asked for are those of the encoder to go on with; "infer" takes what there is.
+
+    Raises:
+        ValueError: they differ; names one that does.
+    """
+    if isinstance(features, str):
+        return
+    if isinstance(features, FeatureEncoder):
+        wanted: Mapping[str, Any] = features.features
+    else:
+        wanted = {name: kind for name, kind in features.items() if name != REST}
+    whole = isinstance(features, FeatureEncoder) or REST not in features
+    if whole and wanted and history is not None:
+        wanted = _with_history(FeatureEncoder(wanted), history).features
+    names = [*wanted, *known.features] if whole else list(wanted)
+    other = next((name for name in names if wanted.get(name) != known.features.get(name)), None)
+    if other is not None:
+        raise ValueError(
+            f"init_from goes on with its own features, where {other!r} is {known.features.get(other, 'none')}, got "
+            f'{wanted.get(other, "none")}: leave features "infer", or fit without init_from'
+        )
 
 
 def infer_encoder(

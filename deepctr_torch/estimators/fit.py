@@ -15,9 +15,10 @@ from ..encoding import FeatureEncoder
 from ..models import BaseModel
 from ..models.trainable import train_step_of
 from ..optim.sparse import default_lr, parse_optimizer
+from ..registry import suggest
 from ..tables import RowSubset
 from .build import LOSSES, TABLE_RATE, batch_rows, build_model, eval_steps, is_multitask, model_class
-from .features import choose_encoder
+from .features import check_same_features, choose_encoder
 from .inputs import LabelsLike, RawData, TableLike, WeightsLike, open_data
 from .labels import ClassLabelEncoder, LabelEncoder
 from .predict import DEFAULT_METRICS, predict_labeled
@@ -130,15 +131,34 @@ def _new_encoder(
     estimator: CTREstimator, data: RawData, part: RowSubset | None, time: str | None, previous: CTREstimator | None
 ) -> FeatureEncoder:
     """The encoder to fit, a copy of that of `previous` if there is one; no feature reads a label or the weight."""
+    skipped = _skipped(estimator, data)
     if previous is not None:
         encoder = previous.encoder_.copy()
     else:
-        encoder = choose_encoder(estimator.features, estimator.history, data, part, time)
+        encoder = choose_encoder(estimator.features, estimator.history, data, part, time, skipped)
     for name in encoder.inputs:
         if name in data.apart:
             what = "a label" if name in data.labels else "the sample weight"
             raise ValueError(f"features must not read the column of {what}, got one that reads {name!r}")
+        if name in skipped:
+            raise ValueError(f"features must not read what skip leaves out, got one that reads {name!r}")
+    if previous is not None:
+        check_same_features(estimator.features, estimator.history, encoder)
+    elif not isinstance(estimator.features, str):
+        known = {*encoder.inputs, *encoder.left_out, *skipped, time}
+        unused = [name for name in data.names if name not in known]
+        if unused:
+            log.warning('features names no kind for %s: unused; add "*": "infer" to use all columns', unused)
     return encoder
+
+
+def _skipped(estimator: CTREstimator, data: RawData) -> list[str]:
+    """The columns that `skip` leaves out."""
+    skipped = [estimator.skip] if isinstance(estimator.skip, str) else list(estimator.skip)
+    for name in skipped:
+        if name not in data.names and name not in data.apart:
+            raise ValueError(f"skip must name columns of X, got {name!r}: {suggest(name, data.names)}")
+    return skipped
 
 
 def _fit_encoder(

@@ -16,7 +16,8 @@ from ..data import Files
 from ..data.files import means_files
 from ..data.interop import column_of, is_table, names_of, to_numpy
 from ..registry import suggest
-from ..tables import Chunk, column_names, read_chunks, row_count
+from ..tables import Chunk, ColumnLike, column_label, column_names, read_chunks, row_count
+from .labels import missing_in
 
 __all__ = ["LabelsLike", "RawData", "TableLike", "WeightsLike", "open_data", "open_inputs", "row_name"]
 
@@ -112,11 +113,27 @@ def open_inputs(X: TableLike) -> RawData:
     if means_files(X):
         files = X if isinstance(X, Files) else Files(X)
         return RawData(files, column_names(files.paths, header=files.header), True)
+    if isinstance(X, (list, tuple)) and X and all(isinstance(row, Mapping) for row in X):
+        X = _from_rows(X)
     if isinstance(X, Mapping) or is_table(X):
-        if hasattr(X, "iloc") and not all(isinstance(name, str) for name in X.columns):
-            return _matrix(X.to_numpy())
-        return RawData(X, [str(name) for name in names_of(X)], True)
+        names = column_names(X)
+        return RawData(X if names == names_of(X) else _renamed(X, names), names, True)
     return _matrix(X)
+
+
+def _from_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """The columns of rows that are dicts; None where a row lacks one."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def _renamed(X: TableLike, names: Sequence[str]) -> TableLike:
+    """The table with names of text, whatever they were; its values are not copied."""
+    if isinstance(X, Mapping):
+        return dict(zip(names, X.values(), strict=True))
+    renamed = X.copy(deep=False)
+    renamed.columns = list(names)
+    return renamed
 
 
 def _matrix(X: TableLike) -> RawData:
@@ -164,14 +181,20 @@ def open_data(X: TableLike, y: LabelsLike, weight: WeightsLike = None) -> RawDat
             raise ValueError(f"X and y must have the same number of rows, got {rows} and {len(values)} of {name!r}")
     weights = _weights(data, weight, rows)
     named = (weight,) if isinstance(weight, str) else ()
-    found = replace(data, names=[n for n in data.names if n not in named], apart=(*_names_given(y, labels), *named))
+    left = [name for name, values in zip(labels, columns, strict=True) if _same(column_of(data.table, name), values)]
+    found = replace(data, names=[n for n in data.names if n not in named], apart=(*left, *named))
     return replace(found, labels=tuple(labels), y=tuple(columns), weight=weights)
 
 
-def _names_given(y: LabelsLike, labels: Sequence[str]) -> tuple[str, ...]:
-    """Names that labels brought along: those of a table or a series, none of an array."""
-    named = isinstance(y, Mapping) or is_table(y) or getattr(y, "name", None)
-    return tuple(labels) if named else ()
+def _same(column: ColumnLike, label: Array) -> bool:
+    """Tell whether a column, None if there is none, holds the values of a label, missing ones alike."""
+    if column is None:
+        return False
+    values = _values(column)
+    if values.shape != label.shape:
+        return False
+    there = ~missing_in(label)
+    return bool((missing_in(values) != there).all() and np.array_equal(values[there], label[there]))
 
 
 def _are_names(names: LabelsLike, data: RawData) -> bool:
@@ -214,11 +237,12 @@ def _weights(data: RawData, weight: WeightsLike, rows: int) -> Array | None:
 def _label_columns(y: LabelsLike) -> tuple[list[str], list[Array]]:
     """The names and values of labels given as such."""
     if isinstance(y, Mapping) or is_table(y):
-        names = [str(name) for name in names_of(y)]
+        names = column_names(y)
         return names, [_values(column_of(y, name)) for name in names_of(y)]
     array = to_numpy(y)
     if array.ndim == 1:
-        return [str(getattr(y, "name", None) or "label")], [array]
+        name = getattr(y, "name", None)
+        return [column_label(name) if name not in (None, "") else "label"], [array]
     if array.ndim != 2:
         raise ValueError(f"y should be a 1d array or a table of labels, got an array of shape {array.shape} instead.")
     if array.shape[1] == 1:

@@ -61,7 +61,8 @@ def _params_to_json(params: Mapping[str, Any], seed: int) -> dict[str, Any]:
         others["random_state"] = seed
     features = params["features"]
     if isinstance(features, Mapping):
-        features = {"kinds": {name: spec_to_json(kind) for name, kind in features.items()}}
+        kinds = {name: kind if isinstance(kind, str) else spec_to_json(kind) for name, kind in features.items()}
+        features = {"kinds": kinds}
     elif isinstance(features, FeatureEncoder):
         features = {"encoder": True}
     return {"features": features, **{name: _saving.encode_argument(value, name) for name, value in others.items()}}
@@ -72,7 +73,11 @@ def _params_from_json(saved: Mapping[str, Any], encoder: FeatureEncoder) -> dict
     features = saved["features"]
     if isinstance(features, dict):
         kinds = features.get("kinds")
-        features = encoder if kinds is None else {n: spec_from_json(k, n) for n, k in kinds.items()}
+        features = (
+            encoder
+            if kinds is None
+            else {name: kind if isinstance(kind, str) else spec_from_json(kind, name) for name, kind in kinds.items()}
+        )
     return {**params, "features": features}
 
 

@@ -6,7 +6,7 @@ Needs the extra `tables`.
 from __future__ import annotations
 
 from .files import PathsLike, is_files, list_files
-from .memory import ColumnLike, TableLike, library_of, row_count
+from .memory import ColumnLike, TableLike, column_label, library_of, row_count
 from .read import Chunk, column_names, read_chunks
 from .rechunk import rechunk
 from .row_subset import RowSubset
@@ -23,6 +23,7 @@ __all__ = [
     "TableLike",
     "TextFormat",
     "TypeLike",
+    "column_label",
     "column_names",
     "common_types",
     "is_files",

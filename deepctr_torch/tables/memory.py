@@ -15,7 +15,16 @@ if TYPE_CHECKING:
 _FLOATS = ("float32", "float64")
 _INT64 = 2**63 - 1
 
-__all__ = ["ColumnLike", "TableLike", "library_of", "memory_columns", "memory_tables", "plain", "row_count"]
+__all__ = [
+    "ColumnLike",
+    "TableLike",
+    "column_label",
+    "library_of",
+    "memory_columns",
+    "memory_tables",
+    "plain",
+    "row_count",
+]
 
 # Looked at as they come, so that no library is imported for its types alone:
 TableLike: TypeAlias = Any  # a pandas or polars frame, a pyarrow table, or a dict of columns
@@ -35,8 +44,17 @@ def library_of(data: object) -> str:
     return "pyarrow" if hasattr(kind, "num_rows") and hasattr(kind, "schema") else ""
 
 
+def column_label(name: object) -> str:
+    """Return the name of a column as text: `str(name)`; the levels of a pandas MultiIndex joined by "_".
+
+    >>> column_label("city"), column_label(7), column_label(("price", "mean")), column_label(("city", ""))
+    ('city', '7', 'price_mean', 'city')
+    """
+    return "_".join(str(level) for level in name if level != "") if isinstance(name, tuple) else str(name)
+
+
 def memory_columns(data: TableLike) -> list[str]:
-    """Names of the columns of rows in memory.
+    """Names of the columns of rows in memory, as `column_label` writes them.
 
     Raises:
         TypeError: `data` is no table.
@@ -56,7 +74,7 @@ def memory_columns(data: TableLike) -> list[str]:
             "data must be a pandas, polars or pyarrow table, a dict of arrays, or the path of a file, folder or glob, "
             f"got {type(data).__name__}"
         )
-    text = [str(name) for name in names]
+    text = [column_label(name) for name in names]
     if len(set(text)) < len(text):
         raise ValueError(f"columns must have different names, got {next(n for n in text if text.count(n) > 1)!r} twice")
     return text
@@ -92,7 +110,7 @@ def memory_tables(data: TableLike, columns: Sequence[str], rows: int, keep_nan: 
 
 def _raw_columns(data: TableLike, columns: Sequence[str]) -> dict[str, ColumnLike]:
     """Name -> values, each with a length and slices."""
-    keys = {str(key): key for key in (data if isinstance(data, Mapping) else data.columns)}
+    keys = {column_label(key): key for key in (data if isinstance(data, Mapping) else data.columns)}
     raw = {name: data[keys[name]] for name in columns}
     out = {}
     for name, values in raw.items():

@@ -325,3 +325,9 @@ def test_negatives_of_a_history_share_its_vocabulary_and_are_for_training_only()
     assert encoder.features["neg_hist_item"] == Sequence(vocabulary_of="item", train_only=True)
     assert encoder.serving_inputs == ["item", "hist_item"]
     assert "called like negatives of 'hist_item'" in encoder.reasons["neg_hist_item"]
+
+
+def test_columns_called_like_predictions_are_left_out_with_the_reason() -> None:
+    found = infer_specs({"prediction": [0.1, 0.2], "prediction_buy": [0.3, 0.4], "predictions": [0.5, 0.6]})
+    assert list(found.specs) == ["predictions"]
+    assert all("called like the predictions" in found.left_out[name] for name in ("prediction", "prediction_buy"))

@@ -13,7 +13,7 @@ from deepctr_torch import CTRClassifier
 from deepctr_torch.encoding import Categorical, FeatureEncoder, MultiValue, Numeric, Sequence
 from deepctr_torch.estimators.features import history_columns
 from deepctr_torch.tables import text
-from tests.support.estimators import assert_same_weights, classifier, frame, regressor
+from tests.support.estimators import assert_same_weights, classifier, frame, inputs, regressor
 
 WEIGHTED = frame().with_columns(w=pl.Series(np.random.default_rng(5).uniform(0.1, 5.0, 600)))
 
@@ -199,3 +199,60 @@ def test_a_column_that_looks_like_numbers_at_the_beginning(tmp_path: Path, monke
     model = CTRClassifier(epochs=1).fit(path, "click")
     assert isinstance(model.encoder_.features["isbn"], Categorical)
     assert "080442957X" in model.encoder_.vocabulary("isbn").values.to_pylist()
+
+
+def test_columns_that_a_dict_of_kinds_does_not_name_are_unused_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    model = classifier(features=BOTH).fit(frame().drop("buy", "stars"), "click", time="day")
+    assert list(model.encoder_.features) == ["movie", "price"]
+    (said,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "no kind for ['user', 'hist_movie']" in said.getMessage()
+    caplog.clear()
+    classifier(features=BOTH, skip=["user", "hist_movie"]).fit(frame().drop("buy", "stars"), "click", time="day")
+    classifier().fit(inputs(frame()).with_columns(same=pl.lit(1)), frame()["click"])  # left out by inference
+    assert not caplog.records
+
+
+def test_a_star_infers_the_kinds_of_all_other_columns(tmp_path: Path) -> None:
+    features = {"film": Categorical(column="movie"), "*": "infer"}
+    model = classifier(features=features, skip="buy").fit(frame().drop("stars"), "click", time="day")
+    assert list(model.encoder_.features) == ["user", "hist_movie", "price", "film"]
+    assert set(model.encoder_.left_out) == {"movie", "buy", "day"}
+    model.save(tmp_path)
+    assert CTRClassifier.load(tmp_path).features == features
+    with pytest.raises(TypeError, match="features must be"):
+        classifier(features={"*": "all"}).fit(frame(), "click")
+
+
+def test_columns_to_skip_are_no_features(parquet: Path, tmp_path: Path) -> None:
+    model = classifier(skip=["buy", "stars"]).fit(parquet, "click")
+    assert not {"buy", "stars"} & set(model.encoder_.features)
+    model.save(tmp_path)
+    assert list(CTRClassifier.load(tmp_path).skip) == ["buy", "stars"]
+    with pytest.raises(ValueError, match="skip must name columns of X, got 'buys'"):
+        classifier(skip=["buys"]).fit(parquet, "click")
+    with pytest.raises(ValueError, match="features must not read what skip leaves out, got one that reads 'movie'"):
+        classifier(features=BOTH, skip=["movie"]).fit(parquet, "click")
+
+
+def test_a_model_to_go_on_from_keeps_its_features_and_others_are_an_error() -> None:
+    old = classifier(features=BOTH, epochs=0).fit(frame(), "click")
+    classifier(features=BOTH, epochs=0).fit(frame(), "click", init_from=old)
+    classifier(features={"price": Numeric(), "*": "infer"}, epochs=0).fit(frame(), "click", init_from=old)
+    for features in (
+        {"movie": Categorical()},
+        {**BOTH, "price": Numeric("minmax")},
+        FeatureEncoder({"user": Categorical()}),
+    ):
+        with pytest.raises(ValueError, match="init_from goes on with its own features"):
+            classifier(features=features).fit(frame(), "click", init_from=old)
+
+
+def test_a_label_of_a_feature_s_name_is_another_thing_if_its_values_are() -> None:
+    table = frame().drop("buy", "stars")
+    spent = pl.Series("price", np.random.default_rng(0).permutation(table["click"].to_numpy()))
+    model = classifier(epochs=1).fit(table, spent)
+    assert model.labels_ == ["price"]
+    assert "price" in model.encoder_.features
+    assert 0 < model.evaluate(table, spent)["auc"] < 1
+    with pytest.raises(ValueError, match="y must be given: 'price' is a feature's column, too"):
+        model.evaluate(table)

@@ -38,10 +38,46 @@ def test_a_matrix_of_one_column_of_labels_is_taken_with_a_warning() -> None:
         assert open_data(X, [[0], [1], [0]]).y[0].tolist() == [0, 1, 0]
 
 
-def test_frames_without_names_are_matrices() -> None:
-    data = open_inputs(pd.DataFrame([[1, 2.5], [3, 4.5]]))
+def test_a_bare_matrix_alone_has_no_names() -> None:
+    data = open_inputs(np.ones((2, 2)))
     assert (data.names, data.named) == (["x0", "x1"], False)
-    assert open_inputs(np.ones((2, 2))).names == ["x0", "x1"]
+    data = open_inputs(pd.DataFrame([[1, 2.5], [3, 4.5]]))
+    assert (data.names, data.named) == (["0", "1"], True)
+
+
+@pytest.mark.parametrize(
+    ("columns", "names"),
+    [
+        ([7, 3], ["7", "3"]),
+        (["a", 3], ["a", "3"]),
+        (pd.MultiIndex.from_tuples([("price", "mean"), ("city", "")]), ["price_mean", "city"]),
+        ([1.5, pd.Timestamp("2024-01-01")], ["1.5", "2024-01-01 00:00:00"]),
+    ],
+)
+def test_names_of_any_kind_are_names(columns: Any, names: list[str]) -> None:
+    frame = pd.DataFrame(np.arange(6).reshape(3, 2), columns=columns)
+    for table in (frame, dict(zip(columns, frame.to_numpy().T, strict=True))):
+        data = open_inputs(table)
+        assert (data.names, data.named) == (names, True)
+        assert [list(data.table[name]) for name in names] == [[0, 2, 4], [1, 3, 5]]
+
+
+@pytest.mark.parametrize("table", [{1: [0], "1": [1]}, pd.DataFrame([[0, 1]], columns=[1, "1"])])
+def test_two_names_of_one_spelling_are_an_error(table: Any) -> None:
+    with pytest.raises(ValueError, match="columns must have different names, got '1' twice"):
+        open_inputs(table)
+
+
+def test_a_list_of_dicts_is_a_table() -> None:
+    data = open_inputs([{"a": 1, "b": "x"}, {"b": "y", "c": 2.5}])
+    assert data.table == {"a": [1, None], "b": ["x", "y"], "c": [None, 2.5]}
+
+
+@pytest.mark.parametrize("kind", [pd.Series, lambda values, name: pd.DataFrame({name: values})])
+def test_values_decide_whether_a_column_is_the_label(kind: Any) -> None:
+    table = {"spend": [1.0, 2.0, None], "n": [1, 2, 3]}
+    assert open_data(table, kind([1.0, 0.0, 1.0], name="spend")).apart == ()
+    assert open_data(table, kind([1.0, 2.0, None], name="spend")).apart == ("spend",)
 
 
 @pytest.mark.parametrize(
