@@ -96,6 +96,8 @@ def report(results: dict[str, Any]) -> str:
         "",
         "Samples (imports: imports) a second, medians; the ratio now / before of each round: median (smallest to "
         f"largest). Command: `{results['command']}`.",
+        "Where the spread is wide, other programs had the machine in a part of the rounds (`busy_before` in the JSON "
+        "file): such a group says nothing.",
         "",
         "| group | now | before | ratio | date |",
         "| --- | --- | --- | --- | --- |",
