@@ -25,6 +25,7 @@ class FusedGroup:
         table: the fused tensor that the rows come from.
         singles, sequences: column names, in the order of the rows.
         table_of: column name -> name of its table.
+        mask_zero: those of `singles` whose id 0 has no effect.
     """
 
     tables: EmbeddingCollection
@@ -32,6 +33,7 @@ class FusedGroup:
     singles: tuple[str, ...]
     sequences: tuple[str, ...]
     table_of: Mapping[str, str]
+    mask_zero: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,14 @@ class EmbeddingLookup(nn.Module):
         ValueError: two columns of one part have one name and different embeddings.
     """
 
+    masks_zero = False  # of lookups pickled before there was such a column
+
     def __init__(self, schema: FeatureSchema, parts: Mapping[str, LookupSpec]) -> None:
         super().__init__()
         self.schema = schema
         self.parts = dict(parts)
         self.groups: list[FusedGroup] = []
+        self.masks_zero = any(isinstance(c, SparseFeat) and c.mask_zero for p in parts.values() for c in p.columns)
         self.group_of: dict[tuple[str, str], int] = {}
         self._plans: list[tuple[tuple[str, ...], tuple[str, ...], str]] = []
         for name, part in self.parts.items():
@@ -107,7 +112,8 @@ class EmbeddingLookup(nn.Module):
             self.group_of[name, column.name] = len(self.groups)
         self._plans.append((singles, sequences, buffer))
         table_of = {c.name: c.embedding_name for c in ordered}
-        self.groups.append(FusedGroup(part.tables, places[0][0], singles, sequences, table_of))
+        mask_zero = tuple(c.name for c in ordered if isinstance(c, SparseFeat) and c.mask_zero)
+        self.groups.append(FusedGroup(part.tables, places[0][0], singles, sequences, table_of, mask_zero))
 
     @property
     def tables(self) -> list[FusedTable]:

@@ -49,6 +49,7 @@ class _SparseFeat(NamedTuple):
     dtype: str
     embedding_name: str
     group_name: str
+    mask_zero: bool
 
 
 class SparseFeat(_SparseFeat):
@@ -64,6 +65,8 @@ class SparseFeat(_SparseFeat):
         dtype: kept for compatibility; models do not use it.
         embedding_name: table of this feature; features with the same one share it. The feature's own name unless given.
         group_name: label for `embedding_lookup`; models do not use it.
+        mask_zero: id 0 means "missing" and has no effect: its vector and its linear weight count as zeros and are not
+            trained.
 
     >>> SparseFeat("user", 1e3, embedding_dim="auto").embedding_dim
     30
@@ -80,6 +83,7 @@ class SparseFeat(_SparseFeat):
         dtype: Any = "int32",
         embedding_name: str | None = None,
         group_name: str = DEFAULT_GROUP_NAME,
+        mask_zero: bool = False,
     ) -> SparseFeat:
         check_type("name", name, str, "a string")
         rows = _whole(f"vocabulary_size of {name!r}", vocabulary_size)
@@ -90,7 +94,8 @@ class SparseFeat(_SparseFeat):
             embedding_dim = 6 * int(rows**0.25)
         dim = 0 if embedding_dim == 0 else _whole(f"embedding_dim of {name!r}", embedding_dim)
         table = name if embedding_name is None else embedding_name
-        return super().__new__(cls, name, rows, dim, bool(use_hash), _dtype_name(dtype), table, group_name)
+        named = _dtype_name(dtype)
+        return super().__new__(cls, name, rows, dim, bool(use_hash), named, table, group_name, bool(mask_zero))
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -137,6 +142,11 @@ class VarLenSparseFeat(_VarLenSparseFeat):
         check_type("sparsefeat", sparsefeat, SparseFeat, "a SparseFeat")
         width = _whole(f"maxlen of {sparsefeat.name!r}", maxlen)
         check_choice(f"combiner of {sparsefeat.name!r}", combiner, COMBINERS)
+        if sparsefeat.mask_zero:
+            raise ValueError(
+                f"mask_zero belongs to columns of one id, got the sequence {sparsefeat.name!r}: without a length_name "
+                "its id 0 is padding"
+            )
         return super().__new__(cls, sparsefeat, width, combiner, length_name, weight_name)
 
     @property
@@ -166,6 +176,10 @@ class VarLenSparseFeat(_VarLenSparseFeat):
     @property
     def group_name(self) -> str:
         return self.sparsefeat.group_name
+
+    @property
+    def mask_zero(self) -> bool:
+        return self.sparsefeat.mask_zero
 
     def __hash__(self) -> int:
         return hash(self.name)

@@ -147,9 +147,16 @@ def input_from_feature_columns(
     dense = get_dense_input(X, model.feature_index, columns)
     if dense and not support_dense:
         raise ValueError("dense features are not supported here (support_dense=False), got DenseFeat columns")
-    vectors = [embedding_dict[c.embedding_name](_ids(X, model.feature_index, c)) for c in _sparse(columns)]
+    vectors = [_vector(X, embedding_dict, model.feature_index, c) for c in _sparse(columns)]
     sequences = varlen_embedding_lookup(X, embedding_dict, model.feature_index, _varlen(columns))
     return vectors + get_varlen_pooling_list(sequences, X, model.feature_index, _varlen(columns), model.device), dense
+
+
+def _vector(X: Tensor, tables: Any, index: Index, column: SparseFeat, masked: bool = False) -> Tensor:
+    """[B, 1, E]: the vector of a single id; zeros for id 0 if the column says so, or where it is `masked`."""
+    ids = _ids(X, index, column)
+    vectors: Tensor = tables[column.embedding_name](ids)
+    return vectors.masked_fill((ids == 0).unsqueeze(-1), 0.0) if masked or column.mask_zero else vectors
 
 
 def _ids(X: Tensor, index: Index, column: SparseFeat | VarLenSparseFeat) -> Tensor:
@@ -196,11 +203,8 @@ def embedding_lookup(
     for column in sparse_feature_columns:
         if return_feat_list and column.name not in return_feat_list:
             continue
-        ids = _ids(X, sparse_input_dict, column)
-        vectors = sparse_embedding_dict[column.embedding_name](ids)
-        if column.name in mask_feat_list:  # NOTE[DIFF] W21: the original ignores this argument
-            vectors = vectors * (ids != 0).unsqueeze(-1)
-        groups[column.group_name].append(vectors)
+        masked = column.name in mask_feat_list  # NOTE[DIFF] W21: the original ignores this argument
+        groups[column.group_name].append(_vector(X, sparse_embedding_dict, sparse_input_dict, column, masked))
     return list(chain.from_iterable(groups.values())) if to_list else groups
 
 

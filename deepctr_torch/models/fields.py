@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..embedding import EmbeddingLookup
-from ..embedding.lookup import merged
+from ..embedding.lookup import FusedGroup, merged
 from ..features import Batch, DenseFeat, FeatureColumn, FeatureSchema
 from ..layers.sequence import pool
 
@@ -42,6 +42,11 @@ class Fields:
     ) -> None:
         if rows and batch.dense.dtype != rows[0].dtype:  # a model in double or half precision
             batch = Batch(batch.ids, batch.dense.to(rows[0].dtype), batch.widths)
+        if embedding.masks_zero:
+            rows = [
+                _without_missing(each, group, batch, embedding.schema)
+                for each, group in zip(rows, embedding.groups, strict=True)
+            ]
         self._embedding = embedding
         self._columns = columns
         self._batch = batch
@@ -183,3 +188,16 @@ class Fields:
         if self._linear is None:
             return self._batch.dense.new_zeros(self._batch.dense.shape[0], 1)
         return self._linear.logit(self, weights)
+
+
+def _without_missing(rows: Tensor, group: FusedGroup, batch: Batch, schema: FeatureSchema) -> Tensor:
+    """The rows of a group [B, n, E], with zeros in the place of each id 0 that means "missing"."""
+    if not group.mask_zero:
+        return rows
+    pieces = [
+        rows[:, at : at + 1].masked_fill((batch.ids[:, schema.id_position[name]] == 0).view(-1, 1, 1), 0.0)
+        if name in group.mask_zero
+        else rows[:, at : at + 1]
+        for at, name in enumerate(group.singles)
+    ]
+    return torch.cat([*pieces, rows[:, len(group.singles) :]], dim=1)

@@ -29,13 +29,14 @@ def test_fields_in_order() -> None:
         "dtype",
         "embedding_name",
         "group_name",
+        "mask_zero",
     )
     assert DenseFeat._fields == ("name", "dimension", "dtype")
     assert VarLenSparseFeat._fields == ("sparsefeat", "maxlen", "combiner", "length_name", "weight_name")
 
 
 def test_defaults() -> None:
-    assert tuple(SparseFeat("user", 10)) == ("user", 10, 4, False, "int32", "user", "default_group")
+    assert tuple(SparseFeat("user", 10)) == ("user", 10, 4, False, "int32", "user", "default_group", False)
     assert tuple(DenseFeat("age")) == ("age", 1, "float32")
     item = SparseFeat("item", 5)
     assert tuple(VarLenSparseFeat(item, 7)) == (item, 7, "mean", None, None)

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
+from deepctr_torch import load_model
 from deepctr_torch.data.checks import to_arrays
 from deepctr_torch.embedding import EmbeddingCollection, EmbeddingLookup, LookupSpec, embedding_configs
 from deepctr_torch.features import Batch, DenseFeat, FeatureColumn, FeatureSchema, SparseFeat, VarLenSparseFeat
+from deepctr_torch.models import DeepFM
 from deepctr_torch.models.basemodel import BaseModel
 from deepctr_torch.models.fields import Fields
 
@@ -198,3 +200,72 @@ def test_a_part_of_ones_own() -> None:
     fields = Fields(embedding, [], batch, embedding.lookup(batch), None)
     assert_close(fields.stack("mine"), torch.stack([tables["user"].weight[1], tables["tags"].weight[3]]).unsqueeze(0))
     assert fields.schema is schema
+
+
+MISSING = SparseFeat("city", 5, 2, mask_zero=True)
+SHARED = SparseFeat("town", 5, 2, embedding_name="city")
+CITIES: dict[str, Any] = {"city": [0, 1, 0, 3] * 8, "town": [2, 2, 4, 1] * 8, "user": [0, 1, 2, 3] * 8}
+
+
+def masked_deepfm(**kwargs: Any) -> DeepFM:
+    columns = [USER, MISSING]
+    return DeepFM(columns, columns, dnn_hidden_units=(4,), init_std=1.0, l2_reg_linear=0, l2_reg_embedding=0, **kwargs)
+
+
+def test_id_0_of_a_masked_column_counts_as_zeros_on_both_sides() -> None:
+    model, fields = fields_of([MISSING], [MISSING, SHARED, HIST], {**CITIES, "hist": [[1, 0, 2]] * 32, "n": [2] * 32})
+    table = model.embedding_dict["city"].weight
+    city = torch.tensor(CITIES["city"])
+    expected = table[city] * (city != 0).unsqueeze(1)
+    assert_close(fields.vector("city"), expected)
+    assert_close(fields.stacked[:, 0], expected)
+    assert_close(fields.flat[:, :2], expected)
+    assert_close(fields.vector("town"), table[torch.tensor(CITIES["town"])])
+    linear = model.linear_model.embedding_dict["city"].weight
+    assert_close(fields.linear, linear[city] * (city != 0).unsqueeze(1))
+
+
+@pytest.mark.parametrize("update", ["dense", "sparse"])
+def test_id_0_of_a_masked_column_is_not_trained_by_fit(update: str) -> None:
+    model = masked_deepfm()
+    tables = [model.embedding_dict["city"].weight, model.linear_model.embedding_dict["city"].weight]
+    before = [table.detach().clone() for table in tables]
+    other = model.embedding_dict["user"].weight.detach().clone()
+    model.compile("adagrad", "binary_crossentropy", embedding_update=update, learning_rate=0.1)
+    model.fit(CITIES, [0, 1, 1, 0] * 8, epochs=2, verbose=0)
+    for table, old in zip(tables, before, strict=True):
+        assert torch.equal(table[0], old[0])
+        assert not torch.equal(table[1], old[1])
+    assert not torch.equal(model.embedding_dict["user"].weight[0], other[0])
+
+
+def test_id_0_of_a_masked_column_has_no_effect_and_no_gradient_in_a_loop_of_ones_own() -> None:
+    model = masked_deepfm()
+    x = torch.tensor([[0.0, 0.0], [1.0, 2.0]])
+    model(x).sum().backward()
+    table = model.embedding_dict["city"].weight
+    assert table.grad is not None
+    assert not table.grad[0].any()
+    assert table.grad[2].any()
+    before = model.eval()(x).detach()
+    with torch.no_grad():
+        table[0] += 7.0
+        model.linear_model.embedding_dict["city"].weight[0] += 7.0
+    assert torch.equal(model(x), before)
+    exported = torch.export.export(model, (x,)).module()
+    assert_close(exported(x), before)
+    vectors, _ = model.input_from_feature_columns(x, [MISSING], model.embedding_dict)
+    assert not vectors[0][0].any()
+    assert vectors[0][1].any()
+
+
+def test_models_of_masked_columns_are_saved_and_sequences_are_refused(tmp_path: Any) -> None:
+    model = masked_deepfm()
+    model.save(tmp_path / "saved")
+    loaded = load_model(tmp_path / "saved")
+    assert loaded.dnn_feature_columns == [USER, MISSING]
+    x = torch.tensor([[0.0, 0.0], [1.0, 2.0]])
+    assert torch.equal(loaded(x), model.eval()(x))
+    assert SparseFeat(*USER[:7]) == USER
+    with pytest.raises(ValueError, match="mask_zero belongs to columns of one id"):
+        VarLenSparseFeat(MISSING, 3)
