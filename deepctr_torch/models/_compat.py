@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -12,20 +13,26 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from ..embedding import embedding_configs
-from ..features import DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat, packed_ids
+from ..embedding import EmbeddingLookup, embedding_configs
+from ..features import DenseFeat, FeatureColumn, FeatureSchema, SparseFeat, VarLenSparseFeat, packed_ids, rows_packed
 from ..layers.sequence import pool
 from ..metrics import functional
+from ..metrics.task_metrics import TaskMetrics
+from ..training.evaluation import device_of, predict_batch
 
 if TYPE_CHECKING:
+    from ..training.compile_config import CompileConfig
     from .basemodel import BaseModel
     from .trainable import TrainableModel
 
 __all__ = [
+    "STATE",
     "Shadowable",
     "accuracy_score",
+    "adopt_columns",
     "adopt_tasks",
     "check_gpus",
+    "check_state",
     "combined_dnn_input",
     "compute_input_dim",
     "create_embedding_matrix",
@@ -71,6 +78,29 @@ def check_gpus(gpus: Sequence[Any] | None, device: Any) -> Sequence[Any] | None:
     return gpus
 
 
+STATE: dict[str, tuple[type, ...]] = {  # what the loop keeps in a model, in words that a subclass may choose, too
+    "schema": (FeatureSchema,),
+    "embedding": (EmbeddingLookup,),
+    "seed": (int, float, np.number),
+    "epochs_trained": (int, np.integer),
+    "negative_rate": (int, float, np.number),
+    "task_specs": (tuple, list),
+}
+UNUSED = (  # methods that nothing calls of a model with a `forward(X)` of its own
+    "attention_maps", "attention_weights", "build_dnn", "build_lookup", "fields", "logits", "penalized", "predict_rows",
+)  # fmt: skip
+
+
+def check_state(model: BaseModel, name: str, value: Any) -> None:
+    """Raise if a subclass puts something of its own where the loop keeps what it needs."""
+    free = name == "embedding" and model.overrides_forward  # its lookups are its own
+    suits = isinstance(value, STATE[name])
+    if name == "task_specs":
+        suits = suits and all(isinstance(each, tuple) and len(each) == 2 for each in value)
+    if not (suits or free):
+        raise ValueError(f"{name!r} has a meaning in every model: give this {type(value).__name__} another name")
+
+
 def keep_layer(model: BaseModel, name: str, layer: nn.Module | nn.Parameter) -> None:
     """Let a layer of a subclass be found although `BaseModel` has a method of its name, such as `fields`.
 
@@ -78,9 +108,7 @@ def keep_layer(model: BaseModel, name: str, layer: nn.Module | nn.Parameter) -> 
         ValueError: the loop needs what that name stands for.
     """
     own = isinstance(getattr(type(model), name), Shadowable)
-    if not own and (
-        not model.overrides_forward or name not in {"fields", "logits", "penalized", "predict_rows", "build_lookup"}
-    ):
+    if not own and (not model.overrides_forward or name not in UNUSED):
         raise ValueError(f"{name!r} has a meaning in every model: give this {type(layer).__name__} another name")
     model.__dict__[name] = layer
 
@@ -118,6 +146,31 @@ def adopt_tasks(model: TrainableModel) -> None:
     names = getattr(model, "task_names", None) or [f"task{t}" for t in range(count)]
     heads = list(model.out) if isinstance(model.out, nn.ModuleList) else [model.out] * count
     model.task_specs = tuple((name, getattr(head, "task", "binary")) for name, head in zip(names, heads, strict=True))
+
+
+def adopt_columns(model: TrainableModel, config: CompileConfig, y: Any) -> CompileConfig:
+    """The compilation for a `forward(X)` that gives [B, k] and declares no tasks: one loss over the matrix.
+
+    The number of its outputs is found from two rows of zeros, unless the labels `y` are plainly one column.
+    """
+    shape = getattr(y, "shape", None)
+    if len(config.tasks) > 1 or config.tasks[0][1] == "multiclass" or not model.overrides_forward:
+        return config
+    if shape is not None and (len(shape) == 1 or shape[1] == 1):
+        return config
+    training, width = model.training, max((stop for _, stop in model.schema.feature_index.values()), default=0)
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), rows_packed():
+        batch = model.schema.unpack(torch.zeros(2, width, device=device_of(model)))
+        model.eval()
+        try:
+            outputs = predict_batch(model, batch)[0]
+        finally:
+            model.train(training)
+    if outputs.shape[1] == 1:
+        return config
+    tasks = tuple((f"task{t}", config.tasks[0][1]) for t in range(outputs.shape[1]))
+    metrics = TaskMetrics(tasks, config.metrics.of_task[0])
+    return replace(config, tasks=tasks, metrics=metrics, joint=True)
 
 
 def _sparse(columns: Iterable[FeatureColumn]) -> list[SparseFeat]:

@@ -68,5 +68,12 @@ class AFM(BaseModel):
         width = self.embedding_size  # read in any case: it refuses columns of several widths
         return FM() if self.num_classes is None else MulticlassFM(width, self.num_classes)
 
+    def attention_maps(self, fields: Fields) -> dict[str, Tensor]:
+        if not self.use_fm or not isinstance(self.fm, AFMLayer):
+            return super().attention_maps(fields)
+        self.fm(fields.stacked)
+        scores = self.fm.normalized_att_score
+        return {} if scores is None else {"fm": scores.squeeze(2)}  # [B, P]
+
     def logits(self, fields: Fields) -> Tensor:  # [B, 1]
         return fields.linear + self.fm(fields.stacked) if self.use_fm else fields.linear

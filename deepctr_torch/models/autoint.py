@@ -82,6 +82,15 @@ class AutoInt(BaseModel):
             self.int_layers = nn.ModuleList(InteractingLayer(size, att_head_num, att_res) for _ in range(att_layer_num))
         self.to(device)
 
+    def attention_maps(self, fields: Fields) -> dict[str, Tensor]:
+        if not self.use_att:
+            return super().attention_maps(fields)
+        vectors = fields.stacked
+        for layer in self.int_layers:
+            vectors = layer(vectors)
+        maps: list[Any] = [layer.normalized_att_scores for layer in self.int_layers]  # [heads, B, F, F] each
+        return {"int_layers": torch.stack(maps, dim=0).permute(2, 0, 1, 3, 4)}
+
     def logits(self, fields: Fields) -> Tensor:  # [B, 1]
         parts = []
         if self.use_att:

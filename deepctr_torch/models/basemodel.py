@@ -134,6 +134,8 @@ class BaseModel(TrainableModel, metaclass=ModelMeta):
         self.to(device)
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name in _upstream.STATE:
+            _upstream.check_state(self, name, value)
         super().__setattr__(name, value)
         if isinstance(value, (nn.Module, nn.Parameter)) and (name in vars(BaseModel) or name in vars(TrainableModel)):
             _upstream.keep_layer(self, name, value)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..features import FeatureColumn, SparseFeat, VarLenSparseFeat
@@ -95,6 +96,12 @@ class DIN(BaseModel):
         )
         self.dnn_linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
         self.to(device)
+
+    def attention_maps(self, fields: Fields) -> dict[str, Tensor]:
+        keys, mask = self.pairs.keys(fields)
+        weights = self.attention.weights(self.pairs.query(fields), keys, mask).squeeze(1)  # [B, T]
+        steps = max(c.maxlen for c in self.history_feature_columns)  # a batch may be cut to its longest history
+        return {"attention": F.pad(weights, (0, steps - weights.shape[1]))}
 
     def logits(self, fields: Fields) -> Tensor:  # [B, 1]
         interests = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -27,12 +27,13 @@ from ..metrics.registry import Metric, get_metric
 from ..metrics.task_metrics import MetricsSpec, TaskMetrics
 from ..optim.cowclip import CowClip
 from ..training.compile_config import CompileConfig, LossSpec, compile_losses, resolve_task_weights
-from ..training.evaluation import evaluate_source, predict_all, predictor
+from ..training.evaluation import evaluate_source, predict_all, predict_layers, predict_source, predictor
 from ..training.loop import FitPlan, Trainer
 from ..training.losses import Loss
 from ..training.schedules import ScheduleSpec, get_schedule
 from ..training.step import TrainStep
-from ._compat import adopt_tasks
+from ._compat import adopt_columns, adopt_tasks
+from .fields import Fields
 
 __all__ = ["TrainableModel", "train_step_of"]
 
@@ -53,6 +54,7 @@ class TrainableModel(nn.Module):
     aux_loss: Tensor
     regularization_weight: list[tuple[list[nn.Parameter], float, float]]
     task_log_variances: nn.Parameter
+    fields: Callable[[Batch, list[Tensor]], Fields]
     predict_rows: Callable[[Batch, list[Tensor]], tuple[Tensor, Tensor | None]]
     get_regularization_loss: Callable[[], Tensor]
     negative_rate: float = 1.0  # share of the negative rows trained on; predictions are corrected for it
@@ -150,13 +152,14 @@ class TrainableModel(nn.Module):
         self.metrics_names = ["loss", *functions]
         return functions
 
-    def _needed(self, method: str) -> tuple[CompileConfig, TrainStep]:
+    def _needed(self, method: str, y: Any) -> tuple[CompileConfig, TrainStep]:
         if self._compiled is None and self._update is not None and hasattr(self, "loss_func"):
             named = [replace(get_metric(m), name=n) for n, m in getattr(self, "metrics", {}).items()]
             losses = compile_losses(self.loss_func, self.task_specs)[1]
             self._compiled = CompileConfig(self.task_specs, losses, TaskMetrics(self.task_specs, named))
         if self._update is None or self._compiled is None:
             raise RuntimeError(f"call compile(optimizer, loss, metrics) before {method}")
+        self._compiled = adopt_columns(self, self._compiled, y)
         return self._compiled, self._update
 
     def fit(
@@ -207,13 +210,13 @@ class TrainableModel(nn.Module):
         Raises:
             ValueError, TypeError: bad input, before the first step (streams: before the step that would use the batch).
         """
-        config, step = self._needed("fit")
+        config, step = self._needed("fit", y)
         plan = FitPlan(
             batch_size=DEFAULT_BATCH if batch_size is None else batch_size, epochs=epochs, initial_epoch=initial_epoch,
             shuffle=shuffle, steps_per_epoch=steps_per_epoch, max_steps=max_steps, eval_every=eval_every,
             verbose=int(verbose), profile=profile,
         )  # fmt: skip
-        labels = _label_spec(self, config.metrics, class_weight)
+        labels = _label_spec(self, config, class_weight)
         source = make_source(self.schema, x, y, labels, sample_weight, groups, training=True)
         source, validation = _split(self.schema, source, validation_split, validation_data, labels)
         known = batch_size if isinstance(source, StreamSource) else plan.batch_size  # a stream brings its own
@@ -224,8 +227,8 @@ class TrainableModel(nn.Module):
         self, x: Any, y: Any = None, batch_size: int | None = 256, *, sample_weight: Any = None, groups: Any = None
     ) -> dict[str, float]:
         """Every compiled metric over all of `x`; arguments as in `fit`."""
-        config, step = self._needed("evaluate")
-        labels = _label_spec(self, config.metrics)
+        config, step = self._needed("evaluate", y)
+        labels = _label_spec(self, config)
         source = make_source(self.schema, x, y, labels, sample_weight, groups)
         with torch.random.fork_rng(devices=[]):  # an iterator of a DataLoader draws from the global generator
             values = evaluate_source(
@@ -237,12 +240,57 @@ class TrainableModel(nn.Module):
             )
         return {name: value for name, value in values.items() if name != "loss"}
 
-    def predict(self, x: Any, batch_size: int | None = 256) -> npt.NDArray[np.float64]:
-        """Predictions, float64 [N, 1], [N, T] or [N, C], in the order of `x`; leaves the model in evaluation mode."""
+    @overload
+    def predict(self, x: Any, batch_size: int | None = 256) -> npt.NDArray[np.float64]: ...
+
+    @overload
+    def predict(
+        self, x: Any, batch_size: int | None = 256, *, return_layers: Sequence[str]
+    ) -> tuple[npt.NDArray[np.float64], dict[str, npt.NDArray[np.float32]]]: ...
+
+    def predict(self, x: Any, batch_size: int | None = 256, *, return_layers: Sequence[str] | None = None) -> Any:
+        """Predictions, float64 [N, 1], [N, T] or [N, C], in the order of `x`; leaves the model in evaluation mode.
+
+        Args:
+            x: inputs, as in `fit`.
+            batch_size: rows predicted at a time, at least.
+            return_layers: names of modules, as in `named_modules`, whose outputs are wanted too: the result is then
+                `(predictions, {name: float32 [N, ...]})`. `["dnn"]` gives what the last layer reads.
+        """
         source = make_source(self.schema, x)
         with torch.random.fork_rng(devices=[]):  # as in evaluate
+            if return_layers is not None:
+                return predict_layers(self, source, batch_size or DEFAULT_BATCH, return_layers)
             predict = predictor(self, self._compiled, self._update)
             return predict_all(self, source, batch_size or DEFAULT_BATCH, predict)
+
+    def attention_maps(self, fields: Fields) -> dict[str, Tensor]:
+        """The attention weights of a batch, [B, ...] each, by name. Models that attend override it.
+
+        Raises:
+            NotImplementedError: the model attends to nothing, or does not tell.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no attention weights by name; DIN, AFM and AutoInt do")
+
+    def attention_weights(self, x: Any, batch_size: int | None = 256) -> dict[str, npt.NDArray[np.float32]]:
+        """Attention weights, float32 [N, ...] in the order of `x`, by name; leaves the model in evaluation mode.
+
+        DIN: "attention" [N, T], of the steps of the history, zero at padding; they sum to one only with
+        `att_weight_normalization`. AFM: "fm" [N, P], of the pairs (0, 1), (0, 2), ..., (1, 2), ...; they sum to one.
+        AutoInt: "int_layers" [N, layers, heads, F, F], of the last dimension for the one before; rows sum to one.
+        """
+        found: dict[str, list[npt.NDArray[np.float32]]] = {}
+
+        def attend(batch: Batch) -> tuple[Tensor, None]:
+            for name, weights in self.attention_maps(self.fields(batch, self.embedding.lookup(batch))).items():
+                found.setdefault(name, []).append(weights.float().cpu().numpy())
+            return batch.dense.new_zeros(len(batch.ids), 1), None
+
+        source = make_source(self.schema, x)
+        with torch.random.fork_rng(devices=[]):  # as in evaluate
+            for _ in predict_source(self, source, batch_size or DEFAULT_BATCH, attend):
+                pass
+        return {name: np.concatenate(parts) for name, parts in found.items()}
 
     def _in_multi_worker_mode(self) -> bool:
         """Asked by callbacks written for the original."""
@@ -296,16 +344,16 @@ def _train_step(model: TrainableModel, given: Mapping[str, Any]) -> TrainStep:
 
 
 def _label_spec(
-    model: TrainableModel, metrics: TaskMetrics, class_weight: Mapping[Any, float] | None = None
+    model: TrainableModel, config: CompileConfig, class_weight: Mapping[Any, float] | None = None
 ) -> LabelSpec:
     """Return what a source must know of labels, and which columns the metrics group by."""
-    if class_weight and len(model.task_specs) > 1:
+    if class_weight and len(config.tasks) > 1:
         raise ValueError(
             "class_weight goes with one task; weigh tasks with compile(task_weights=...), rows with sample_weight"
         )
     if class_weight is not None:
-        check_class_weight(class_weight, model.task_specs[0][1], model.num_classes)
-    return LabelSpec(model.task_specs, model.num_classes, metrics.group_columns, class_weight)
+        check_class_weight(class_weight, config.tasks[0][1], model.num_classes)
+    return LabelSpec(config.tasks, model.num_classes, config.metrics.group_columns, class_weight)
 
 
 def _split(

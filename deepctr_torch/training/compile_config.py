@@ -40,6 +40,7 @@ class CompileConfig:
         torch_compile: compile what follows the lookup.
         lr_schedule: makes a fresh schedule, or None.
         embedding_update: "auto", "dense" or "sparse".
+        joint: the first loss takes predictions and labels of all tasks as matrices.
     """
 
     tasks: Tasks
@@ -52,6 +53,7 @@ class CompileConfig:
     torch_compile: bool = False
     lr_schedule: Callable[[], Schedule] | None = None
     embedding_update: str = "auto"
+    joint: bool = False
 
     def __post_init__(self) -> None:
         check_choice("loss_reduction", self.reduction, ["sum", "mean"])
@@ -95,6 +97,7 @@ class CompileConfig:
         weight: Tensor | None,
         log_variances: Tensor | None = None,
         complete: bool = False,
+        reduction: str | None = None,
     ) -> Tensor:
         """Loss of a batch over all tasks, reduced.
 
@@ -105,18 +108,24 @@ class CompileConfig:
             log_variances: [T] where task weights are learned: each task counts exp(-s) * loss + s / 2 for each of its
                 observed rows (Kendall et al., 2018), the weight of a row included.
             complete: no label of the batch is missing.
+            reduction: None for the one that training has.
         """
+        reduction = reduction or self.reduction
+        if self.joint:
+            if not complete and bool(torch.isnan(y).any()):
+                raise ValueError("one loss over several columns needs every label, got a NaN: declare tasks for those")
+            return weighted_loss(self.losses[0], prediction, y, weight, reduction)
         if len(self.tasks) == 1 and log_variances is None and self.task_weights in (None, [], [1.0]):
-            return self.task_loss(0, prediction, y, weight, self.reduction, complete)
+            return self.task_loss(0, prediction, y, weight, reduction, complete)
         total = prediction.new_zeros(())
         for t in range(len(self.tasks)):
-            loss = self.task_loss(t, prediction, y, weight, self.reduction, complete)
+            loss = self.task_loss(t, prediction, y, weight, reduction, complete)
             if log_variances is None:
                 total = total + loss * (self.task_weights[t] if self.task_weights else 1.0)
             else:
                 weights = self.observed(t, y, weight, complete)[1]
                 rows = float(len(y)) if weights is None else weights.sum()
-                share = rows if self.reduction == "sum" else rows / len(y)
+                share = rows if reduction == "sum" else rows / len(y)
                 total = total + torch.exp(-log_variances[t]) * loss + 0.5 * share * log_variances[t]
         return total
 

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..data.batch import DataSource, LabeledBatch
 from ..data.device import on_device, to_device
 from ..data.negative_sampling import correct_probability
 from ..features import Batch, rows_packed
 from ..metrics.state import MetricState, TensorBuffer
+from ..registry import suggest
 from .compile_config import CompileConfig
 from .protocol import Trainable
 
 if TYPE_CHECKING:
     from .step import TrainStep
 
-__all__ = ["Predict", "device_of", "evaluate_source", "predict_all", "predict_batch", "predict_source", "predictor"]
+__all__ = [
+    "Predict",
+    "device_of",
+    "evaluate_source",
+    "predict_all",
+    "predict_batch",
+    "predict_layers",
+    "predict_source",
+    "predictor",
+]
 
 Predict: TypeAlias = Callable[[Batch], tuple[Tensor, Tensor | None]]
 
@@ -92,6 +102,44 @@ def predict_all(
     return found.joined().astype(np.float64)
 
 
+def predict_layers(
+    model: Trainable, source: DataSource, batch_size: int, names: Sequence[str]
+) -> tuple[npt.NDArray[np.float64], dict[str, npt.NDArray[np.float32]]]:
+    """Return predictions over a whole source and what the named modules of the model gave, a row a sample.
+
+    Raises:
+        ValueError: no module of such a name, or one that gives no tensor with a row a sample, once a batch.
+    """
+    modules = dict(model.named_modules())
+    for name in names:
+        if name not in modules or not name:
+            raise ValueError(f"the model has no layer {name!r}: {suggest(name, [n for n in modules if n])}")
+    found: dict[str, list[Tensor]] = {name: [] for name in names}
+
+    def keep(name: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
+        found[name].append(output)
+
+    hooks = [modules[name].register_forward_hook(partial(keep, name)) for name in names]
+    predictions: list[Tensor] = []
+    outputs: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in names}
+    try:
+        for _, prediction in predict_source(model, source, batch_size):
+            predictions.append(prediction.cpu())
+            for name in names:
+                once = found[name][0] if len(found[name]) == 1 else None
+                if not isinstance(once, Tensor) or once.dim() == 0 or len(once) != len(prediction):
+                    raise ValueError(f"layer {name!r} does not give a tensor with a row a sample, once a batch")
+                outputs[name].append(once.float().cpu().numpy())
+                found[name].clear()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not predictions:
+        raise ValueError("no batch to predict: the stream is empty")
+    joined = torch.cat(predictions, dim=0).double().numpy()
+    return joined, {name: np.concatenate(parts) for name, parts in outputs.items()}
+
+
 def evaluate_source(
     model: Trainable, compiled: CompileConfig, source: DataSource, batch_size: int, predict: Predict | None = None
 ) -> dict[str, float]:
@@ -107,11 +155,9 @@ def evaluate_source(
             if example.y is None:
                 continue
             state.update(example.y, prediction, example.weight, example.groups)
-            for t in range(len(compiled.tasks)):
-                weight = compiled.task_weights[t] if compiled.task_weights else 1.0
-                total = total + weight * compiled.task_loss(
-                    t, prediction, example.y, example.weight, reduction="sum", complete=example.complete
-                )
+            total = total + compiled.data_loss(
+                prediction, example.y, example.weight, complete=example.complete, reduction="sum"
+            )
     if not rows:
         raise ValueError("no batch to evaluate: the stream is empty")
     return {"loss": float(total) / rows, **state.compute()}

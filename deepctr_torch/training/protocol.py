@@ -58,6 +58,9 @@ class Trainable(Protocol):
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
         """Return all weights."""
 
+    def named_modules(self) -> Iterator[tuple[str, nn.Module]]:
+        """Return all modules with their names."""
+
     def train(self, mode: bool = True) -> Any:
         """Set training mode."""
 

@@ -95,3 +95,15 @@ def test_dense_features_of_the_deep_side_are_refused_by_name() -> None:
 def test_fields_of_several_widths_are_refused(attention: bool) -> None:
     with pytest.raises(ValueError, match="one embedding_dim"):
         AFM([], [USER, SparseFeat("wide", 4, 8)], use_attention=attention)
+
+
+def test_attention_weights_are_those_of_the_formula_and_sum_to_one() -> None:
+    columns = [SparseFeat(name, 6, 3) for name in "abc"]
+    model = AFM(columns, columns, attention_factor=4, init_std=1.0)
+    x = {name: np.arange(7) % 6 if name == "a" else np.arange(7) % 5 for name in "abc"}
+    weights = model.attention_weights(x)["fm"]
+    tables = [model.embedding_dict[name].weight.detach().numpy()[x[name]] for name in "abc"]
+    w, b, h = (getattr(model.fm, n).detach().numpy() for n in ("attention_W", "attention_b", "projection_h"))
+    score = np.stack([np.maximum(tables[i] * tables[j] @ w + b, 0) @ h[:, 0] for i, j in ((0, 1), (0, 2), (1, 2))], 1)
+    np.testing.assert_allclose(weights, np.exp(score) / np.exp(score).sum(1, keepdims=True), rtol=1e-5)
+    np.testing.assert_allclose(weights.sum(axis=1), 1.0, rtol=1e-5)

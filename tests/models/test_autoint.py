@@ -97,3 +97,20 @@ def test_neither_attention_nor_dnn_is_refused() -> None:
         AutoInt([USER], [USER], att_layer_num=0, dnn_hidden_units=())
     with pytest.raises(ValueError, match="multiple of head_num"):
         AutoInt([], [USER, ITEM, CITY], att_head_num=3)
+
+
+def test_attention_weights_are_those_of_the_formula_and_sum_to_one() -> None:
+    columns = [SparseFeat(name, 6, 4) for name in "abc"]
+    model = AutoInt(columns, columns, att_layer_num=2, att_head_num=2, init_std=1.0)
+    x = {name: np.arange(7) % 6 if name == "a" else np.arange(7) % 5 for name in "abc"}
+    weights = model.attention_weights(x)["int_layers"]
+    assert weights.shape == (7, 2, 2, 3, 3)
+    v = np.stack([model.embedding_dict[name].weight.detach().numpy()[x[name]] for name in "abc"], axis=1)
+    for layer, found in zip(model.int_layers, weights.transpose(1, 0, 2, 3, 4), strict=True):
+        query, key = (v @ getattr(layer, n).detach().numpy() for n in ("W_Query", "W_key"))
+        for head in range(2):
+            part = slice(2 * head, 2 * head + 2)
+            score = np.exp(query[..., part] @ key[..., part].transpose(0, 2, 1))
+            np.testing.assert_allclose(found[:, head], score / score.sum(-1, keepdims=True), rtol=1e-4, atol=1e-6)
+        v = layer(torch.from_numpy(v)).detach().numpy()
+    np.testing.assert_allclose(weights.sum(axis=-1), 1.0, rtol=1e-5)

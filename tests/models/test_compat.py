@@ -468,3 +468,106 @@ def test_subclasses_may_keep_something_of_their_own_under_our_names(kept: Any) -
     assert model.predict(X).shape == (len(Y), 1)
     assert any(not torch.equal(v, before[k]) for k, v in weights_of(model).items())
     assert DeepFM(COLUMNS, COLUMNS).tasks == (("", "binary"),)
+
+
+class Matrix(BaseModel):
+    """Two outputs of one head, without a word about tasks."""
+
+    def __init__(self, columns: Any, outputs: int = 2, **kwargs: Any) -> None:
+        super().__init__(columns, columns, 0.0, 0.0, init_std=0.3, **kwargs)
+        self.head = nn.Linear(self.compute_input_dim(columns), outputs)
+
+    def forward(self, X: Tensor) -> Tensor:
+        vectors, numbers = self.input_from_feature_columns(X, self.dnn_feature_columns, self.embedding_dict)
+        return torch.sigmoid(self.head(combined_dnn_input(vectors, numbers)))
+
+
+TWO = np.stack([Y.reshape(-1), 1.0 - np.roll(Y.reshape(-1), 1)], axis=1)
+
+
+def test_a_matrix_of_outputs_has_one_loss_and_metrics_of_each_column() -> None:
+    shapes = []
+
+    def loss(prediction: Tensor, y: Tensor, reduction: str = "sum") -> Tensor:
+        shapes.append((tuple(prediction.shape), tuple(y.shape)))
+        return F.binary_cross_entropy(prediction, y, reduction=reduction)
+
+    model = Matrix(COLUMNS)
+    model.compile("sgd", loss, ["auc"], learning_rate=0.0)
+    found = model.fit(X, TWO, batch_size=16, verbose=0, validation_split=0.25).history
+    assert shapes[0] == ((16, 2), (16, 2))
+    assert {"auc", "task0_auc", "task1_auc", "val_task1_auc", "val_loss"} <= set(found)
+    prediction = model.predict(X)
+    assert prediction.shape == TWO.shape
+    trained = len(Y) - round(len(Y) * 0.25)
+    expected = F.binary_cross_entropy(*(torch.tensor(v[:trained]).float() for v in (prediction, TWO)), reduction="sum")
+    assert found["loss"][0] == pytest.approx(float(expected) / trained, rel=1e-5)
+    scores = model.evaluate(X, TWO)
+    assert scores["auc"] == pytest.approx((scores["task0_auc"] + scores["task1_auc"]) / 2)
+
+
+def test_a_matrix_of_outputs_learns_from_all_its_columns_with_weights_and_streams() -> None:
+    model = Matrix(COLUMNS)
+    model.compile("adam", "binary_crossentropy", learning_rate=0.05)
+    before = weights_of(model)["head.weight"]
+    weight = np.linspace(0.5, 1.5, len(Y))
+    losses = model.fit(X, TWO, epochs=3, verbose=0, sample_weight=weight).history["loss"]
+    assert losses[-1] < losses[0]
+    assert ((model.head.weight - before).abs().amax(dim=1) > 0).all()
+    model.fit([(X, TWO)], epochs=1, verbose=0)
+    assert model.evaluate([(X, TWO)]) == {}
+
+
+def test_a_matrix_of_outputs_refuses_other_labels() -> None:
+    model = Matrix(COLUMNS)
+    model.compile("adam", "binary_crossentropy")
+    with pytest.raises(ValueError, match="labels must have one column for each of 2"):
+        model.fit(X, np.repeat(TWO[:, :1], 3, axis=1), verbose=0)
+    missing = TWO.copy()
+    missing[3, 1] = np.nan
+    with pytest.raises(ValueError, match="needs every label, got a NaN"):
+        model.fit(X, missing, verbose=0)
+    one = Matrix(COLUMNS, outputs=1)
+    one.compile("adam", "binary_crossentropy")
+    with pytest.raises(ValueError, match="labels must have one column for each of 1"):
+        one.fit(X, TWO, verbose=0)
+
+
+def _subclass_with(name: str, value: Any) -> BaseModel:
+    model = Matrix(COLUMNS, outputs=1)
+    setattr(model, name, value)
+    model.compile("adam", "binary_crossentropy", ["auc"])
+    model.fit(X, Y, verbose=0, validation_split=0.25)
+    model.evaluate(X, Y)
+    assert len(model.predict(X)) == len(Y)
+    assert getattr(model, name) is value
+    return model
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tasks", "outputs", "task", "num_classes", "init_std", "linear_feature_columns", "embedding", "fields",
+        "logits", "penalized", "predict_rows", "build_lookup", "build_dnn", "attention_maps", "attention_weights",
+        "attention",
+    ],
+)  # fmt: skip
+def test_a_layer_of_a_subclass_may_have_our_word(name: str) -> None:
+    _subclass_with(name, nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize("name", ["tasks", "outputs", "task", "num_classes", "init_std", "fields", "named_tables"])
+def test_a_value_of_a_subclass_may_have_our_word(name: str) -> None:
+    _subclass_with(name, ["mine"])
+
+
+@pytest.mark.parametrize("name", ["schema", "seed", "epochs_trained", "negative_rate", "task_specs"])
+@pytest.mark.parametrize("value", [["mine"], nn.Linear(1, 1)], ids=["value", "layer"])
+def test_a_word_that_the_loop_needs_is_refused_where_it_is_set(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"'{name}' has a meaning in every model"):
+        setattr(Matrix(COLUMNS), name, value)
+
+
+def test_a_layer_called_embedding_is_refused_where_the_loop_looks_up() -> None:
+    with pytest.raises(ValueError, match="'embedding' has a meaning in every model"):
+        deepfm().embedding = nn.Embedding(2, 2)

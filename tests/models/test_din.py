@@ -180,3 +180,29 @@ def test_each_of_several_histories_has_an_interest_of_its_own(tmp_path: Path) ->
 def test_wrong_histories_are_named(columns: list[Any], names: tuple[str, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         model(columns, names)
+
+
+@pytest.mark.parametrize("normalized", [False, True])
+def test_attention_weights_pool_the_history_to_what_the_model_reads(normalized: bool) -> None:
+    item = SparseFeat("item", 9, 3)
+    history = VarLenSparseFeat(SparseFeat("hist_item", 9, 3, embedding_name="item"), 5, length_name="n")
+    model = DIN([item, history], ["item"], att_weight_normalization=normalized, init_std=1.0)
+    length = np.array([2, 0, 5, 1])
+    x = {"item": np.array([1, 2, 3, 4]), "hist_item": np.arange(20).reshape(4, 5) % 9, "n": length}
+    weights = model.attention_weights(x)["attention"]
+    _, layers = model.predict(x, return_layers=["attention"])
+    vectors = model.embedding_dict["item"].weight.detach().numpy()[x["hist_item"]]
+    np.testing.assert_allclose(
+        np.einsum("nt,nte->ne", weights, vectors), layers["attention"][:, 0], rtol=1e-4, atol=1e-6
+    )
+    valid = np.arange(5) < length[:, None]
+    assert not weights[~valid].any()
+    unit, table = model.attention.local_att, model.embedding_dict["item"].weight
+    with torch.no_grad():
+        score = unit(table[x["item"]].unsqueeze(1), table[x["hist_item"]]).squeeze(2).numpy()
+    score = np.where(valid, np.exp(score) if normalized else score, 0.0)
+    total = score.sum(1, keepdims=True)
+    expected = np.divide(score, total, out=np.zeros_like(score), where=total > 0) if normalized else score
+    np.testing.assert_allclose(weights, expected, rtol=1e-4, atol=1e-6)
+    short = {**x, "n": np.array([1, 0, 1, 1])}
+    assert model.attention_weights(short)["attention"].shape == (4, 5)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from deepctr_torch.models.trainable import train_step_of
-from tests.support.training import deepfm, mmoe
+from tests.support.training import deepfm, inputs, mmoe
 
 
 @pytest.mark.parametrize(
@@ -83,3 +84,24 @@ def test_the_train_step_is_had_by_a_function_so_that_no_name_of_a_subclass_colli
     step = train_step_of(model)
     assert step is not None
     assert (step.mode, step.optimizer) == ("dense", model.optim)
+
+
+def test_the_outputs_of_named_layers_come_beside_the_predictions() -> None:
+    model, x = deepfm(), inputs(5000)
+    prediction, layers = model.predict(x, return_layers=["dnn", "dnn_linear"])
+    np.testing.assert_array_equal(prediction, model.predict(x))
+    assert layers["dnn"].shape == (5000, model.dnn.output_dim)
+    expected = layers["dnn"] @ model.dnn_linear.weight.detach().numpy().T
+    np.testing.assert_allclose(layers["dnn_linear"], expected, rtol=1e-4, atol=1e-6)
+    assert not model.dnn._forward_hooks
+
+
+def test_layers_that_cannot_be_returned_are_named() -> None:
+    model = deepfm()
+    with pytest.raises(ValueError, match="no layer 'dn': did you mean 'dnn'"):
+        model.predict(inputs(), return_layers=["dn"])
+    with pytest.raises(ValueError, match="'linear_model' does not give a tensor"):
+        model.predict(inputs(), return_layers=["linear_model"])
+    assert not model.linear_model._forward_hooks
+    with pytest.raises(NotImplementedError, match="DeepFM has no attention weights by name"):
+        model.attention_weights(inputs())

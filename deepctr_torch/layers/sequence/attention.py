@@ -72,11 +72,13 @@ class AttentionSequencePoolingLayer(nn.Module):
             mask: [B, T], True at valid positions; goes before `keys_length`.
         """
         valid = self._valid(keys, keys_length, mask)  # [B, T]
-        score = self._scores(query, keys, valid)  # [B, 1, T]
-        score = _masked_softmax(score, valid) if self.weight_normalization else _keep(score, valid)
-        if self.return_score:
-            return score
-        return torch.matmul(score, keys)  # [B, 1, E]
+        score = self.weights(query, keys, valid)
+        return score if self.return_score else torch.matmul(score, keys)  # [B, 1, E]
+
+    def weights(self, query: Tensor, keys: Tensor, valid: Tensor) -> Tensor:
+        """The weight of each step, zero where it is not valid: `[B, 1, E], [B, T, E], [B, T] -> [B, 1, T]`."""
+        score = self._scores(query, keys, valid)
+        return _masked_softmax(score, valid) if self.weight_normalization else _keep(score, valid)
 
     def _scores(self, query: Tensor, keys: Tensor, valid: Tensor) -> Tensor:
         """The score of every valid position, `[B, 1, T]`; what invalid ones hold is without meaning."""
