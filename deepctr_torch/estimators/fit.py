@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..callbacks import Callback, EarlyStopping, History
 from ..data import Files
 from ..encoding import FeatureEncoder
-from ..models import BaseModel
+from ..models import BaseModel, model_traits
 from ..models.trainable import train_step_of
 from ..optim.sparse import default_lr, parse_optimizer
 from ..registry import suggest
@@ -20,7 +20,7 @@ from ..tables import RowSubset
 from .build import LOSSES, TABLE_RATE, batch_rows, build_model, eval_steps, is_multitask, model_class
 from .features import check_same_features, choose_encoder
 from .inputs import LabelsLike, RawData, TableLike, WeightsLike, open_data
-from .labels import ClassLabelEncoder, LabelEncoder
+from .labels import ClassLabelEncoder, ClassLearner, LabelEncoder, check_funnel
 from .predict import DEFAULT_METRICS, predict_labeled
 from .prepare import EncodedBatch, count_training_rows, encode_batches, open_validation, training_rows, validation_rows
 from .serialization import Fitted
@@ -80,6 +80,8 @@ def fit(
     found = scan(data, learner, options.time)
     parts = split(found, options, seed)
     labels = learner.compute(None if parts.train is None else parts.train.mask)
+    if model_traits(cls).funnel and isinstance(learner, ClassLearner) and isinstance(labels, ClassLabelEncoder):
+        check_funnel(estimator.model, learner, labels)
     rows, initial_bias = count_training_rows(data, found, parts.train, labels, learner)
     encoder = _new_encoder(estimator, data, parts.train, options.time, previous)
     x = _fit_encoder(encoder, data, parts.train, seed, update=previous is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -21,6 +22,7 @@ __all__ = [
     "NumberLabelEncoder",
     "NumberLearner",
     "RowName",
+    "check_funnel",
     "missing_in",
 ]
 
@@ -28,7 +30,9 @@ Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 RowName: TypeAlias = Callable[[int], str]  # number of a row -> where it is, for messages
 T = TypeVar("T", bound="LabelEncoder")
+log = logging.getLogger("deepctr_torch")
 MOST_CLASSES = 1000  # more are a column of something else
+FUNNEL_SLIPS = 0.01  # of the positives of a step; more without the step before are no slips
 
 
 def missing_in(values: Array) -> Mask:
@@ -239,6 +243,36 @@ class ClassLearner:
 
     def _of(self, name: str) -> npt.NDArray[np.int16]:
         return np.concatenate(self._rows[name]) if self._rows[name] else np.empty(0, np.int16)
+
+
+def check_funnel(model: str, learner: ClassLearner, labels: ClassLabelEncoder) -> None:
+    """Check that labels follow each other: the rows of a step are among those of the step before.
+
+    Rows where either is missing do not count. A few others are logged.
+
+    Raises:
+        ValueError: more of them; gives counts and, if there is one, the order that fits.
+    """
+    observed, positive = learner.binary(labels)
+    names, order = list(labels.names), np.argsort(-positive.sum(axis=0), kind="stable")
+    slips = _funnel_slips(observed, positive)
+    for before, after, (count, of) in zip(names, names[1:], slips, strict=False):
+        if not count:
+            continue
+        found = f"{count:,} of {of:,} rows with {after!r} have no {before!r}"
+        if count <= FUNNEL_SLIPS * of:
+            log.warning("%s; %s learns as if they were none", found, model)
+            continue
+        others = _funnel_slips(observed[:, order], positive[:, order])
+        fits = all(count <= FUNNEL_SLIPS * of for count, of in others)
+        hint = f"give them as {[names[i] for i in order]}" if fits else "MMOE and PLE take labels that are no steps"
+        raise ValueError(f"{model} needs labels in the order of their steps, got {names}: {found}; {hint}")
+
+
+def _funnel_slips(observed: Mask, positive: Mask) -> list[tuple[int, int]]:
+    """Of each step but the first: its rows without the step before, and all its rows where both were observed."""
+    both = observed[:, 1:] & observed[:, :-1] & positive[:, 1:]
+    return list(zip((both & ~positive[:, :-1]).sum(axis=0).tolist(), both.sum(axis=0).tolist(), strict=True))
 
 
 def _unique(name: str, values: Array) -> tuple[list[Any], Array]:

@@ -23,12 +23,14 @@ class ModelTraits:
         dense_deep: the deep side takes numbers (`DenseFeat`).
         independent_heads: each prediction comes from a head of its own, whose bias moves it alone.
         several_histories: a target is compared with each of several histories; elsewhere all but one are pooled.
+        funnel: tasks are steps: a label is positive only where the one before it is.
     """
 
     one_dimension: bool = False
     dense_deep: bool = True
     independent_heads: bool = True
     several_histories: bool = False
+    funnel: bool = False
 
 
 MODELS: Registry[type[BaseModel]] = Registry("model")
@@ -42,13 +44,14 @@ def register_model(
     dense_deep: bool = True,
     independent_heads: bool = True,
     several_histories: bool = False,
+    funnel: bool = False,
 ) -> Callable[[C], C]:
     """Decorate a model class: register it under its name, with its traits (see `ModelTraits`).
 
     The estimators, the command line, the lists of the documentation, the benchmarks and the tests over all models
     find it there.
     """
-    traits = ModelTraits(one_dimension, dense_deep, independent_heads, several_histories)
+    traits = ModelTraits(one_dimension, dense_deep, independent_heads, several_histories, funnel)
 
     def decorate(cls: C) -> C:
         _TRAITS[cls] = traits

@@ -288,3 +288,13 @@ def test_another_label_or_weight_is_no_feature_of_the_earlier_settings(views: Pa
     message = "features.buy must not read 'buy', which is the label"
     assert message in failed(*again, "--set", "features.buy=Numeric", code=2)
     ran(*again, "--set", "features.buy=skip")
+
+
+def test_labels_of_a_funnel_in_the_wrong_order(tmp_path: Path) -> None:
+    click = np.arange(200) % 3 == 0
+    pl.DataFrame({"user": np.arange(200) % 7, "click": click, "buy": click & (np.arange(200) % 2 == 0)}).write_csv(
+        tmp_path / "a.csv"
+    )
+    arguments = ["fit", "--data", tmp_path / "a.csv", "--model", "ESMM", "--out", tmp_path / "run"]
+    message = failed(*arguments, "--label", "buy,click")
+    assert "33 of 67 rows with 'click' have no 'buy'; give them as ['click', 'buy']" in message

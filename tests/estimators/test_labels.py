@@ -15,6 +15,7 @@ from deepctr_torch.estimators.labels import (
     ClassLearner,
     NumberLabelEncoder,
     NumberLearner,
+    check_funnel,
     missing_in,
 )
 from tests.support.estimators import INPUTS, assert_same_weights, classifier, frame, inputs
@@ -107,3 +108,35 @@ def test_numbers_are_standardised() -> None:
     with pytest.raises(ValueError, match="the label 'y' must be a number"):
         targets.encode("y", ["x"], where)
     assert missing_in(np.array([None, 1, float("nan")], object)).tolist() == [True, False, True]
+
+
+def steps(first: list[Any], second: list[Any]) -> None:
+    learner = ClassLearner(["visit", "buy"])
+    for name, values in (("visit", first), ("buy", second)):
+        learner.update(name, np.array(values), where)
+    check_funnel("ESMM", learner, learner.compute(None))
+
+
+def test_steps_of_a_funnel_follow_each_other(caplog: pytest.LogCaptureFixture) -> None:
+    steps(["no", "yes", "yes"], [0, 0, 1])
+    steps([np.nan, 0, 1, 1], [1, 0, 1, np.nan])  # nothing is known of the first row's visit
+    assert not caplog.records
+    message = r"got \['visit', 'buy'\]: 2 of 3 rows with 'buy' have no 'visit'; give them as \['buy', 'visit'\]"
+    with pytest.raises(ValueError, match=message):
+        steps([0, 0, 0, 1], [0, 1, 1, 1])
+    with pytest.raises(ValueError, match="1 of 2 rows with 'buy' have no 'visit'; MMOE and PLE take labels that"):
+        steps([0, 1, 1], [1, 0, 1])
+    steps([1] * 199 + [0, 0], [1] * 200 + [0])
+    assert caplog.messages == ["1 of 200 rows with 'buy' have no 'visit'; ESMM learns as if they were none"]
+
+
+def test_esmm_refuses_labels_in_the_wrong_order(tmp_path: Path) -> None:
+    table = TABLE.with_columns(buy=pl.col("buy").fill_null(0).cast(int))
+    table.write_parquet(tmp_path / "a.parquet", row_group_size=100)
+    clicks, buys = table["click"].sum(), table["buy"].sum()
+    message = rf"{clicks - buys} of {clicks} rows with 'click' have no 'buy'; give them as \['click', 'buy'\]"
+    for rows in (table, tmp_path / "a.parquet"):
+        with pytest.raises(ValueError, match=message):
+            classifier("ESMM", model_args={}).fit(rows, ["buy", "click"])
+    with pytest.raises(ValueError, match=message):
+        classifier("ESMM", model_args={}).fit(inputs(table), table[["buy", "click"]])

@@ -22,7 +22,7 @@ from ._tasks import set_tasks
 __all__ = ["ESMM"]
 
 
-@register_model(independent_heads=False)
+@register_model(independent_heads=False, funnel=True)
 class ESMM(BaseModel):
     """Two towers over the same embeddings; P(click and conversion) = P(click) P(conversion | click) (equation 1).
 
