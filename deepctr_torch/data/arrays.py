@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from .._typing import Array
 from ..features import Batch, FeatureSchema
 from ..tables import ColumnLike
 from .batch import LabeledBatch, LabelSpec, permutation, take_rows
@@ -18,8 +18,6 @@ from .interop import InputsLike, LabelsLike
 from .labels import class_weights, group_values, labels_by_name, to_labels, to_weights
 
 __all__ = ["ArraySource", "array_source"]
-
-Array = npt.NDArray[Any]
 
 
 class ArraySource:

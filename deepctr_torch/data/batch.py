@@ -6,15 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from .._typing import Array
 from ..features import Batch
 
 __all__ = ["DataSource", "LabelSpec", "LabeledBatch", "map_tensors", "permutation", "take_rows"]
-
-Array = npt.NDArray[Any]
 
 
 class LabeledBatch(NamedTuple):

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from .._typing import Array
 from ..features import FeatureSchema, SparseFeat, VarLenSparseFeat, check_exact
 from ..hashing import hash_rows
 from ..tables import ColumnLike
 from .interop import FLOAT64_EXACT, InputsLike, column_of, floats, is_missing, is_table, names_of, ragged, to_numpy
 
 __all__ = ["Arrays", "check_samples", "to_arrays"]
-
-Array = npt.NDArray[Any]
 
 
 class Arrays(NamedTuple):

@@ -7,9 +7,9 @@ from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from .._typing import Array
 from ..tables import ColumnLike, TableLike, library_of
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "to_numpy",
 ]
 
-Array = npt.NDArray[Any]
 
 InputsLike: TypeAlias = Any  # x: a table, a list of columns, a packed matrix, files, or a stream of batches
 LabelsLike: TypeAlias = Any  # y: a column, a matrix, one column a task, a table, or the names of columns of x

@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from .._typing import Array
 from ..features import FeatureSchema
 from ..tables import ColumnLike
 from .interop import InputsLike, LabelsLike, column_of, floats, is_table, names_of, to_numpy
 
 __all__ = ["check_class_weight", "class_weights", "group_values", "labels_by_name", "to_labels", "to_weights"]
-
-Array = npt.NDArray[Any]
 
 
 def to_labels(

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
+from .._typing import Mask
 from ..hashing import hash_values
 
 __all__ = ["check_negative_rate", "correct_probability", "keep_rows"]
-
-Mask = npt.NDArray[np.bool_]
 
 
 def check_negative_rate(rate: object) -> None:

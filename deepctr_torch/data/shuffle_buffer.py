@@ -7,21 +7,19 @@ price of sequential reads (Xu et al., "In-Database Machine Learning with CorgiPi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from .._typing import Array
 from ..tables import rechunk
 from .arrays import ArraySource
 from .batch import LabeledBatch
 from .checks import Arrays
 
 __all__ = ["Block", "Cursor", "ShardChunk", "batches", "shuffled_blocks", "unshuffled_blocks"]
-
-Array = npt.NDArray[Any]
 
 
 class Cursor(NamedTuple):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .._checks import check_at_least, check_non_negative
 from .._optional import needs
+from .._typing import IntArray
 from ..features import DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ _ROWS = 100_004
 _LIKED = 4.0  # the demo's label: a rating of at least four stars
 _UNKNOWN = 1  # id of what the training part does not contain; 0 is padding
 _COLUMNS = ("user_id", "movie_id", "year", "genres", "rating", "timestamp")
-
-IntArray = NDArray[np.int64]
 
 
 class Columns(NamedTuple):

@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._checks import check_at_least, check_non_negative
+from .._typing import IntArray
 
 __all__ = ["sample_negatives"]
 
 _TOTAL = 2**52  # weights become integers of about this sum, so that every draw is exact
-
-IntArray = NDArray[np.int64]
 
 
 def sample_negatives(

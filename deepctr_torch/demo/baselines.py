@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .task import NUMBERS, Array, Inputs, Result, Splits
+from .._typing import Array
+from .task import NUMBERS, Inputs, Result, Splits
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

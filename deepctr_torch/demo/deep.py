@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
+from .._typing import Array
 from ..callbacks import Callback, EarlyStopping
 from ..callbacks.base import Logs
 from ..datasets import MovieLens
 from ..models import DIN, BaseModel, DeepFM
-from .task import Array, Inputs, Result, Splits
+from .task import Inputs, Result, Splits
 
 __all__ = ["EPOCHS", "EVALUATIONS", "deepfm", "din", "train"]
 

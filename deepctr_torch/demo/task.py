@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._typing import Array
 from ..datasets import MovieLens
 from ..metrics.registry import get_metric
 from ..models import BaseModel
 
 __all__ = ["METRICS", "NUMBERS", "Inputs", "Result", "Splits", "prepare", "score"]
 
-Array: TypeAlias = NDArray[Any]
 Inputs: TypeAlias = dict[str, Array]
 
 METRICS = {"auc": "AUC", "gauc": "GAUC", "logloss": "logloss", "ne": "NE", "calibration": "calibration"}

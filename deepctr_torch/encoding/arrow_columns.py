@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .._typing import Array
 from ..hashing import hash_utf8
 
 __all__ = [
@@ -21,28 +22,20 @@ __all__ = [
     "numbers_of",
     "one_array",
     "to_integers",
-    "to_strings",
     "without_empty",
 ]
 
-Array = npt.NDArray[Any]
 _WHOLE = r"^-?[0-9]{1,20}(\.0+)?$"
 _CANONICAL = r"^(0|-?[1-9][0-9]{0,19})(\.0+)?$"  # of one integer no two, but for what follows the point
 _TRUE, _FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
 
 
 class Factorized(NamedTuple):
-    """A column as its distinct values and, for each row, the position of its value among them.
+    """A column as its distinct values and, for each row, the position of its value among them."""
 
-    Attributes:
-        values: int64 or large_string; null is missing.
-        dtype: "int", "string", or "text": strings that may be integers, since a text file does not tell them apart.
-        codes: int32 [N]; len(values) is missing.
-    """
-
-    values: pa.Array
-    dtype: str
-    codes: Array
+    values: pa.Array  # int64 or large_string; null is missing
+    dtype: str  # "int", "string", or "text": strings that may be integers, since a text file does not tell them apart
+    codes: Array  # int32 [N]; len(values) is missing
 
     @property
     def counts(self) -> Array:
@@ -59,16 +52,7 @@ def one_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 def factorize(array: pa.Array, name: str, text: bool = False) -> Factorized:
-    """Return the distinct values of an array and the code of each row.
-
-    Args:
-        array: one value a row.
-        name: the name of the column in messages.
-        text: strings come from a text file, where integers are strings too.
-
-    Raises:
-        ValueError: lists, or values that are neither integers, floats nor strings.
-    """
+    """Return the distinct values of an array and the code of each row; `text`: strings that may be integers."""
     if pa.types.is_nested(array.type):
         raise ValueError(
             f"{name!r} must hold one value a row, got {array.type}: declare a Sequence, MultiValue or Dense"
@@ -77,15 +61,9 @@ def factorize(array: pa.Array, name: str, text: bool = False) -> Factorized:
         return Factorized(pa.array([], pa.int64()), "int", np.zeros(len(array), np.int32))
     encoded = array.dictionary_encode()
     values, dtype = _canonical(encoded.dictionary, name, text)
-    return Factorized(values, dtype, _codes(encoded))
-
-
-def _codes(encoded: pa.DictionaryArray) -> Array:
-    indices, size = encoded.indices, len(encoded.dictionary)
-    if indices.null_count:
-        indices = indices.fill_null(size)
-    codes: Array = indices.to_numpy()
-    return codes
+    indices = encoded.indices
+    codes = indices.fill_null(len(values)) if indices.null_count else indices
+    return Factorized(values, dtype, codes.to_numpy())
 
 
 def _canonical(values: pa.Array, name: str, text: bool) -> tuple[pa.Array, str]:
@@ -123,11 +101,8 @@ def _from_floats(numbers: Array) -> tuple[pa.Array, str]:
 def to_integers(values: pa.Array, canonical: bool = False) -> pa.Array:
     """Convert strings that are written as whole numbers of 64 bits to int64; all others become null.
 
-    From 2**63 on they are unsigned, and become their two's complement as a column of uint64 does.
-
-    Args:
-        values: large_string.
-        canonical: take only those that are written without needless signs and zeros, but for ".0" at the end.
+    From 2**63 on they are unsigned, and become their two's complement as a column of uint64 does. With `canonical` only
+    those count that are written without needless signs and zeros, but for ".0" at the end.
     """
     fits = pc.match_substring_regex(values, _CANONICAL if canonical else _WHOLE)
     digits = pc.replace_substring_regex(pc.if_else(fits, values, None), r"\.0+$", "")
@@ -148,11 +123,6 @@ def as_integers(values: pa.Array) -> pa.Array:
     if not pc.any(pc.or_(true, false)).as_py():
         return integers
     return pc.if_else(true, 1, pc.if_else(false, 0, integers))
-
-
-def to_strings(values: pa.Array) -> pa.Array:
-    """Convert int64 to decimal digits; strings stay as they are."""
-    return values.cast(pa.large_string())
 
 
 def _buffers(strings: pa.Array) -> tuple[Array, Array]:
@@ -201,10 +171,10 @@ def _missing(column: Factorized) -> Array:
 
 def _plain_text(column: Factorized) -> pa.Array:
     """Return values as strings; integers look alike whether they were integers, floats, booleans or text."""
-    strings = to_strings(column.values)
+    strings = column.values.cast(pa.large_string())
     if column.dtype == "int":
         return strings
-    return pc.coalesce(to_strings(as_integers(strings)), strings)
+    return pc.coalesce(as_integers(strings).cast(pa.large_string()), strings)
 
 
 class RowError(ValueError):
@@ -216,12 +186,7 @@ class RowError(ValueError):
 
 
 def numbers_of(array: pa.Array, name: str) -> Array:
-    """Return numbers as float64 [N], NaN where missing.
-
-    Raises:
-        RowError: a string that is no number.
-        ValueError: a column of another type.
-    """
+    """Return numbers as float64 [N], NaN where missing; a string that is no number is a RowError."""
     types = pa.types
     if types.is_null(array.type):
         return np.full(len(array), np.nan)

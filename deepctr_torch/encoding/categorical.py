@@ -3,41 +3,29 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from .._typing import Array
 from ..features import FeatureColumn, SparseFeat
 from .arrow_columns import Factorized, as_integers, cross, factorize, one_array
-from .column_encoder import Context, EmbeddingDim, dropout_mask, embedding_dim_of
+from .column_encoder import ColumnEncoder, Context, EmbeddingDim, dropout_mask, embedding_dim_of
 from .specs import CategoricalSpec, Cross
 from .vocabulary import MISSING, UNSEEN, Counter, HashedVocabulary, Vocabulary
 
 __all__ = ["CategoricalEncoder", "SharedVocabulary"]
 
-Array = npt.NDArray[Any]
-
 
 class SharedVocabulary:
-    """A vocabulary, with the features that look their values up in it.
-
-    Args:
-        name: the feature that owns it.
-        spec: its spec, which limits what is learned.
-
-    Attributes:
-        members: the encoders that use it.
-        first_rows: rows after `fit`, from which `embedding_dim="auto"` follows, so that it stays when the table grows.
-    """
+    """A vocabulary of the feature `name`, whose spec limits what is learned, with all that look values up in it."""
 
     def __init__(self, name: str, spec: CategoricalSpec) -> None:
         self.name, self.spec = name, spec
         self.members: list[CategoricalEncoder] = []
         self._vocabulary: Vocabulary | HashedVocabulary | None = None
-        self.first_rows = 0
+        self.first_rows = 0  # after `fit`; `embedding_dim="auto"` follows from them, and stays when the table grows
 
     @property
     def fitted(self) -> bool:
@@ -45,11 +33,7 @@ class SharedVocabulary:
 
     @property
     def learned(self) -> Vocabulary | HashedVocabulary:
-        """The vocabulary.
-
-        Raises:
-            RuntimeError: nothing was learned yet.
-        """
+        """The vocabulary, once there is one."""
         if self._vocabulary is None:
             raise RuntimeError(f"the vocabulary of {self.name!r} must be learned first: call fit")
         return self._vocabulary
@@ -82,22 +66,23 @@ class SharedVocabulary:
         self._vocabulary.prepare()
 
 
-class CategoricalEncoder:
+class CategoricalEncoder(ColumnEncoder):
     """One id a row."""
 
+    counted = ("rows", "missing", "elements", "rare")
+    elements: int
+    rare: int
+    spec: CategoricalSpec
+
     def __init__(self, name: str, spec: CategoricalSpec, shared: SharedVocabulary) -> None:
-        self.name, self.spec, self.shared = name, spec, shared
-        self.rows = self.missing = self.elements = self.rare = 0
+        super().__init__(name, spec)
+        self.shared = shared
         self.counter, self.strings = Counter(), False
         shared.members.append(self)
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        return self.spec.columns if isinstance(self.spec, Cross) else (self.spec.column or self.name,)
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        return (self.name,)
+        return self.spec.columns if isinstance(self.spec, Cross) else super().inputs
 
     def _factorize(self, table: pa.Table, context: Context) -> Factorized:
         columns = [_factorize_once(table, name, context) for name in self.inputs]
@@ -172,13 +157,6 @@ class CategoricalEncoder:
         cardinality = lookup.table.num_rows if isinstance(lookup, Vocabulary) else None
         covered = 1.0 if not self.elements else 1 - self.rare / self.elements
         return {"table rows": lookup.rows, "cardinality": cardinality, "rare": self.rare, "coverage": covered}
-
-    def state(self) -> dict[str, Any]:
-        return {"rows": self.rows, "missing": self.missing, "elements": self.elements, "rare": self.rare}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        self.rows, self.missing = int(state["rows"]), int(state["missing"])
-        self.elements, self.rare = int(state["elements"]), int(state["rare"])
 
 
 def _factorize_once(table: pa.Table, name: str, context: Context) -> Factorized:

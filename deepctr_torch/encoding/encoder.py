@@ -11,24 +11,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from .._checks import check_type
+from .._typing import Array
 from ..features import FeatureColumn
 from ..registry import suggest
 from ..tables import Chunk, PathsLike, RowSubset, TableLike, is_files, read_chunks, row_count
+from . import parallel
 from .categorical import CategoricalEncoder, SharedVocabulary
 from .column_encoder import ColumnEncoder, EmbeddingDim
 from .infer import Inferred, infer_specs
 from .numeric import NumericEncoder, VectorEncoder
-from .parallel import (
-    Memo,
-    Reader,
-    check_chunk,
-    compute,
-    encode_chunk,
-    encode_chunks,
-    encode_columns,
-    learn,
-    learn_columns,
-)
 from .ragged import RaggedEncoder
 from .serialization import read_description, restore_encoder, save_encoder, specs_of
 from .specs import SPECS, Categorical, Cross, Dense, FeatureSpec, MultiValue, Numeric, Sequence, Timestamp
@@ -37,7 +28,6 @@ from .vocabulary import Vocabulary, pretrained_table
 
 __all__ = ["FeatureEncoder", "Report", "build_column_encoders"]
 
-Array = npt.NDArray[Any]
 _ROWS = 65_536  # of a chunk of files
 _COLUMN = 1 << 22  # of a column in memory
 
@@ -78,6 +68,9 @@ class FeatureEncoder:
         self.features = dict(features)
         self.reasons: dict[str, str] = {}
         self.left_out: dict[str, str] = {}
+        self._restart()
+
+    def _restart(self) -> None:
         self.rows = 0
         self.vocabularies, self.column_encoders = build_column_encoders(self.features)
 
@@ -127,7 +120,7 @@ class FeatureEncoder:
         chunks = read_chunks(data, columns, rows, schema=schema, keep_nan=True, **options)
         return chunks if part is None else map(part.take, chunks)
 
-    def _reader(self, data: TableLike | PathsLike, options: Mapping[str, Any]) -> Reader:
+    def _reader(self, data: TableLike | PathsLike, options: Mapping[str, Any]) -> parallel.Reader:
         return lambda columns: self.read(data, columns=list(columns), rows=_COLUMN, **options)
 
     def fit(self, data: TableLike | PathsLike, *, threads: int | None = None, **options: Any) -> FeatureEncoder:
@@ -157,22 +150,11 @@ class FeatureEncoder:
         if is_files(data):
             fitted = self.fit(data, threads=threads, **options)
             return fitted.transform(data, training=training, seed=seed, threads=threads, **options)
-        memos: dict[str, list[Memo]] = {}
+        memos: dict[str, list[parallel.Memo]] = {}
         self._restart()
         self._learn(data, threads, options, memos)
-        return encode_columns(
-            self.column_encoders,
-            self._reader(data, options),
-            self.rows,
-            training=training,
-            seed=seed,
-            threads=threads,
-            memos=memos,
-        )
-
-    def _restart(self) -> None:
-        self.rows = 0
-        self.vocabularies, self.column_encoders = build_column_encoders(self.features)
+        read = self._reader(data, options)
+        return parallel.encode_columns(self.column_encoders, read, self.rows, training, seed, threads, memos)
 
     def update(self, data: TableLike | PathsLike, *, threads: int | None = None, **options: Any) -> FeatureEncoder:
         """Learn values that are new, and leave everything else as it is: no value changes its row.
@@ -210,17 +192,17 @@ class FeatureEncoder:
         data: TableLike | PathsLike,
         threads: int | None,
         options: Mapping[str, Any],
-        memos: dict[str, list[Memo]] | None = None,
+        memos: dict[str, list[parallel.Memo]] | None = None,
     ) -> FeatureEncoder:
         chunks = self.read(data, **options)  # which checks the columns
         if is_files(data):
-            rows = learn(self.column_encoders, chunks, threads)
+            rows = parallel.learn(self.column_encoders, chunks, threads)
         else:
             rows = _count(data, self.inputs, options)
-            learn_columns(self.column_encoders, self._reader(data, options), threads, memos)
+            parallel.learn_columns(self.column_encoders, self._reader(data, options), threads, memos)
         if not rows:
             raise ValueError("data to learn from must have at least one row, got none")
-        compute(self.column_encoders, self.vocabularies, threads)
+        parallel.compute(self.column_encoders, self.vocabularies, threads)
         self.rows += rows
         return self
 
@@ -247,17 +229,16 @@ class FeatureEncoder:
         self._check_fitted()
         chunks = self.read(data, training, **options)  # which checks the columns
         if is_files(data):
-            return encode_chunks(self.column_encoders, chunks, training, seed, threads)
+            return parallel.encode_chunks(self.column_encoders, chunks, training, seed, threads)
         rows = _count(data, self.inputs if training else self.serving_inputs, options)
-        return encode_columns(
-            self.column_encoders, self._reader(data, options), rows, training=training, seed=seed, threads=threads
-        )
+        read = self._reader(data, options)
+        return parallel.encode_columns(self.column_encoders, read, rows, training, seed, threads)
 
     def encode_chunk(self, chunk: Chunk | pa.Table, *, training: bool = False, seed: int = 0) -> dict[str, Array]:
         """Encode one chunk of `read`, or a pyarrow table, as `transform` does."""
         self._check_fitted()
-        whole = check_chunk(chunk, self.inputs if training else self.serving_inputs)
-        return encode_chunk(self.column_encoders, whole, training, seed)
+        whole = parallel.check_chunk(chunk, self.inputs if training else self.serving_inputs)
+        return parallel.encode_chunk(self.column_encoders, whole, training, seed)
 
     def feature_columns(self, embedding_dim: EmbeddingDim = 4) -> list[FeatureColumn]:
         """Return the columns of any model, in the order of the features.
@@ -280,12 +261,8 @@ class FeatureEncoder:
             ValueError: the feature has no vocabulary.
         """
         self._check_fitted()
-        known = {
-            name: column.shared.learned
-            for name, column in self.column_encoders.items()
-            if isinstance(column, CategoricalEncoder)
-        }
-        found = {name: learned for name, learned in known.items() if isinstance(learned, Vocabulary)}
+        categorical = [c for c in self.column_encoders.values() if isinstance(c, CategoricalEncoder)]
+        found = {c.name: c.shared.learned for c in categorical if isinstance(c.shared.learned, Vocabulary)}
         if feature not in found:
             raise ValueError(f"{feature!r} has no vocabulary: {suggest(feature, found)}")
         return found[feature]
@@ -302,8 +279,7 @@ class FeatureEncoder:
         self._check_fitted()
         rows = []
         for name, column in self.column_encoders.items():
-            state = column.state()
-            share = {"rows": state["rows"], "missing": state["missing"] / max(state["rows"], 1)}
+            share = {"rows": column.rows, "missing": column.missing / max(column.rows, 1)}
             rows.append({"feature": name, "kind": type(column.spec).__name__, **share, **column.describe()})
         return Report(rows)
 
@@ -368,12 +344,7 @@ def _count(data: TableLike, columns: list[str], options: Mapping[str, Any]) -> i
 def build_column_encoders(
     features: Mapping[str, FeatureSpec],
 ) -> tuple[dict[str, SharedVocabulary], dict[str, ColumnEncoder]]:
-    """Build the vocabularies, by the feature that owns each, and the encoders of all features, with nothing learned.
-
-    Raises:
-        ValueError: features that contradict each other.
-        TypeError: a kind that is none.
-    """
+    """Build the vocabularies, by the feature that owns each, and the encoders of all features, with nothing learned."""
     _check(features)
     vocabularies = {
         name: SharedVocabulary(name, spec)

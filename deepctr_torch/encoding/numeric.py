@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from .._typing import Array
 from ..features import DenseFeat, FeatureColumn, SparseFeat
 from .arrow_columns import RowError, numbers_of, one_array
-from .column_encoder import Context, EmbeddingDim, embedding_dim_of
+from .column_encoder import ColumnEncoder, Context, EmbeddingDim, embedding_dim_of
 from .ragged import flat_of
 from .specs import Dense, Numeric
 from .statistics import Histogram, Moments, on_grid, signed_log
@@ -19,29 +19,31 @@ from .vocabulary import FIRST, MISSING, UNSEEN
 
 __all__ = ["NumericEncoder", "VectorEncoder"]
 
-Array = npt.NDArray[Any]
 _FLOAT32 = float(np.finfo(np.float32).max)
 
 
-class NumericEncoder:
+class NumericEncoder(ColumnEncoder):
     """One number a row: scaled, float32 [N], or the id of a bucket, int32 [N]."""
 
+    counted = ("rows", "missing", "infinite")
+    infinite: int
+    spec: Numeric
+
     def __init__(self, name: str, spec: Numeric) -> None:
-        self.name, self.spec = name, spec
-        self.rows = self.missing = self.infinite = 0
+        super().__init__(name, spec)
         self.moments, self.histogram = Moments(), Histogram()
         self.statistics: dict[str, float] = {}
-        self.bounds: Array | None = None
+        self.bounds = np.empty(0)
         self.indicator = bool(spec.indicator)
         self.learned = False
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        return (self.spec.column or self.name,)
-
-    @property
     def bucketed(self) -> bool:
         return self.spec.scaling == "quantile"
+
+    @property
+    def table_rows(self) -> int:
+        return FIRST + len(self.bounds) + 1
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -99,8 +101,7 @@ class NumericEncoder:
     def _bucket(self, x: Array, missing: Array) -> Array:
         if not self.statistics["count"]:  # there was no number to learn from
             return np.where(missing, MISSING, UNSEEN).astype(np.int32)
-        bounds = np.empty(0) if self.bounds is None else self.bounds
-        ids = FIRST + np.searchsorted(bounds, on_grid(x), side="right")
+        ids = FIRST + np.searchsorted(self.bounds, on_grid(x), side="right")
         return np.where(missing, MISSING, ids).astype(np.int32)
 
     def _scale(self, x: Array, missing: Array) -> Array:
@@ -129,8 +130,8 @@ class NumericEncoder:
 
     def feature_columns(self, embedding_dim: EmbeddingDim) -> list[FeatureColumn]:
         if self.bucketed:
-            size = FIRST + (0 if self.bounds is None else len(self.bounds)) + 1
-            return [SparseFeat(self.name, size, embedding_dim_of(self.spec, embedding_dim, size))]
+            width = embedding_dim_of(self.spec, embedding_dim, self.table_rows)
+            return [SparseFeat(self.name, self.table_rows, width)]
         return [DenseFeat(name) for name in self.outputs]
 
     def describe(self) -> dict[str, Any]:
@@ -138,42 +139,29 @@ class NumericEncoder:
         keep = ("mean", "std", "low", "high") if self.spec.scaling == "standard" else ("mean", "low", "high")
         out: dict[str, Any] = {key: n[key] for key in keep}
         if self.bucketed:
-            out["table rows"] = FIRST + (0 if self.bounds is None else len(self.bounds)) + 1
+            out["table rows"] = self.table_rows
         return {**out, "infinite": self.infinite}
 
     def state(self) -> dict[str, Any]:
-        return {
-            "rows": self.rows,
-            "missing": self.missing,
-            "infinite": self.infinite,
-            "indicator": self.indicator,
-            "numbers": self.statistics,
-            "bounds": None if self.bounds is None else self.bounds.tolist(),
-        }
+        bounds = self.bounds.tolist() if self.bucketed else None
+        return {**super().state(), "indicator": self.indicator, "numbers": self.statistics, "bounds": bounds}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self.rows, self.missing, self.infinite = (int(state[key]) for key in ("rows", "missing", "infinite"))
+        super().restore(state)
         self.indicator = bool(state["indicator"])
         self.statistics = {key: float(state["numbers"][key]) for key in ("count", "mean", "std", "low", "high")}
-        self.bounds = None if state["bounds"] is None else np.array(state["bounds"], np.float64)
+        self.bounds = np.array(state["bounds"] or [], np.float64)
         self.learned = True
 
 
-class VectorEncoder:
+class VectorEncoder(ColumnEncoder):
     """A vector of numbers a row, float32 [N, dimension]; [N] where the dimension is 1."""
 
+    spec: Dense
+
     def __init__(self, name: str, spec: Dense) -> None:
-        self.name, self.spec = name, spec
-        self.rows = self.missing = 0
+        super().__init__(name, spec)
         self.dimension = self.settled = spec.dimension or 0
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        return (self.spec.column or self.name,)
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        return (self.name,)
 
     def _read(self, table: pa.Table, dimension: int) -> tuple[Array, Array, int]:
         """Return the numbers of all rows, how many each row has, and how many it should have."""
@@ -221,8 +209,8 @@ class VectorEncoder:
         return {"dimension": self.dimension}
 
     def state(self) -> dict[str, Any]:
-        return {"rows": self.rows, "missing": self.missing, "dimension": self.dimension}
+        return {**super().state(), "dimension": self.dimension}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self.rows, self.missing = int(state["rows"]), int(state["missing"])
+        super().restore(state)
         self.dimension = self.settled = int(state["dimension"])

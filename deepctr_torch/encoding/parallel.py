@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from .._checks import check_at_least
 from .._parallel import ordered_map
+from .._typing import Array
 from ..hashing import hash_values
 from ..tables import Chunk
 from .arrow_columns import Factorized, RowError
@@ -32,25 +33,20 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Array = npt.NDArray[Any]
+Item = TypeVar("Item")
 Memo: TypeAlias = dict[str, Factorized]  # of one feature, or of one chunk: by raw column
 Reader: TypeAlias = Callable[[Sequence[str]], Iterator[Chunk]]  # the chunks of these columns
 
 
-def _thread_count(threads: int | None) -> int:
-    """Return `threads`, or for None one a processor, at most 8."""
+def _map(work: Callable[[Item], T], items: Iterable[Item], threads: int | None) -> Iterator[T]:
+    """Work in `threads` threads, for None one a processor, at most 8; results in the order of the items."""
     if threads is not None:
         check_at_least("threads", threads, 1)
-    return threads or min(8, os.cpu_count() or 1)
+    return ordered_map(work, items, threads or min(8, os.cpu_count() or 1))
 
 
 def check_chunk(chunk: Chunk | pa.Table, columns: Sequence[str]) -> Chunk:
-    """Return a chunk, or a pyarrow table as one.
-
-    Raises:
-        TypeError: something else.
-        ValueError: one of the columns is not there.
-    """
+    """Return a chunk, or a pyarrow table as one, if all columns are there."""
     whole = chunk if isinstance(chunk, Chunk) else Chunk(chunk, "", 0, 0)
     if not isinstance(whole.table, (pa.Table, pa.RecordBatch)):
         raise TypeError(f"a chunk must be a Chunk or a pyarrow table, got {type(chunk).__name__}: use transform")
@@ -90,7 +86,7 @@ def learn(columns: Mapping[str, ColumnEncoder], chunks: Iterable[Chunk], threads
         return chunk, [_located(column.summarize, chunk, context) for column in columns.values()]
 
     rows = 0
-    for chunk, summaries in ordered_map(summarize, chunks, _thread_count(threads)):
+    for chunk, summaries in _map(summarize, chunks, threads):
         rows += chunk.table.num_rows
         for column, summary in zip(columns.values(), summaries, strict=True):
             _update(column, summary, chunk)
@@ -102,13 +98,8 @@ def learn_columns(
 ) -> None:
     """Let features learn from rows in memory, several features at a time.
 
-    A value is hashed once with those of all rows, where chunks would bring it again and again.
-
-    Args:
-        columns: the encoders.
-        read: the rows.
-        threads: features at a time.
-        memos: a place to put, for each feature and chunk, what `encode_columns` need not compute once more.
+    A value is hashed once with those of all rows, where chunks would bring it again and again. `memos` is a place to
+    put, for each feature and chunk, what `encode_columns` need not compute once more.
     """
 
     def summarize(column: ColumnEncoder) -> tuple[ColumnEncoder, list[tuple[Chunk, Any, Memo | None]]]:
@@ -119,7 +110,7 @@ def learn_columns(
             found.append((chunk._replace(table=None), summary, context.memo))
         return column, found
 
-    for column, found in ordered_map(summarize, columns.values(), _thread_count(threads)):
+    for column, found in _map(summarize, columns.values(), threads):
         for chunk, summary, memo in found:
             _update(column, summary, chunk)
             if memos is not None and memo is not None:
@@ -132,7 +123,7 @@ def compute(
     """Settle what was learned, after the last chunk: vocabularies first, then the features that look values up."""
     learners: Sequence[Iterable[SharedVocabulary | ColumnEncoder]] = (vocabularies.values(), columns.values())
     for each in learners:
-        for _ in ordered_map(lambda learner: learner.compute(), each, _thread_count(threads)):
+        for _ in _map(lambda learner: learner.compute(), each, threads):
             pass
 
 
@@ -140,22 +131,14 @@ def encode_chunks(
     columns: Mapping[str, ColumnEncoder], chunks: Iterable[Chunk], training: bool, seed: int, threads: int | None
 ) -> dict[str, Array]:
     """Encode all chunks, several at a time, as one array for each input."""
-    pieces: dict[str, list[Array]] = {}
-
-    def work(chunk: Chunk) -> dict[str, Array]:
-        return encode_chunk(columns, chunk, training, seed)
-
-    for encoded in ordered_map(work, chunks, _thread_count(threads)):
-        for name, values in encoded.items():
-            pieces.setdefault(name, []).append(values)
-    return _concatenated(columns, pieces)
+    encoded = _map(lambda chunk: encode_chunk(columns, chunk, training, seed), chunks, threads)
+    return _concatenated(columns, encoded)
 
 
 def encode_columns(
     columns: Mapping[str, ColumnEncoder],
     read: Reader,
     rows: int,
-    *,
     training: bool,
     seed: int,
     threads: int | None,
@@ -170,16 +153,15 @@ def encode_columns(
         alone = {column.name: column}
         return [encode_chunk(alone, c, training, seed, next(remembered, None)) for c in read(column.inputs)]
 
-    pieces: dict[str, list[Array]] = {}
-    for encoded in ordered_map(work, columns.values(), _thread_count(threads)):
-        for chunk in encoded:
-            for name, values in chunk.items():
-                pieces.setdefault(name, []).append(values)
-    return _concatenated(columns, pieces)
+    return _concatenated(columns, chain.from_iterable(_map(work, columns.values(), threads)))
 
 
-def _concatenated(columns: Mapping[str, ColumnEncoder], pieces: dict[str, list[Array]]) -> dict[str, Array]:
+def _concatenated(columns: Mapping[str, ColumnEncoder], encoded: Iterable[Mapping[str, Array]]) -> dict[str, Array]:
     """Join the pieces of each input; an input without a piece, as there was no chunk, gets an empty array."""
+    pieces: dict[str, list[Array]] = {}
+    for chunk in encoded:
+        for name, values in chunk.items():
+            pieces.setdefault(name, []).append(values)
     out = {}
     for column in columns.values():
         for name, empty in column.encode_missing(0).items():

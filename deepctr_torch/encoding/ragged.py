@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .._typing import Array
 from ..features import FeatureColumn, VarLenSparseFeat
 from .arrow_columns import Factorized, RowError, factorize, numbers_of, one_array, without_empty
 from .categorical import CategoricalEncoder, SharedVocabulary
@@ -17,9 +17,6 @@ from .column_encoder import Context, EmbeddingDim
 from .specs import LONGEST_SEQUENCE, MultiValue, Sequence
 
 __all__ = ["Ragged", "RaggedEncoder", "flat_of", "ragged_of"]
-
-
-Array = npt.NDArray[Any]
 
 
 class Ragged(NamedTuple):

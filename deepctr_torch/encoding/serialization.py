@@ -56,12 +56,7 @@ def _save_vocabulary(shared: SharedVocabulary, number: int, target: Path) -> dic
 
 
 def read_description(directory: str | PathLike[str]) -> dict[str, Any]:
-    """Read the description in a folder.
-
-    Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is not what this version writes.
-    """
+    """Read the description in a folder, if this version wrote it."""
     path = Path(directory) / "encoder.json"
     if not path.is_file():
         raise FileNotFoundError(f"{directory} must hold a saved encoder, but lacks encoder.json")

@@ -56,8 +56,14 @@ class _Spec:
         check_type("train_only", self.train_only, bool, "True or False")
         if isinstance(self.embedding_dim, str):
             check_choice("embedding_dim", self.embedding_dim, ["auto"])
-        elif self.embedding_dim is not None:
-            check_at_least("embedding_dim", self.embedding_dim, 1)
+        else:
+            self._check_at_least_1("embedding_dim")
+
+    def _check_at_least_1(self, *names: str) -> None:
+        """Check options that may be None."""
+        for name in names:
+            if getattr(self, name) is not None:
+                check_at_least(name, getattr(self, name), 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,23 +86,16 @@ class _WithVocabulary(_Spec):
         super().__post_init__()
         check_at_least("min_count", self.min_count, 1)
         check_fraction("dropout", self.dropout)
-        if self.max_vocabulary is not None:
-            check_at_least("max_vocabulary", self.max_vocabulary, 1)
-        if self.hash_buckets is not None:
-            check_at_least("hash_buckets", self.hash_buckets, 1)
-            if self.min_count > 1 or self.max_vocabulary is not None:
-                raise ValueError("hash_buckets needs no vocabulary: leave out min_count and max_vocabulary")
+        self._check_at_least_1("max_vocabulary", "hash_buckets")
+        if self.hash_buckets is not None and (self.min_count > 1 or self.max_vocabulary is not None):
+            raise ValueError("hash_buckets needs no vocabulary: leave out min_count and max_vocabulary")
 
 
 @dataclass(frozen=True, kw_only=True)
 class _WithShared(_WithVocabulary):
-    """The options of specs whose vocabulary others may share.
+    """The options of specs whose vocabulary others may share."""
 
-    Args:
-        vocabulary_of: another feature, whose vocabulary and table this one shares.
-    """
-
-    vocabulary_of: str | None = None
+    vocabulary_of: str | None = None  # another feature, whose vocabulary and table this one shares
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -148,13 +147,7 @@ class Numeric(_Spec):
 
 @dataclass(frozen=True)
 class _Ragged(_WithShared):
-    """The options of specs with several values a row.
-
-    Args:
-        maxlen: width of the input.
-        separator: what stands between the elements of strings; None where rows are lists.
-        combiner: how models without attention pool the vectors: "mean", "sum" or "max".
-    """
+    """The options of specs with several values a row."""
 
     maxlen: int | None = None
     separator: str | None = None
@@ -162,8 +155,7 @@ class _Ragged(_WithShared):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.maxlen is not None:
-            check_at_least("maxlen", self.maxlen, 1)
+        self._check_at_least_1("maxlen")
         if self.separator is not None:
             check_type("separator", self.separator, str, "a string")
             if not self.separator:
@@ -265,8 +257,7 @@ class Dense(_Spec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.dimension is not None:
-            check_at_least("dimension", self.dimension, 1)
+        self._check_at_least_1("dimension")
 
 
 CategoricalSpec: TypeAlias = Categorical | Sequence | MultiValue | Cross
@@ -282,19 +273,14 @@ def spec_to_json(spec: FeatureSpec) -> dict[str, Any]:
 
 
 def spec_from_json(saved: Mapping[str, Any], feature: str) -> FeatureSpec:
-    """Return the spec that `spec_to_json` saved.
-
-    Raises:
-        ValueError: an unknown kind or option.
-    """
+    """Return the spec that `spec_to_json` saved."""
     options = dict(saved)
     name = str(options.pop("kind", ""))
     if name not in SPECS:
         raise ValueError(f"unknown kind {name!r} of feature {feature!r}: {suggest(name, SPECS)}")
-    cls: Any = SPECS[name]
-    known = {f.name for f in fields(cls)}
+    known = {f.name for f in fields(SPECS[name])}
     for option in options:
         if option not in known:
             raise ValueError(f"unknown option {option!r} of feature {feature!r}: {suggest(option, known)}")
-    spec: FeatureSpec = cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
-    return spec
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+    return SPECS[name](**values)

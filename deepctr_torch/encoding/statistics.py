@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-__all__ = ["ExactSum", "Histogram", "Moments", "on_grid", "signed_log"]
+from .._typing import Array
 
-Array = npt.NDArray[Any]
-_UNIT = -1126  # sums are integers times 2**_UNIT: frexp writes the smallest float64, 2**-1074, as 2**52 * 2**_UNIT
+__all__ = ["Histogram", "Moments", "exact_sum", "on_grid", "signed_log"]
+
+UNIT = -1126  # sums are integers times 2**UNIT: frexp writes the smallest float64, 2**-1074, as 2**52 * 2**UNIT
 _DROPPED = 40  # bits of the 52 of a mantissa
 
 
@@ -22,79 +21,60 @@ def signed_log(x: Array) -> Array:
     return out
 
 
-class ExactSum:
-    """A sum of finite float64 without rounding, so that order does not matter.
+def exact_sum(x: Array) -> int:
+    """Sum finite float64 without rounding, so that order does not matter, in units of 2**UNIT.
 
     It costs 40 ns a number, and a rounded sum 2: see "Decisions" in the design notes.
     """
-
-    def __init__(self) -> None:
-        self.total = 0  # times 2**_UNIT
-
-    @staticmethod
-    def summarize(x: Array) -> int:
-        """Sum an array, in units of 2**_UNIT."""
-        if not len(x):
-            return 0
-        most = float(np.abs(x).max()) * len(x)
-        if most < 2**53 and (x == np.trunc(x)).all():  # every sum of some of them is a float64
-            return int(x.sum()) << -_UNIT
-        mantissa, exponent = np.frexp(x)
-        whole = np.ldexp(mantissa, 53).astype(np.int64)  # x = whole * 2**(exponent - 53)
-        least = int(exponent.min())
-        group = exponent - least
-        high = np.bincount(group, weights=(whole >> 27).astype(np.float64))  # exact up to 2**26 values
-        low = np.bincount(group, weights=(whole & ((1 << 27) - 1)).astype(np.float64))
-        shift = least - 53 - _UNIT
-        return sum(
-            ((int(h) << 27) + int(w)) << (shift + i) for i, (h, w) in enumerate(zip(high, low, strict=True)) if h or w
-        )
-
-    def update(self, summary: int) -> None:
-        self.total += summary
-
-    @property
-    def value(self) -> Fraction:
-        return Fraction(self.total, 1) * Fraction(2) ** _UNIT
+    if not len(x):
+        return 0
+    most = float(np.abs(x).max()) * len(x)
+    if most < 2**53 and (x == np.trunc(x)).all():  # every sum of some of them is a float64
+        return int(x.sum()) << -UNIT
+    mantissa, exponent = np.frexp(x)
+    whole = np.ldexp(mantissa, 53).astype(np.int64)  # x = whole * 2**(exponent - 53)
+    least = int(exponent.min())
+    group = exponent - least
+    high = np.bincount(group, weights=(whole >> 27).astype(np.float64))  # exact up to 2**26 values
+    low = np.bincount(group, weights=(whole & ((1 << 27) - 1)).astype(np.float64))
+    shift = least - 53 - UNIT
+    return sum(
+        ((int(h) << 27) + int(w)) << (shift + i) for i, (h, w) in enumerate(zip(high, low, strict=True)) if h or w
+    )
 
 
 class Moments:
     """Count, mean, standard deviation and range of numbers."""
 
     def __init__(self) -> None:
-        self.count = 0
-        self.sum, self.squares = ExactSum(), ExactSum()
+        self.count = self.total = self.squares = 0  # the sums in units of 2**UNIT
         self.low, self.high = np.inf, -np.inf
 
     @staticmethod
     def summarize(x: Array, squares: bool = True) -> tuple[int, int, int, float, float]:
         """Return count, sum, sum of squares (0 if not wanted), least and greatest of finite numbers."""
-        if not len(x):
-            return 0, 0, 0, np.inf, -np.inf
-        square = ExactSum.summarize(x * x) if squares else 0
-        return len(x), ExactSum.summarize(x), square, float(x.min()), float(x.max())
+        square = exact_sum(x * x) if squares else 0
+        return len(x), exact_sum(x), square, float(x.min(initial=np.inf)), float(x.max(initial=-np.inf))
 
     def update(self, summary: tuple[int, int, int, float, float]) -> None:
         count, total, squares, low, high = summary
         self.count += count
-        self.sum.update(total)
-        self.squares.update(squares)
+        self.total += total
+        self.squares += squares
         self.low, self.high = min(self.low, low), max(self.high, high)
+
+    def _mean(self, total: int) -> Fraction:
+        return Fraction(total) * Fraction(2) ** UNIT / max(self.count, 1)
 
     @property
     def mean(self) -> float:
-        return float(self.sum.value / self.count) if self.count else 0.0
+        return float(self._mean(self.total))
 
     @property
     def std(self) -> float:
-        """The standard deviation of the population; 0 where the numbers are equal but for rounding.
-
-        Each square is rounded once.
-        """
-        if not self.count:
-            return 0.0
-        square = self.squares.value / self.count
-        variance = square - (self.sum.value / self.count) ** 2
+        """The standard deviation of the population; 0 where numbers are equal but for the rounding of each square."""
+        square = self._mean(self.squares)
+        variance = square - self._mean(self.total) ** 2
         return float(variance) ** 0.5 if variance > square * Fraction(1, 10**14) else 0.0
 
 

@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .._typing import Array
 from ..features import FeatureColumn, SparseFeat
-from .arrow_columns import RowError, one_array
-from .column_encoder import Context, EmbeddingDim, embedding_dim_of
+from .arrow_columns import RowError, one_array, without_empty
+from .column_encoder import ColumnEncoder, Context, EmbeddingDim, embedding_dim_of
 from .specs import TIMESTAMP_PARTS, Timestamp
 from .vocabulary import FIRST, MISSING
 
 __all__ = ["TimestampEncoder"]
 
-Array = npt.NDArray[Any]
 _SECONDS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
-class TimestampEncoder:
+class TimestampEncoder(ColumnEncoder):
     """A moment a row, as one id for each part, int32 [N] each."""
 
+    spec: Timestamp
+
     def __init__(self, name: str, spec: Timestamp) -> None:
-        self.name, self.spec = name, spec
-        self.rows = self.missing = 0
+        super().__init__(name, spec)
         if spec.timezone is not None:
             _check_zone(spec.timezone)
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        return (self.spec.column or self.name,)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -44,7 +39,9 @@ class TimestampEncoder:
         """Return moments on the clock of the zone: timestamps in seconds, without a zone."""
         (column,) = self.inputs
         moments = moments_of(one_array(table[column]), column, self.spec.unit)
-        return moments if self.spec.timezone is None else pc.local_timestamp(_in_zone(moments, self.spec.timezone))
+        if self.spec.timezone is None:
+            return moments
+        return pc.local_timestamp(moments.cast(pa.timestamp("s", "UTC")).cast(pa.timestamp("s", self.spec.timezone)))
 
     def summarize(self, table: pa.Table, context: Context) -> tuple[int, int]:
         """Return the numbers of rows and of missing moments."""
@@ -54,9 +51,6 @@ class TimestampEncoder:
     def update(self, summary: tuple[int, int]) -> None:
         self.rows += summary[0]
         self.missing += summary[1]
-
-    def compute(self) -> None:
-        """Do nothing: there is nothing to settle."""
 
     def encode(self, table: pa.Table, context: Context) -> dict[str, Array]:
         moments = self._read(table)
@@ -79,12 +73,6 @@ class TimestampEncoder:
     def describe(self) -> dict[str, Any]:
         return {"table rows": sum(FIRST + TIMESTAMP_PARTS[part] for part in self.spec.parts)}
 
-    def state(self) -> dict[str, Any]:
-        return {"rows": self.rows, "missing": self.missing}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        self.rows, self.missing = int(state["rows"]), int(state["missing"])
-
 
 def _check_zone(name: str) -> None:
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -95,40 +83,33 @@ def _check_zone(name: str) -> None:
         raise ValueError(f'timezone must be the name of a zone, such as "Europe/Paris", got {name!r}') from None
 
 
-def _in_zone(moments: pa.TimestampArray, zone: str) -> pa.TimestampArray:
-    return moments.cast(pa.timestamp("s", "UTC")).cast(pa.timestamp("s", zone))
-
-
 def moments_of(array: pa.Array, name: str, unit: str) -> pa.TimestampArray:
     """Convert moments of any type to arrow timestamps [s], in UTC without saying so; null where missing.
 
     Args:
-        array: timestamps, dates, numbers since 1970, or ISO strings; strings of digits are numbers.
+        array: timestamps, dates, numbers of `unit` since 1970, or ISO strings; strings of digits are numbers.
         name: the name of the column in messages.
-        unit: the unit of numbers: "s", "ms", "us" or "ns".
-
-    Raises:
-        RowError: a string that is no time.
-        ValueError: a column of another type.
+        unit: "s", "ms", "us" or "ns".
     """
-    types, seconds = pa.types, pa.timestamp("s")
-    if types.is_null(array.type):
-        return array.cast(seconds)
+    types = pa.types
+    if types.is_null(array.type) or types.is_date(array.type):
+        return array.cast(pa.timestamp("s"))
     if types.is_timestamp(array.type):
         return _naive(array)
-    if types.is_date(array.type):
-        return array.cast(seconds)
     if types.is_string(array.type) or types.is_large_string(array.type):
         return _from_text(array.cast(pa.large_string()), name, unit)
-    if not (types.is_integer(array.type) or types.is_floating(array.type)):
-        raise ValueError(f"{name!r} must hold times, got {array.type}")
-    numbers = array.cast(pa.float64(), safe=False) if types.is_floating(array.type) else array
     if types.is_floating(array.type):
-        x = numbers.to_numpy(zero_copy_only=False)
+        x = array.cast(pa.float64()).to_numpy(zero_copy_only=False)
         whole = np.where(np.isfinite(x), np.floor(x / _SECONDS[unit]), 0)
         return _bounded(pa.array(whole, mask=~np.isfinite(x)))
-    whole = np.floor_divide(pc.fill_null(numbers, 0).to_numpy().astype(np.int64), _SECONDS[unit])
-    return _bounded(pa.array(whole, mask=numbers.is_null().to_numpy(zero_copy_only=False)))
+    if types.is_integer(array.type):
+        return _from_ticks(array, unit)
+    raise ValueError(f"{name!r} must hold times, got {array.type}")
+
+
+def _from_ticks(ticks: pa.Array, unit: str) -> pa.TimestampArray:
+    seconds = np.floor_divide(ticks.fill_null(0).to_numpy().astype(np.int64), _SECONDS[unit])
+    return _bounded(pa.array(seconds, mask=ticks.is_null().to_numpy(zero_copy_only=False)))
 
 
 def _bounded(seconds: pa.Array) -> pa.TimestampArray:
@@ -139,14 +120,12 @@ def _bounded(seconds: pa.Array) -> pa.TimestampArray:
 
 def _naive(array: pa.TimestampArray) -> pa.TimestampArray:
     """Convert timestamps of any unit and zone to seconds in UTC."""
-    ticks = array.cast(pa.timestamp(array.type.unit)).cast(pa.int64())  # of a zone: what UTC's clock shows
-    seconds = np.floor_divide(ticks.fill_null(0).to_numpy(), _SECONDS[array.type.unit])
-    return _bounded(pa.array(seconds, mask=array.is_null().to_numpy(zero_copy_only=False)))
+    unit = array.type.unit
+    return _from_ticks(array.cast(pa.timestamp(unit)).cast(pa.int64()), unit)  # of a zone: what UTC's clock shows
 
 
 def _from_text(strings: pa.StringArray, name: str, unit: str) -> pa.TimestampArray:
-    trimmed = pc.utf8_trim_whitespace(strings)
-    trimmed = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, trimmed.type), trimmed)
+    trimmed = without_empty(pc.utf8_trim_whitespace(strings))
     if pc.all(pc.match_substring_regex(trimmed, r"^-?[0-9]+(\.[0-9]*)?$"), min_count=0).as_py():
         return moments_of(trimmed.cast(pa.float64()), name, unit)
     try:
@@ -180,6 +159,5 @@ def _part(moments: pa.TimestampArray, part: str) -> Array:
         return (number(pc.day_of_week(moments)) >= 5).astype(np.int64)
     if part == "hour_of_week":
         return number(pc.day_of_week(moments)) * 24 + number(pc.hour(moments))
-    if part in ("day", "month"):
-        return number(pc.day(moments) if part == "day" else pc.month(moments)) - 1
-    return number({"minute": pc.minute, "hour": pc.hour, "weekday": pc.day_of_week}[part](moments))
+    parts = {"minute": pc.minute, "hour": pc.hour, "weekday": pc.day_of_week, "day": pc.day, "month": pc.month}
+    return number(parts[part](moments)) - (part in ("day", "month"))

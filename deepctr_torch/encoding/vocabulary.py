@@ -12,16 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import ipc
 
+from .._typing import Array
 from ..hashing import hash_values
-from .arrow_columns import Factorized, as_integers, factorize, hash_arrow, one_array, to_strings
+from .arrow_columns import Factorized, as_integers, factorize, hash_arrow, one_array
 
 __all__ = ["FIRST", "MISSING", "UNSEEN", "Counter", "HashIndex", "HashedVocabulary", "Vocabulary", "pretrained_table"]
 
 
 MISSING, UNSEEN, FIRST = 0, 1, 2  # rows of a table: padding or missing, unseen or rare, the first value
 _PENDING = 1 << 18  # values that wait to be merged, at least
-
-Array = npt.NDArray[Any]
 
 
 class Counter:
@@ -75,15 +74,14 @@ def _settled(tables: Mapping[str, pa.Table]) -> tuple[str, pa.Table]:
     Integers, and text that stands for integers throughout, are integers; anything else makes all values strings.
     """
     columns = {dtype: table["value"].combine_chunks() for dtype, table in tables.items()}
-    counts = {dtype: table["count"].combine_chunks() for dtype, table in tables.items()}
     if "text" in tables and "string" not in tables:
         integers = as_integers(columns["text"])
         if not integers.null_count:
             columns["text"] = integers
     only = all(pa.types.is_int64(c.type) for c in columns.values())
-    parts = [
-        pa.table({"value": c if only else to_strings(c), "count": counts[dtype]}) for dtype, c in columns.items()
-    ] or [pa.table({"value": pa.array([], pa.int64()), "count": pa.array([], pa.int64())})]
+    kind = pa.int64() if only else pa.large_string()
+    parts = [pa.table({"value": columns[dtype].cast(kind), "count": tables[dtype]["count"]}) for dtype in tables]
+    parts = parts or [pa.table({"value": pa.array([], kind), "count": pa.array([], pa.int64())})]
     return "int" if only else "string", _summed(parts) if len(parts) > 1 or "text" in tables else parts[0]
 
 
@@ -91,7 +89,7 @@ def _cast(values: pa.Array, dtype: str, to: str) -> pa.Array:
     """Cast the values of a column to the dtype of a vocabulary; null for those that cannot be cast."""
     if to == "int":
         return values if dtype == "int" else as_integers(values)
-    return to_strings(values)
+    return values.cast(pa.large_string())
 
 
 class Vocabulary:
@@ -138,9 +136,8 @@ class Vocabulary:
     def update(self, counters: Iterable[Counter], min_count: int, max_vocabulary: int | None) -> str | None:
         """Add counts; values that are frequent enough now get new rows behind the others, which keep theirs.
 
-        Returns:
-            One of the values that a vocabulary of integers cannot take, None if there is none. As long as no value was
-            ever counted, the dtype is not settled.
+        Returns one of the values that a vocabulary of integers cannot take, None if there is none. As long as no value
+        was ever counted, the dtype is not settled.
         """
         added = _together(counters)
         if not self.table.num_rows:
@@ -191,11 +188,7 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: Path, dtype: str, size: int) -> Vocabulary:
-        """Read the file that `save` wrote.
-
-        Raises:
-            ValueError: the file is not what was saved.
-        """
+        """Read the file that `save` wrote."""
         try:
             with pa.OSFile(str(path)) as source:
                 table = _one_chunk(ipc.open_file(source).read_all())
@@ -236,13 +229,10 @@ def _frequent(ordered: pa.Table, min_count: int, at_most: int | None) -> int:
 
 
 class HashIndex:
-    """Positions of distinct values, found for many needles at a time, by the sorted hashes of all values.
+    """Positions of distinct values (int64 or large_string), found for many needles at a time, by their sorted hashes.
 
     A table of offsets says where the hashes begin that start with the same bits. Built once for a vocabulary, where
     arrow's `index_in` hashes all values again at every call: see "Decisions" in the design notes for the figures.
-
-    Args:
-        values: int64 or large_string, no value twice.
     """
 
     def __init__(self, values: pa.Array) -> None:
@@ -257,11 +247,7 @@ class HashIndex:
         np.cumsum(counts, out=self.offsets[1:])
 
     def find(self, needles: pa.Array) -> Array:
-        """Return the position of each needle, int64 [len(needles)]; -1 for one that is not there.
-
-        Args:
-            needles: of the values' type, without nulls.
-        """
+        """Return the position of each needle, of the values' type and not null; -1 for one that is not there."""
         keys = _hash_keys(needles)
         found = self._find_keys(keys)
         if pa.types.is_int64(self.values.type):  # integers have different hashes
@@ -325,10 +311,8 @@ class HashedVocabulary:
         if self.dtype == "string" or column.dtype == "int":
             out[:-1][there] = self._rows(_cast(valid, column.dtype, "string") if self.dtype == "string" else valid)
             return out
-        integers = as_integers(valid)
-        known = integers.is_valid().to_numpy(zero_copy_only=False)
-        rows = self._rows(valid)
-        rows[known] = self._rows(integers.drop_null())
+        integers, rows = as_integers(valid), self._rows(valid)
+        rows[integers.is_valid().to_numpy(zero_copy_only=False)] = self._rows(integers.drop_null())
         out[:-1][there] = rows
         return out
 

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._typing import Mask
 from .read import Chunk
 
 __all__ = ["RowSubset"]
-
-Mask = npt.NDArray[np.bool_]
 
 
 class _SomeRows(Chunk):

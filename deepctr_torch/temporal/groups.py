@@ -10,11 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from .._typing import IntArray
 from .times import NumberArray
 
 __all__ = ["IntArray", "Keys", "Windows", "before_all", "grow_rows", "run_ends", "windows"]
-
-IntArray = NDArray[np.int64]
 
 
 class Keys:

@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._checks import check_fraction, check_non_negative
+from .._typing import FloatArray
 from .events import EventRows, Events, NewColumns, TextOptions, add_columns, label_numbers
 from .groups import IntArray, Keys, before_all, grow_rows, run_ends, windows
 from .times import NumberArray, Span
 
 __all__ = ["add_rates"]
-
-FloatArray = NDArray[np.float64]
 
 
 def add_rates(
