@@ -21,6 +21,7 @@ from .build import LOSSES, TABLE_RATE, batch_rows, build_model, eval_steps, is_m
 from .features import check_same_features, choose_encoder
 from .inputs import LabelsLike, RawData, TableLike, WeightsLike, open_data
 from .labels import ClassLabelEncoder, ClassLearner, LabelEncoder, check_funnel
+from .leakage import look_rows, warn_of_leaks
 from .predict import DEFAULT_METRICS, predict_labeled
 from .prepare import EncodedBatch, count_training_rows, encode_batches, open_validation, training_rows, validation_rows
 from .serialization import Fitted
@@ -86,6 +87,7 @@ def fit(
     encoder = _new_encoder(estimator, data, parts.train, options.time, previous)
     x = _fit_encoder(encoder, data, parts.train, seed, update=previous is not None)
     train = training_rows(data, parts.train, encoder, labels, x)
+    warn_of_leaks(encoder, labels, look_rows(train, data, parts.train, encoder, labels))
     _log_pass(data, "the rows to validate on are encoded", needed=parts.validation is not None)
     valid = validation_rows(data, parts, given, encoder, labels)
 
