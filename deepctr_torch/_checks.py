@@ -12,6 +12,7 @@ __all__ = [
     "check_choice",
     "check_fraction",
     "check_non_negative",
+    "check_positive",
     "check_positive_units",
     "check_type",
     "refuse_names",
@@ -22,6 +23,12 @@ def check_at_least(name: str, value: Any, least: int) -> None:
     """`value` is an integer not below `least`."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
         raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+
+
+def check_positive(**sizes: Any) -> None:
+    """Each of `sizes` is an integer of at least 1."""
+    for name, value in sizes.items():
+        check_at_least(name, value, 1)
 
 
 def check_non_negative(name: str, value: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 __all__ = ["Registry", "suggest"]
@@ -26,9 +26,11 @@ def suggest(name: str, known: Iterable[str]) -> str:
 class Registry(Generic[T]):
     """Name -> item. Asking for an unknown name raises one error that suggests the nearest.
 
-    >>> losses = Registry("loss")
-    >>> losses.add("mse", "squared error")
-    'squared error'
+    Args:
+        kind: what the items are, for errors.
+        items: the first ones.
+
+    >>> losses = Registry("loss", {"mse": "squared error"})
     >>> losses.get("mse")
     'squared error'
     >>> losses.get("msa")
@@ -37,9 +39,9 @@ class Registry(Generic[T]):
     ValueError: unknown loss 'msa': did you mean 'mse'? Known: mse
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, items: Mapping[str, T] | None = None) -> None:
         self.kind = kind
-        self._items: dict[str, T] = {}
+        self._items: dict[str, T] = dict(items or {})
 
     def add(self, name: str, item: T) -> T:
         """Register `item` under `name`; a name is registered once."""

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .._checks import check_at_least, check_choice
-from ..registry import Registry
 
 __all__ = ["ActivationLike", "BatchNorm", "Dice", "Identity", "activation_layer"]
 
@@ -49,15 +48,15 @@ class BatchNorm(nn.BatchNorm1d):
         rows = x.reshape(-1, x.shape[-1])  # [N, H]
         if self.training and mask is not None:
             mean, var = self._valid_statistics(rows, mask.reshape(-1, 1))
-        elif self.training and rows.shape[0] > 1:
-            return super().forward(rows).reshape(x.shape)
-        else:
-            mean, var = self.running_mean, self.running_var
-        if mean is self.running_mean:
-            out = functional.batch_norm(rows, mean, var, self.weight, self.bias, False, 0.0, self.eps)
-        else:
             out = (rows - mean) * torch.rsqrt(var + self.eps) * self.weight + self.bias
+        else:
+            out = super().forward(rows) if self.training and len(rows) > 1 else self.by_running(rows)
         return out.to(x.dtype).reshape(x.shape)
+
+    def by_running(self, x: Tensor) -> Tensor:
+        """Normalise dimension 1 with the running statistics: `[N, H] or [N, H, L] -> the same`."""
+        mean, var = self.running_mean, self.running_var
+        return functional.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
 
     @torch.no_grad()
     def update(self, mean: Tensor, variance: Tensor, count: int) -> None:
@@ -134,15 +133,10 @@ class Identity(nn.Module):
         return inputs
 
 
-_ACTIVATIONS: Registry[Callable[[], nn.Module]] = Registry("activation")
-_ACTIVATIONS.add("gelu", nn.GELU)
-_ACTIVATIONS.add("leaky_relu", nn.LeakyReLU)
-_ACTIVATIONS.add("linear", Identity)
-_ACTIVATIONS.add("prelu", nn.PReLU)
-_ACTIVATIONS.add("relu", nn.ReLU)
-_ACTIVATIONS.add("sigmoid", nn.Sigmoid)
-_ACTIVATIONS.add("silu", nn.SiLU)
-_ACTIVATIONS.add("tanh", nn.Tanh)
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    **{"gelu": nn.GELU, "leaky_relu": nn.LeakyReLU, "linear": Identity, "prelu": nn.PReLU},
+    **{"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "silu": nn.SiLU, "tanh": nn.Tanh},
+}
 
 
 def activation_layer(act_name: ActivationLike, hidden_size: int | None = None, dice_dim: int = 2) -> nn.Module:
@@ -176,4 +170,4 @@ sigmoid, silu, tanh
     if not isinstance(act_name, str):
         raise TypeError(f"activation must be a name, an nn.Module or its class, got {act_name!r}")
     check_choice("activation", act_name.lower(), [*_ACTIVATIONS, "dice"])
-    return _ACTIVATIONS.get(act_name.lower())()
+    return _ACTIVATIONS[act_name.lower()]()

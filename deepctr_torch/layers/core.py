@@ -13,6 +13,7 @@ from torch.nn.modules import module as _modules
 from .._checks import check_at_least, check_choice, check_fraction, check_non_negative, check_positive_units
 from .activation import ActivationLike, BatchNorm, Dice, activation_layer
 from .kernels.linear import linear_of_parts
+from .utils import hooks_of
 
 __all__ = ["DNN", "Conv2dSame", "LocalActivationUnit", "PredictionLayer"]
 
@@ -103,16 +104,10 @@ class DNN(nn.Module):
 
 def _first(linear: nn.Module, parts: Sequence[Tensor]) -> Tensor:
     """The first layer over parts side by side; a replaced or hooked one is called as a module."""
-    if type(linear) is nn.Linear and not _hooked(linear):
+    if type(linear) is nn.Linear and not any((*hooks_of(linear), *_EVERY_MODULES)):
         return linear_of_parts(parts, linear.weight, linear.bias)
     out: Tensor = linear(torch.cat(list(parts), dim=-1))
     return out
-
-
-def _hooked(layer: nn.Module) -> bool:
-    """Return whether a call does more than `forward`: by hooks of the module, or by those of every module."""
-    own = layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks
-    return bool(own or any(_EVERY_MODULES))
 
 
 class PredictionLayer(nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .._checks import check_at_least, check_fraction, check_non_negative, check_positive_units
+from .._checks import check_at_least, check_fraction, check_non_negative, check_positive, check_positive_units
 from .activation import ActivationLike, BatchNorm, Dice, Identity, activation_layer
 
 __all__ = ["ParallelDNN", "ParallelLinear"]
@@ -31,15 +31,19 @@ class _Part(NamedTuple):
 
 
 class _Named(nn.Module):
-    """A module of K networks whose state_dict has the keys of K modules, `<name>.<key>`; its values are views."""
+    """A module of K networks whose state_dict has the keys of K modules, `<name>.<key>`; its values are views.
 
-    names: tuple[str, ...]
+    Args:
+        names: of the networks.
+        obsolete: keys that an old checkpoint may hold and that are dropped on loading.
+    """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], obsolete: Sequence[str] = ()) -> None:
         super().__init__()
         if not names or isinstance(names, str) or len(set(names)) < len(names):
             raise ValueError(f"names must be at least one name, each another one, got {names!r}")
         self.names = tuple(names)
+        self._obsolete = tuple(obsolete)
 
     def _parts(self) -> dict[str, _Part]:
         """Key in the state_dict, without prefix -> where its numbers are."""
@@ -59,42 +63,31 @@ class _Named(nn.Module):
             out[prefix + key] = tensor if keep_vars else tensor.detach()
         return out
 
-    def _load_from_state_dict(
-        self,
-        state_dict: dict[str, Any],
-        prefix: str,
-        local_metadata: Mapping[str, Any],
-        strict: bool,
-        missing_keys: list[str],
-        unexpected_keys: list[str],
-        error_msgs: list[str],
-    ) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Join the networks' tensors under the module's own keys, then load as every module does."""
+        _, strict, missing_keys, unexpected_keys, error_msgs = args
         own = dict(self.named_parameters()) | dict(self.named_buffers())
         given = {key: state_dict.pop(key) for key in list(state_dict) if key.startswith(prefix)}
         pieces: dict[str, list[Tensor]] = {}
         for key, part in self._parts().items():
             current = part.of(own[part.inner].detach())
             value = given.pop(prefix + key, None)
+            fits = value is not None and value.shape == current.shape
             if value is None:
                 missing_keys.append(prefix + key)
-            elif value.shape != current.shape:
+            elif not fits:
                 error_msgs.append(
                     f"size mismatch for {prefix + key}: copying a param with shape {value.shape} from checkpoint, "
                     f"the shape in current model is {current.shape}."
                 )
-            fits = value is not None and value.shape == current.shape
             pieces.setdefault(part.inner, []).append(value.detach() if fits else current)
         if strict:
-            unexpected_keys.extend(given)
+            unexpected_keys.extend(key for key in given if key.removeprefix(prefix) not in self._obsolete)
         whole = {part.inner for part in self._parts().values() if part.item is None}
         for inner, values in pieces.items():
-            like = own[inner]
             joined = values[0] if inner in whole else torch.stack([v.to(values[0]) for v in values])
-            state_dict[prefix + inner] = joined if inner in whole else joined.reshape(like.shape)
-        super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
-        )
+            state_dict[prefix + inner] = joined if inner in whole else joined.reshape(own[inner].shape)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 class ParallelLinear(_Named):
@@ -106,16 +99,16 @@ class ParallelLinear(_Named):
         inputs_dim: D.
         outputs_dim: H.
         names: the K names.
+        obsolete: keys that an old checkpoint may hold and that are dropped on loading.
 
     >>> gates = ParallelLinear(4, 2, names=["ctr", "cvr"])
     >>> gates(torch.rand(3, 4)).shape, list(gates.state_dict())
     (torch.Size([3, 2, 2]), ['ctr.weight', 'cvr.weight'])
     """
 
-    def __init__(self, inputs_dim: int, outputs_dim: int, names: Sequence[str]) -> None:
-        super().__init__(names)
-        check_at_least("inputs_dim", inputs_dim, 1)
-        check_at_least("outputs_dim", outputs_dim, 1)
+    def __init__(self, inputs_dim: int, outputs_dim: int, names: Sequence[str], obsolete: Sequence[str] = ()) -> None:
+        super().__init__(names, obsolete)
+        check_positive(inputs_dim=inputs_dim, outputs_dim=outputs_dim)
         self.inputs_dim = inputs_dim
         self.output_dim = outputs_dim
         self.weight = nn.Parameter(_uniform((len(names), outputs_dim, inputs_dim), inputs_dim))

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .kernels.autograd import watched
 
-__all__ = ["concat_fun", "sequence_mask", "slice_arrays", "valid_rows"]
+__all__ = ["concat_fun", "hooks_of", "sequence_mask", "slice_arrays", "valid_rows"]
 
 
 def concat_fun(inputs: Sequence[Tensor], axis: int = -1) -> Tensor:
@@ -75,3 +75,8 @@ def valid_rows(mask: Tensor) -> Tensor | None:
     if mask.device.type != "cpu" or watched():
         return None
     return mask.flatten().nonzero().squeeze(1)
+
+
+def hooks_of(module: nn.Module) -> tuple[Any, ...]:
+    """The four dicts of a module's own hooks; while all are empty, a call does no more than `forward`."""
+    return module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks

@@ -241,6 +241,29 @@ def test_linear_exact_numbers_and_loading() -> None:
         parallel.load_state_dict({"b.weight": torch.zeros(1, 2)})
 
 
+def test_linear_reads_and_writes_the_keys_of_a_module_list() -> None:
+    parallel, listed = ParallelLinear(2, 4, ["0", "1"]), nn.ModuleList(nn.Linear(2, 4, bias=False) for _ in range(2))
+    parameter = parallel.weight
+    parallel.load_state_dict(listed.state_dict())
+    assert parallel.weight is parameter  # which an optimizer may hold
+    assert_close(parameter, torch.stack([linear.weight for linear in listed]))
+    listed.load_state_dict(ParallelLinear(2, 4, ["0", "1"]).state_dict())
+
+
+def test_obsolete_key_is_dropped() -> None:
+    parallel = ParallelLinear(2, 2, ["0"], obsolete=["1.weight"])
+    parallel.load_state_dict({"0.weight": torch.ones(2, 2), "1.weight": torch.zeros(2, 2)})
+    assert list(parallel.state_dict()) == ["0.weight"]
+
+
+def test_assign_replaces_the_parameter() -> None:
+    parallel = ParallelLinear(2, 2, ["0", "1"]).requires_grad_(False)
+    parallel.load_state_dict({f"{i}.weight": torch.ones(2, 2, dtype=torch.float64) for i in range(2)}, assign=True)
+    assert isinstance(parallel.weight, nn.Parameter)
+    assert parallel.weight.dtype == torch.float64
+    assert not parallel.weight.requires_grad
+
+
 def test_linear_initial_values() -> None:
     weight = ParallelLinear(100, 200, ["a", "b"]).weight
     reference = nn.Linear(100, 200).weight

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from ..kernels.autograd import watched
-from ..kernels.pairwise import pairs
 
-__all__ = ["as_fields", "keep_scores", "refuse", "split_pairs"]
+__all__ = ["as_fields", "keep_scores", "refuse"]
 
-S = TypeVar("S")
-P = ParamSpec("P")
-Init = Callable[Concatenate[S, P], None]
+Init = TypeVar("Init", bound=Callable[..., None])
 
 # torch.compiler.is_exporting is younger than the oldest torch supported
 _is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
@@ -39,12 +36,6 @@ def as_fields(inputs: Tensor | Sequence[Tensor]) -> Tensor:
     return inputs
 
 
-def split_pairs(inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the embeddings of the first and of the second field of each pair, `[B, F, E] -> [B, P, E], [B, P, E]`."""
-    first, second = pairs(inputs.shape[1], inputs.device)
-    return inputs.index_select(1, first), inputs.index_select(1, second)
-
-
 def keep_scores(module: nn.Module, name: str, scores: Tensor) -> None:
     """Leave `scores` of this forward readable as `module.<name>`, detached.
 
@@ -54,7 +45,7 @@ def keep_scores(module: nn.Module, name: str, scores: Tensor) -> None:
         setattr(module, name, scores.detach())
 
 
-def refuse(**advice: str) -> Callable[[Init[S, P]], Init[S, P]]:
+def refuse(**advice: str) -> Callable[[Init], Init]:
     """Decorate an `__init__`: a keyword named in `advice` raises a `TypeError` that says what to write.
 
     Without it Python complains about a missing argument, or about an unexpected one, and leaves the reader to search.
@@ -68,14 +59,14 @@ def refuse(**advice: str) -> Callable[[Init[S, P]], Init[S, P]]:
     TypeError: Cross has no argument 'input_feature_num': did you mean 'in_features'?
     """
 
-    def decorate(init: Init[S, P]) -> Init[S, P]:
+    def decorate(init: Init) -> Init:
         @functools.wraps(init)
-        def checked(self: S, *args: P.args, **kwargs: P.kwargs) -> None:
+        def checked(self: Any, *args: Any, **kwargs: Any) -> None:
             for name in kwargs:
                 if name in advice:
                     raise TypeError(f"{type(self).__name__} has no argument {name!r}: {advice[name]}")
             init(self, *args, **kwargs)
 
-        return cast("Init[S, P]", checked)
+        return cast(Init, checked)
 
     return decorate

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..._checks import check_at_least, check_fraction
+from ..._checks import check_fraction, check_positive
 from ..kernels.afm import attended_pairs
 from ._shared import as_fields, keep_scores
 
@@ -51,9 +51,7 @@ class AFMLayer(nn.Module):
         outputs: int = 1,
     ) -> None:
         super().__init__()
-        check_at_least("in_features", in_features, 1)
-        check_at_least("attention_factor", attention_factor, 1)
-        check_at_least("outputs", outputs, 1)
+        check_positive(in_features=in_features, attention_factor=attention_factor, outputs=outputs)
         check_fraction("dropout_rate", dropout_rate)
         self.attention_factor = attention_factor
         self.l2_reg_w = l2_reg_w

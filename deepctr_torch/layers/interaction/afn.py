@@ -6,9 +6,8 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from ..._checks import check_at_least
+from ..._checks import check_positive
 from ..activation import BatchNorm
 from ..kernels.afn import normalized_powers, powers_of
 from ._shared import as_fields
@@ -39,9 +38,7 @@ class LogTransformLayer(nn.Module):
         self, field_size: int, embedding_size: int, ltl_hidden_size: int, device: str | torch.device = "cpu"
     ) -> None:
         super().__init__()
-        check_at_least("field_size", field_size, 1)
-        check_at_least("embedding_size", embedding_size, 1)
-        check_at_least("ltl_hidden_size", ltl_hidden_size, 1)
+        check_positive(field_size=field_size, embedding_size=embedding_size, ltl_hidden_size=ltl_hidden_size)
         self.ltl_weights = nn.Parameter(torch.empty(field_size, ltl_hidden_size).normal_(mean=0.0, std=0.1))
         self.ltl_biases = nn.Parameter(torch.zeros(1, 1, ltl_hidden_size))
         self.bn = nn.ModuleList([BatchNorm(embedding_size), BatchNorm(embedding_size)])
@@ -54,17 +51,11 @@ class LogTransformLayer(nn.Module):
         logs = inputs.abs().clamp(min=_SMALLEST).log()
         # NOTE[DIFF]: the original normalises a lone training row over its own fields; here, with running statistics.
         if not self.training or len(inputs) < 2:
-            powers = powers_of(_by_running(logs_norm, logs), weight, bias)  # [B, E, N]
-            return _by_running(powers_norm, powers).flatten(1)
+            powers = powers_of(logs_norm.by_running(logs), weight, bias)  # [B, E, N]
+            return powers_norm.by_running(powers).flatten(1)
         logs = nn.BatchNorm1d.forward(logs_norm, logs)
         out, mean, variance = normalized_powers(
             logs, weight, bias, powers_norm.weight, powers_norm.bias, powers_norm.eps
         )
         powers_norm.update(mean, variance, len(inputs) * weight.shape[1])
         return out.flatten(1)
-
-
-def _by_running(norm: BatchNorm, values: Tensor) -> Tensor:
-    """Normalise each embedding dimension with the running statistics, `[B, E, L] -> [B, E, L]`."""
-    mean, variance = norm.running_mean, norm.running_var
-    return functional.batch_norm(values, mean, variance, norm.weight, norm.bias, False, 0.0, norm.eps)

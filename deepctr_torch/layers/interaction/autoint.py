@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..._checks import check_at_least
+from ..._checks import check_positive
 from ._shared import as_fields, keep_scores, refuse
 
 __all__ = ["InteractingLayer"]
@@ -45,8 +45,7 @@ class InteractingLayer(nn.Module):
         device: str | torch.device = "cpu",
     ) -> None:
         super().__init__()
-        check_at_least("embedding_size", embedding_size, 1)
-        check_at_least("head_num", head_num, 1)
+        check_positive(embedding_size=embedding_size, head_num=head_num)
         if embedding_size % head_num:
             raise ValueError(f"embedding_size must be a multiple of head_num = {head_num}, got {embedding_size}")
         self.head_num = head_num

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..._checks import check_at_least, check_choice
-from ..stacked import StackedWeights
+from ..._checks import check_at_least, check_choice, check_positive
+from ..parallel import ParallelLinear
 from ._shared import refuse
 
 __all__ = ["CrossNet", "CrossNetMix"]
@@ -113,9 +113,7 @@ class CrossNetMix(nn.Module):
         device: str | torch.device = "cpu",
     ) -> None:
         super().__init__()
-        check_at_least("in_features", in_features, 1)
-        check_at_least("low_rank", low_rank, 1)
-        check_at_least("num_experts", num_experts, 1)
+        check_positive(in_features=in_features, low_rank=low_rank, num_experts=num_experts)
         check_at_least("layer_num", layer_num, 0)
         self.layer_num = layer_num
         self.num_experts = num_experts
@@ -126,13 +124,13 @@ class CrossNetMix(nn.Module):
             self.V_list = _xavier_normal_stack(layer_num, num_experts, in_features, low_rank)
             self.C_list = _xavier_normal_stack(layer_num, num_experts, low_rank, low_rank)
             self.bias = nn.Parameter(torch.zeros(layer_num, in_features, 1))
-            self.gating = StackedWeights(num_experts, in_features, 1)
+            self.gating = ParallelLinear(in_features, 1, names=[str(k) for k in range(num_experts)])
         self.to(device)
 
     def forward(self, inputs: Tensor) -> Tensor:
         x = inputs
         for i in range(self.layer_num):
-            gates = nn.functional.linear(x, self.gating.weight.squeeze(dim=1)).softmax(dim=1)  # [B, K]
+            gates = self.gating(x).squeeze(dim=2).softmax(dim=1)  # [B, K]
             low = torch.einsum("bd,kdr->bkr", x, self.V_list[i]).tanh()  # [B, K, r]
             low = torch.einsum("bkr,ksr->bks", low, self.C_list[i]).tanh()  # [B, K, r]
             mixed = torch.einsum("bkr,kdr->bd", gates.unsqueeze(dim=2) * low, self.U_list[i])  # [B, D]

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..._checks import check_at_least, check_choice
+from ..._checks import check_choice, check_positive
 from ..kernels.pairwise import bilinear_products, pair_products
-from ..stacked import StackedWeights
+from ..parallel import ParallelLinear
 from ._shared import as_fields
 
 __all__ = ["BilinearInteraction", "SENETLayer"]
@@ -35,8 +35,7 @@ class SENETLayer(nn.Module):
         self, filed_size: int, reduction_ratio: int = 3, seed: int = 1024, device: str | torch.device = "cpu"
     ) -> None:
         super().__init__()
-        check_at_least("filed_size", filed_size, 1)
-        check_at_least("reduction_ratio", reduction_ratio, 1)
+        check_positive(filed_size=filed_size, reduction_ratio=reduction_ratio)
         reduced = max(1, filed_size // reduction_ratio)
         self.filed_size = filed_size
         self.reduction_size = reduced
@@ -71,7 +70,7 @@ class BilinearInteraction(nn.Module):
     tensor([[[9., 8.]]], grad_fn=<_PairProductsBackward>)
     """
 
-    bilinear: nn.Linear | StackedWeights | None
+    bilinear: nn.Linear | ParallelLinear | None
 
     def __init__(
         self,
@@ -82,8 +81,7 @@ class BilinearInteraction(nn.Module):
         device: str | torch.device = "cpu",
     ) -> None:
         super().__init__()
-        check_at_least("filed_size", filed_size, 1)
-        check_at_least("embedding_size", embedding_size, 1)
+        check_positive(filed_size=filed_size, embedding_size=embedding_size)
         check_choice("bilinear_type", bilinear_type, ("all", "each", "interaction"))
         self.filed_size = filed_size
         self.bilinear_type = bilinear_type
@@ -95,11 +93,11 @@ class BilinearInteraction(nn.Module):
         elif bilinear_type == "each":
             # NOTE[DIFF]: the last field is nobody's first field. The original holds a matrix for it that no forward
             # uses; here there is none, and that of an old checkpoint is dropped.
-            last = filed_size - 1
-            self.bilinear = StackedWeights(last, embedding_size, embedding_size, obsolete=[last])
+            names = [str(i) for i in range(filed_size)]
+            self.bilinear = ParallelLinear(embedding_size, embedding_size, names[:-1], [f"{names[-1]}.weight"])
         else:
-            number = filed_size * (filed_size - 1) // 2
-            self.bilinear = StackedWeights(number, embedding_size, embedding_size)
+            names = [str(p) for p in range(filed_size * (filed_size - 1) // 2)]
+            self.bilinear = ParallelLinear(embedding_size, embedding_size, names)
         self.to(device)
 
     def forward(self, inputs: Tensor | Sequence[Tensor]) -> Tensor:
@@ -110,12 +108,7 @@ class BilinearInteraction(nn.Module):
             return inputs[:, :0]  # [B, 0, E]
         if self.bilinear_type == "interaction":
             return bilinear_products(inputs, self.bilinear.weight)
-        leading = inputs[:, :-1]  # [B, F - 1, E]
-        if self.bilinear_type == "all":
-            projected = nn.functional.linear(leading, self.bilinear.weight)  # [B, F - 1, E]
-        else:
-            projected = torch.einsum("bfe,fde->bfd", leading, self.bilinear.weight)  # [B, F - 1, E]
-        return pair_products(projected, inputs)
+        return pair_products(self.bilinear(inputs[:, :-1]), inputs)  # the last field is nobody's first
 
     def extra_repr(self) -> str:
         return f"filed_size={self.filed_size}, bilinear_type={self.bilinear_type!r}"

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..._checks import check_at_least, check_choice
-from ..kernels.pairwise import pairs
-from ._shared import as_fields, refuse, split_pairs
+from ..._checks import check_choice, check_positive
+from ..kernels.pairwise import pair_products, pairs
+from ._shared import as_fields, refuse
 
 __all__ = ["InnerProductLayer", "OutterProductLayer"]
 
@@ -42,10 +42,7 @@ class InnerProductLayer(nn.Module):
 
     def forward(self, inputs: Tensor | Sequence[Tensor]) -> Tensor:
         inputs = as_fields(inputs)
-        if self.reduce_sum:
-            return _inner_products(inputs).unsqueeze(dim=2)
-        left, right = split_pairs(inputs)
-        return left * right
+        return _inner_products(inputs).unsqueeze(dim=2) if self.reduce_sum else pair_products(inputs, inputs)
 
     def extra_repr(self) -> str:
         return f"reduce_sum={self.reduce_sum}"
@@ -83,8 +80,7 @@ class OutterProductLayer(nn.Module):
         device: str | torch.device = "cpu",
     ) -> None:
         super().__init__()
-        check_at_least("field_size", field_size, 1)
-        check_at_least("embedding_size", embedding_size, 1)
+        check_positive(field_size=field_size, embedding_size=embedding_size)
         check_choice("kernel_type", kernel_type, ("mat", "num", "vec"))
         self.field_size = field_size
         self.kernel_type = kernel_type
@@ -105,7 +101,7 @@ class OutterProductLayer(nn.Module):
             return inputs[:, :0, 0]  # [B, 0]
         if self.kernel_type == "num":
             return _inner_products(inputs) * self.kernel.squeeze(dim=1)
-        left, right = split_pairs(inputs)
+        left, right = (inputs.index_select(1, fields) for fields in pairs(inputs.shape[1], inputs.device))  # [B, P, E]
         is_matrix = self.kernel_type == "mat"
         left = torch.einsum("bpj,ipj->bpi", left, self.kernel) if is_matrix else left * self.kernel  # [B, P, E]
         return (left * right).sum(dim=2)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .autograd import chunks, gradient_of_plain, wants_plain
-from .pairwise import pairs, runs
+from .pairwise import pair_products, runs
 
 __all__ = ["attended_pairs"]
 
@@ -40,18 +40,13 @@ def attended_pairs(inputs: Tensor, weight: Tensor, bias: Tensor, projection: Ten
     return pooled, scores
 
 
-def _products(inputs: Tensor) -> Tensor:
-    first, second = pairs(inputs.shape[1], inputs.device)
-    return inputs.index_select(1, first) * inputs.index_select(1, second)
-
-
 def _scores(inputs: Tensor, weight: Tensor, bias: Tensor, projection: Tensor) -> Tensor:
-    hidden = functional.linear(_products(inputs), weight.t(), bias).relu()  # [B, P, A]
+    hidden = functional.linear(pair_products(inputs, inputs), weight.t(), bias).relu()  # [B, P, A]
     return (hidden @ projection).squeeze(dim=2).softmax(dim=1)
 
 
 def _pool(inputs: Tensor, scores: Tensor) -> Tensor:
-    return (scores.unsqueeze(dim=2) * _products(inputs)).sum(dim=1)
+    return (scores.unsqueeze(dim=2) * pair_products(inputs, inputs)).sum(dim=1)
 
 
 def _plain(inputs: Tensor, weight: Tensor, bias: Tensor, projection: Tensor) -> Tensor:

@@ -71,14 +71,22 @@ class AttentionSequencePoolingLayer(nn.Module):
             keys_length: valid positions of each history, [B, 1] or [B]; not needed with a mask.
             mask: [B, T], True at valid positions; goes before `keys_length`.
         """
-        valid = self._valid(keys, keys_length, mask)  # [B, T]
-        score = self.weights(query, keys, valid)
+        if mask is None:
+            if self.supports_masking:
+                raise ValueError("mask must be given when supports_masking is True, got None")
+            if keys_length is None:
+                raise ValueError("keys_length or mask must be given, got None for both")
+            mask = sequence_mask(keys_length, keys.shape[1])
+        score = self.weights(query, keys, mask.bool().reshape(keys.shape[:2]))  # [B, 1, T]
         return score if self.return_score else torch.matmul(score, keys)  # [B, 1, E]
 
     def weights(self, query: Tensor, keys: Tensor, valid: Tensor) -> Tensor:
         """The weight of each step, zero where it is not valid: `[B, 1, E], [B, T, E], [B, T] -> [B, 1, T]`."""
-        score = self._scores(query, keys, valid)
-        return _masked_softmax(score, valid) if self.weight_normalization else _keep(score, valid)
+        score, padding = self._scores(query, keys, valid), ~valid.unsqueeze(1)
+        if self.weight_normalization:
+            score = score.masked_fill(padding, torch.finfo(score.dtype).min).softmax(dim=-1)
+        # NOTE[DIFF] W9: an empty history weighs zero; upstream averages its padding.
+        return score.masked_fill(padding, 0.0)
 
     def _scores(self, query: Tensor, keys: Tensor, valid: Tensor) -> Tensor:
         """The score of every valid position, `[B, 1, T]`; what invalid ones hold is without meaning."""
@@ -91,24 +99,3 @@ class AttentionSequencePoolingLayer(nn.Module):
         rows = keys.flatten(0, 1).index_select(0, at).unsqueeze(1)  # [N, 1, E]
         found: Tensor = self.local_att(queries, rows).flatten()
         return found.new_zeros(valid.numel()).index_put((at,), found).view(len(keys), 1, steps)
-
-    def _valid(self, keys: Tensor, keys_length: Tensor | None, mask: Tensor | None) -> Tensor:
-        if mask is not None:
-            return mask.bool().reshape(keys.shape[0], keys.shape[1])
-        if self.supports_masking:
-            raise ValueError("mask must be given when supports_masking is True, got None")
-        if keys_length is None:
-            raise ValueError("keys_length or mask must be given, got None for both")
-        return sequence_mask(keys_length, keys.shape[1])
-
-
-def _keep(score: Tensor, valid: Tensor) -> Tensor:
-    """Zero the score of invalid positions."""
-    return score.masked_fill(~valid.unsqueeze(1), 0.0)  # [B, 1, T]
-
-
-def _masked_softmax(score: Tensor, valid: Tensor) -> Tensor:
-    """Softmax over the valid positions: `[B, 1, T], [B, T] -> [B, 1, T]`."""
-    lowest = score.masked_fill(~valid.unsqueeze(1), torch.finfo(score.dtype).min)
-    # NOTE[DIFF] W9: an empty history weighs zero; upstream averages its padding.
-    return _keep(torch.softmax(lowest, dim=-1), valid)

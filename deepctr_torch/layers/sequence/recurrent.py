@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from ..._checks import check_at_least
+from ..._checks import check_positive
 from ...registry import Registry
 
 __all__ = ["AGRUCell", "AUGRUCell", "DynamicGRU"]
@@ -25,8 +25,7 @@ class _AttentionGRUCell(nn.Module):
 
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True) -> None:
         super().__init__()
-        check_at_least("input_size", input_size, 1)
-        check_at_least("hidden_size", hidden_size, 1)
+        check_positive(input_size=input_size, hidden_size=hidden_size)
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.bias = bias
@@ -123,9 +122,7 @@ class AUGRUCell(_AttentionGRUCell):
     has_update_gate = True
 
 
-_CELLS: Registry[type[_AttentionGRUCell]] = Registry("gru_type")
-_CELLS.add("AGRU", AGRUCell)
-_CELLS.add("AUGRU", AUGRUCell)
+_CELLS: Registry[type[_AttentionGRUCell]] = Registry("gru_type", {"AGRU": AGRUCell, "AUGRU": AUGRUCell})
 
 
 class DynamicGRU(nn.Module):

@@ -1,4 +1,4 @@
-"""Helpers of the interaction layers: both forms of fields, the two sides of each pair, refused names."""
+"""Helpers of the interaction layers: both forms of fields, refused names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from deepctr_torch.layers import CrossNet
-from deepctr_torch.layers.interaction._shared import as_fields, split_pairs
+from deepctr_torch.layers.interaction._shared import as_fields
 
 
 def test_fields_come_as_a_list_or_as_one_tensor() -> None:
@@ -17,11 +17,6 @@ def test_fields_come_as_a_list_or_as_one_tensor() -> None:
         as_fields([])
     with pytest.raises(ValueError, match=r"three dimensions \[B, F, E\], got shape \(2, 4\)"):
         as_fields(fields[0])
-
-
-def test_the_two_sides_of_each_pair() -> None:
-    first, second = split_pairs(torch.tensor([[[1.0], [2.0], [3.0]]]))
-    assert (first.flatten().tolist(), second.flatten().tolist()) == ([1.0, 1.0, 2.0], [2.0, 3.0, 3.0])
 
 
 def test_names_of_the_documentation_are_refused_with_advice() -> None:
