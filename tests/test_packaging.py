@@ -183,4 +183,6 @@ def test_no_file_names_a_local_path_a_package_host_or_a_local_build() -> None:
 def test_functions_stay_short(source: Path) -> None:
     text = source.read_text(encoding="utf-8")
     functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
-    assert [f.name for f in functions if (f.end_lineno or 0) - f.lineno >= 60] == []
+    described = [len((ast.get_docstring(f) or "").splitlines()) for f in functions]  # what it says is not what it does
+    lengths = {f.name: (f.end_lineno or 0) - f.lineno - d for f, d in zip(functions, described, strict=True)}
+    assert [name for name, length in lengths.items() if length >= 60] == []

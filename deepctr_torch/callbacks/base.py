@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 __all__ = ["Callback", "CallbackList", "Callbacks", "Logs"]
@@ -51,6 +51,13 @@ class Callback:
 
     def set_params(self, params: dict[str, Any]) -> None:
         self.params = params
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint must hold of this callback to go on: plain data, tensors and arrays."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave, after `on_train_begin`."""
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Called before the first epoch."""
@@ -171,6 +178,34 @@ class CallbackList:
         self.params = params
         for callback in self.callbacks:
             _call(callback, "set_params", params)
+
+    def _named(self) -> dict[str, Any]:
+        """The callbacks that have a state, by class, and by number where several are of one."""
+        out: dict[str, Any] = {}
+        for callback in self.callbacks:
+            if hasattr(callback, "state_dict") and hasattr(callback, "load_state_dict"):
+                kind = type(callback).__name__
+                number = sum(name.split(" ")[0] == kind for name in out)
+                out[f"{kind} {number + 1}" if number else kind] = callback
+        return out
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of all callbacks, by class."""
+        return {name: callback.state_dict() for name, callback in self._named().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave; callbacks that it does not know begin anew.
+
+        Raises:
+            ValueError: a callback that it knows is missing.
+        """
+        named = self._named()
+        missing = [name for name, saved in state.items() if saved and name not in named]
+        if missing:
+            raise ValueError(f"callbacks must have {missing[0]}, whose state the checkpoint holds, got {list(named)}")
+        for name, saved in state.items():
+            if name in named:
+                named[name].load_state_dict(saved)
 
     def _tell(self, hook: str, *args: Any, logs: Logs | None) -> None:
         shared = {} if logs is None else logs  # one dict for all: what a callback adds, those after it see

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -78,6 +79,13 @@ class ModelCheckpoint(MonitorCallback):
             self.best = value
         elif self.verbose:
             write(f"Epoch {epoch + 1:05d}: {self.monitor} did not improve from {self.best:.5f}")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "epochs_since_last_save": self.epochs_since_last_save}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.epochs_since_last_save = state["epochs_since_last_save"]
 
     def _save(self, epoch: int, logs: Logs | None, reason: str) -> None:
         path = Path(_fill(self.filepath, {**(logs or {}), "epoch": epoch + 1}))

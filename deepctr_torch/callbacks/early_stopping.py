@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from .._checks import check_at_least
@@ -12,6 +13,8 @@ from .base import Logs
 from .monitor import MonitorCallback
 
 __all__ = ["EarlyStopping"]
+
+STATE = ("best", "best_epoch", "best_weights", "_kept", "stopped_epoch", "wait")
 
 
 class EarlyStopping(MonitorCallback):
@@ -102,6 +105,13 @@ class EarlyStopping(MonitorCallback):
         self.best_weights = None  # as large as the model
         if self.verbose:
             write(f"Restored the weights of epoch {self.best_epoch + 1:05d}")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in STATE}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for name in STATE:
+            setattr(self, name, state[name])
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "model": None}

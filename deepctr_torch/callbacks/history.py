@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ._console import as_number, format_value
@@ -40,6 +41,12 @@ class History(Callback):
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(as_number(value))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "history": self.history}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.epoch, self.history = list(state["epoch"]), {k: list(v) for k, v in state["history"].items()}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "model": None}  # the model holds the history; a copy of the record needs no model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -48,6 +49,14 @@ class CSVLogger(Callback):
             self._widen(new)
         with self.path.open("a", encoding="utf-8", newline="") as file:
             self._writer(file).writerow(row)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"text": self.path.read_text(encoding="utf-8") if self.path.exists() else ""}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Lines of later epochs go: they will be written again."""
+        self.path.write_text(state["text"], encoding="utf-8")
+        self._columns = list(self._read()[0])
 
     def _writer(self, file: TextIO) -> csv.DictWriter[str]:
         return csv.DictWriter(file, self._columns, delimiter=self.separator, lineterminator="\n")
@@ -107,6 +116,12 @@ class TensorBoard(Callback):
             self._scalar(run, f"epoch_{name.removeprefix('val_')}", value, epoch)
         for writer in self._writers.values():
             writer.flush()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"steps": self._steps}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._steps = state["steps"]
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         while self._writers:

@@ -46,6 +46,12 @@ class MonitorCallback(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._warned = False
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.best = state["best"]
+
     def improves(self, value: float, on: float) -> bool:
         """Return True if `value` is better than `on` by more than `min_delta`; NaN never is."""
         return value - self.min_delta > on if self.mode == "max" else value + self.min_delta < on
@@ -95,6 +101,13 @@ class PlateauMonitor(MonitorCallback):
         super().on_train_begin(logs)
         self.wait = self.cooldown_counter = 0
         self.best = self.worst
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "wait": self.wait, "cooldown_counter": self.cooldown_counter}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.wait, self.cooldown_counter = state["wait"], state["cooldown_counter"]
 
     def stalled(self, logs: Mapping[str, Any] | None) -> bool:
         """Take the number of an epoch; return True if it has not improved for `patience` epochs."""

@@ -63,6 +63,16 @@ class TensorBuffer:
         """Return True if no number of column `at` of [N, W] lies outside."""
         return not any(bool(((b[:, at] < low) | (b[:, at] > high)).any()) for b in self._filled())
 
+    def state_dict(self) -> list[Tensor]:
+        """The rows, in blocks that are not copied."""
+        return self._filled()
+
+    def load_state_dict(self, blocks: Sequence[Tensor], device: torch.device) -> None:
+        """Take over what `state_dict` gave."""
+        self.__init__()  # type: ignore[misc]
+        for block in blocks:
+            self.add(block.to(device))
+
     def _filled(self) -> list[Tensor]:
         return [*self._blocks[:-1], *(block[: BLOCK_ROWS - self._free] for block in self._blocks[-1:])]
 
@@ -156,6 +166,31 @@ class MetricState:
                 self._streamed = self._stream()
             if self._streamed is not None:
                 self._fold(self._streamed, last=False)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that was taken so far, not copied."""
+        buffers = (self._predictions, self._labels, self._weights)
+        return {
+            "rows": self.rows,
+            "buffers": [buffer.state_dict() for buffer in buffers],
+            "weighted": self._weighted,
+            "groups": self._groups.joined(),
+            "decided": self._decided,
+            "streamed": self._streamed and [[metric.state_dict() for metric in of_task] for of_task in self._streamed],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Take over what `state_dict` gave; rows will be on `device`."""
+        self.rows, self._weighted, self._decided = state["rows"], state["weighted"], state["decided"]
+        for buffer, blocks in zip((self._predictions, self._labels, self._weights), state["buffers"], strict=True):
+            buffer.load_state_dict(blocks, device)
+        self._groups.add(state["groups"])
+        if state["streamed"] is not None:
+            made = [[metric.stateful and metric.stateful() for metric in of_task] for of_task in self.metrics.of_task]
+            self._streamed = [[metric for metric in of_task if metric is not None] for of_task in made]
+            for of_task, states in zip(self._streamed, state["streamed"], strict=True):
+                for metric, saved in zip(of_task, states, strict=True):
+                    metric.load_state_dict(saved)
 
     def _keep(self, y: Tensor, prediction: Tensor, weight: Tensor | None) -> None:
         self._predictions.add(prediction)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,6 +44,12 @@ class StatefulMetric(Protocol):
 
     def compute(self) -> float:
         """Return the metric of all rows so far."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was counted, to go on with later."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
 
 
 def ratio(top: float | np.floating[Any], bottom: float | np.floating[Any]) -> float:
@@ -99,6 +105,12 @@ class Mean:
     def compute(self) -> float:
         return ratio(self.top, self.bottom)
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"top": self.top, "bottom": self.bottom}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.top, self.bottom = state["top"], state["bottom"]
+
 
 class RootMean(Mean):
     """The square root of a weighted mean."""
@@ -120,6 +132,12 @@ class Calibration:
     def compute(self) -> float:
         return ratio(self.promised, self.found)
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"promised": self.promised, "found": self.found}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.promised, self.found = state["promised"], state["found"]
+
 
 class NormalizedEntropy:
     """Log loss over the entropy of the base rate."""
@@ -136,6 +154,13 @@ class NormalizedEntropy:
         if not 0.0 < base < 1.0:
             return float("nan")
         return ratio(self.loss.compute(), -(base * np.log(base) + (1.0 - base) * np.log1p(-base)))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"loss": self.loss.state_dict(), "base": self.base.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.loss.load_state_dict(state["loss"])
+        self.base.load_state_dict(state["base"])
 
 
 class BinnedCurve:
@@ -164,6 +189,12 @@ class BinnedCurve:
 
     def compute(self) -> float:
         return float("nan") if self.undefined else self.measure(self.positive, self.negative)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"positive": self.positive, "negative": self.negative, "undefined": self.undefined}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.positive, self.negative, self.undefined = state["positive"], state["negative"], state["undefined"]
 
 
 def _bins(p: Floats) -> npt.NDArray[np.intp]:

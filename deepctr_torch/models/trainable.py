@@ -26,6 +26,7 @@ from ..features import Batch, FeatureSchema
 from ..metrics.registry import Metric, get_metric
 from ..metrics.task_metrics import MetricsSpec, TaskMetrics
 from ..optim.cowclip import CowClip
+from ..training.checkpoint import Checkpoints
 from ..training.compile_config import CompileConfig, LossSpec, compile_losses, resolve_task_weights
 from ..training.evaluation import evaluate_source, predict_all, predict_layers, predict_source, predictor
 from ..training.loop import FitPlan, Trainer
@@ -182,6 +183,10 @@ class TrainableModel(nn.Module):
         max_steps: int | None = None,
         eval_every: int | float | None = None,
         profile: str | os.PathLike[str] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        checkpoint_every: int | str = "10min",
+        keep: int = 3,
+        resume: bool = False,
     ) -> History:
         """Train the model.
 
@@ -203,14 +208,21 @@ class TrainableModel(nn.Module):
             steps_per_epoch, max_steps: steps that make an epoch, and after which to end.
             eval_every: steps (int) or part of an epoch (float in (0, 1)) between evaluations, each an entry in history.
             profile: path of a JSON file for a trace of some steps; a table of where their time goes is printed.
+            checkpoint_dir: folder for checkpoints, which hold all of the training; see "Reliability".
+            checkpoint_every: steps (int) between two checkpoints, or a time such as "30s", "10min", "2h".
+            keep: how many of the last checkpoints stay, beside the best one.
+            resume: go on from the last whole checkpoint in `checkpoint_dir`, to the same end as without a break; from
+                the beginning if there is none.
 
         Returns:
             The history: `history.history` maps "loss", each metric, "val_loss" and "val_<metric>" to their values.
 
         Raises:
             ValueError, TypeError: bad input, before the first step (streams: before the step that would use the batch).
+            BlockingIOError: another training writes into `checkpoint_dir`.
         """
         config, step = self._needed("fit", y)
+        checkpoints = Checkpoints.of(checkpoint_dir, checkpoint_every, keep, resume, self._compile_arguments)
         plan = FitPlan(
             batch_size=DEFAULT_BATCH if batch_size is None else batch_size, epochs=epochs, initial_epoch=initial_epoch,
             shuffle=shuffle, steps_per_epoch=steps_per_epoch, max_steps=max_steps, eval_every=eval_every,
@@ -221,7 +233,7 @@ class TrainableModel(nn.Module):
         source, validation = _split(self.schema, source, validation_split, validation_data, labels)
         known = batch_size if isinstance(source, StreamSource) else plan.batch_size  # a stream brings its own
         step.resolve_mode(self, source.batch_size or known)
-        return Trainer(self, config, step, source=source, validation=validation, plan=plan, callbacks=callbacks).run()
+        return Trainer(self, config, step, source, validation, plan, callbacks, checkpoints).run()
 
     def evaluate(
         self, x: Any, y: Any = None, batch_size: int | None = 256, *, sample_weight: Any = None, groups: Any = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn, optim, tensor
@@ -20,11 +20,14 @@ __all__ = [
     "is_combined",
     "make_optimizer",
     "merge_state",
+    "named_state",
     "needs_sparse_gradients",
+    "numbered_state",
     "split_state",
     "takes_sparse_gradients",
 ]
 
+Names: TypeAlias = Mapping[nn.Parameter, str]
 OPTIMIZERS: Registry[Callable[..., optim.Optimizer]] = Registry("optimizer")
 
 OPTIMIZERS.add("rmsprop", optim.RMSprop)
@@ -214,6 +217,56 @@ class CombinedOptimizer(optim.Optimizer):
 def is_combined(state: Mapping[str, Any]) -> bool:
     """True if it is the state of several optimizers behind one face, by number."""
     return len(state) > 0 and all(str(key).isdigit() for key in state)
+
+
+def named_state(optimizer: Any, state: Mapping[str, Any], names: Names) -> list[dict[str, Any]]:
+    """The state of each optimizer behind one face, with the `names` of parameters in the place of numbers."""
+    out = []
+    for member, own in _with_states(optimizer, state):
+        known = _names(member, names)
+        groups = [{**group, "params": [known[int(i)] for i in group["params"]]} for group in own["param_groups"]]
+        by_name = {known[int(i)]: values for i, values in own["state"].items()}
+        out.append({**own, "state": by_name, "param_groups": groups})
+    return out
+
+
+def numbered_state(optimizer: Any, named: Sequence[Mapping[str, Any]], names: Names) -> dict[str, Any]:
+    """The inverse of `named_state`.
+
+    Raises:
+        ValueError: it is of an optimizer with other parameters.
+    """
+    members = getattr(optimizer, "members", [optimizer])
+    if len(named) != len(members):
+        raise ValueError(f"the state must be of {len(members)} optimizer(s), got one of {len(named)}")
+    states = []
+    for member, own in zip(members, named, strict=True):
+        known = _names(member, names)
+        number = {name: i for i, name in enumerate(known)}
+        groups, start = [], 0
+        for group, mine in zip(own["param_groups"], member.param_groups, strict=False):
+            places = list(range(start, start + len(mine["params"])))
+            if sorted(group["params"]) != sorted(known[i] for i in places):
+                raise ValueError(
+                    f"the state must be of an optimizer of the same parameters, got one of {group['params']}"
+                )
+            groups.append({**group, "params": places})
+            start += len(places)
+        states.append({**own, "state": {number[n]: v for n, v in own["state"].items()}, "param_groups": groups})
+    return {str(i): each for i, each in enumerate(states)} if hasattr(optimizer, "members") else states[0]
+
+
+def _with_states(optimizer: Any, state: Mapping[str, Any]) -> list[tuple[Any, Mapping[str, Any]]]:
+    members = getattr(optimizer, "members", None)
+    if members is None:
+        return [(optimizer, state)]
+    return [(member, state[str(i)]) for i, member in enumerate(members)]
+
+
+def _names(optimizer: Any, names: Names) -> list[str]:
+    """The names of an optimizer's parameters, in the order in which their states are numbered."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    return [names.get(p, f"parameter {i}") for i, p in enumerate(parameters)]
 
 
 def split_state(state: Mapping[str, Any], optimizer: optim.Optimizer) -> dict[str, Any]:

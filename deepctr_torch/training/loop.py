@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .._checks import check_at_least
 from ..callbacks import CallbackList, History, ProgressBar
@@ -20,6 +20,8 @@ from ..data.batch import DataSource, LabeledBatch
 from ..data.device import AsyncScalar, on_device, to_device
 from ..metrics.state import MetricState
 from ..metrics.task_metrics import TaskMetrics
+from ..optim.combined import named_state, numbered_state
+from .checkpoint import Checkpoints, DataPass, files_of, rng_state, set_rng_state
 from .compile_config import CompileConfig
 from .evaluation import device_of, evaluate_source, predictor
 from .profiler import StepProfile
@@ -27,6 +29,9 @@ from .protocol import Trainable
 from .step import TrainStep
 
 __all__ = ["FitPlan", "PeriodState", "Trainer"]
+
+MODEL_STATE = ("epochs_trained", "negative_rate", "stop_training")  # beside the weights
+LOOP_STATE = ("epoch", "epoch_step", "step_number", "period", "_last_loss")
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,16 @@ class PeriodState:
         """The mean loss of a moment ago, to be shown; does not wait for the device."""
         return self._shown.read(self.loss, max(self.rows, 1))
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that was taken so far, not copied."""
+        return {"loss": self.loss, "rows": self.rows, "steps": self.steps, "metrics": self.metrics.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Take over what `state_dict` gave."""
+        loss, self.rows, self.steps = state["loss"], state["rows"], state["steps"]
+        self.loss = loss.to(device) if isinstance(loss, Tensor) else loss
+        self.metrics.load_state_dict(state["metrics"], device)
+
     def compute(self) -> dict[str, float]:
         """Return the mean loss of a row and every metric, once."""
         return {"loss": float(self.loss) / max(self.rows, 1), **self.metrics.compute()}
@@ -134,6 +149,7 @@ class Trainer:
         validation: validation data, or None.
         plan: how long and when.
         callbacks: the user's.
+        checkpoints: where the state of the training is kept, or None.
     """
 
     def __init__(
@@ -145,6 +161,7 @@ class Trainer:
         validation: DataSource | None,
         plan: FitPlan,
         callbacks: Callbacks = None,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         if source.weighted or (validation is not None and validation.weighted):
             compiled.metrics.check_weighted()
@@ -161,7 +178,12 @@ class Trainer:
         if not any(isinstance(c, History) for c in self.callbacks):
             self.callbacks.append(History())
         self.callbacks.append(self.bar)
+        self.checkpoints = checkpoints
+        self.epoch, self.epoch_step = plan.initial_epoch, 0
         self.step_number = 0
+        self.seen: PeriodState | None = None
+        self.data: DataPass | None = None
+        self._last_loss: float | None = None  # of the last evaluation
         self.profile: StepProfile | None = None
         self.period = plan.initial_epoch
         own = source.steps(plan.batch_size)
@@ -169,6 +191,19 @@ class Trainer:
         self.period_steps = self._period_steps()
         self.total_steps = self._total_steps()
         self.schedule = None if compiled.lr_schedule is None else compiled.lr_schedule()
+        if checkpoints is not None:
+            checkpoints.about |= self._about(source)
+
+    def _about(self, source: DataSource) -> dict[str, Any]:
+        """What a checkpoint must agree on to be one of this training."""
+        names = ("batch_size", "initial_epoch", "shuffle", "steps_per_epoch", "eval_every")
+        return {
+            "model": type(self.model).__name__,
+            "seed": self.model.seed,
+            "epochs trained before": self.model.epochs_trained,
+            "rows": source.rows,
+            **{name: getattr(self.plan, name) for name in names},
+        }
 
     def _period_steps(self) -> int | None:
         every = self.plan.eval_every
@@ -191,25 +226,35 @@ class Trainer:
     def run(self) -> History:
         """Train, and return the history."""
         model, plan = self.model, self.plan
-        model.stop_training = False
-        self.callbacks.set_model(model)
-        self.callbacks.set_params(self._params())
-        self.callbacks.on_train_begin()
-        self.profile = None if plan.profile is None else StepProfile(plan.profile, self.device)
-        span = contextlib.nullcontext if self.profile is None else self.profile.span
-        self.update.prepare(self.compiled, model, span=span)
         with contextlib.ExitStack() as stack:
+            if self.checkpoints is not None:
+                stack.enter_context(self.checkpoints.locked())
+            begun = None if self.checkpoints is None else self.checkpoints.load()
+            model.stop_training = False
+            self.callbacks.set_model(model)
+            self.callbacks.set_params(self._params())
+            self.callbacks.on_train_begin()
+            if begun is not None:
+                self.load_state_dict(begun)
+            self.profile = None if plan.profile is None else StepProfile(plan.profile, self.device)
+            span = contextlib.nullcontext if self.profile is None else self.profile.span
+            self.update.prepare(self.compiled, model, span=span)
             stack.callback(self.bar.close)
             stack.callback(self._base_rates)
             if self.profile is not None:
                 stack.callback(self.profile.close)
-            examples: Iterator[LabeledBatch] | None = None
-            for _ in range(plan.initial_epoch, plan.epochs):
+            over = begun is not None and self._done()
+            while self.epoch < plan.epochs and not over:
                 with seeded([model.seed, model.epochs_trained], self.device):
-                    examples = self._epoch(examples)
+                    if begun is not None:
+                        self._go_on(begun)
+                        begun = None
+                    self._epoch()
                 model.epochs_trained += 1
-                if self._done():
-                    break
+                self.epoch, self.epoch_step = self.epoch + 1, 0
+                over = self._done()
+            if begun is None:  # else it was over when its last checkpoint was written
+                self._write_checkpoint()
         self.callbacks.on_train_end()
         return model.history
 
@@ -235,38 +280,36 @@ class Trainer:
             "verbose": self.plan.verbose,
         }
 
-    def _fresh(self, *again: int) -> Iterator[LabeledBatch]:
+    def _fresh(self, *again: int) -> DataPass:
         """A new pass over the data, in a new order; `again` tells passes within one epoch apart."""
         seed = [self.model.seed, self.model.epochs_trained, *again] if self.plan.shuffle else None
-        return self.source.batches(self.plan.batch_size, seed)
+        return DataPass(self.source, self.plan.batch_size, seed, self.device)
 
-    def _epoch(self, examples: Iterator[LabeledBatch] | None) -> Iterator[LabeledBatch] | None:
-        """One epoch; returns the pass over the data if it goes on in the next one."""
+    def _epoch(self) -> None:
+        """One epoch, or the rest of one; the pass over the data may go on in the next one."""
         limit = self.plan.steps_per_epoch
-        examples = self._fresh() if examples is None else examples
-        seen: PeriodState | None = None
-        steps = 0
-        while limit is None or steps < limit:
+        self.data = self._fresh() if self.data is None else self.data
+        while limit is None or self.epoch_step < limit:
             with self.update.span("data"):
-                example = next(examples, None)
+                example = next(self.data, None)
             if example is None and limit is not None and not self.source.once:
-                examples = self._fresh(steps)
-                example = next(examples, None)
+                self.data = self._fresh(self.epoch_step)
+                example = next(self.data, None)
             if example is None:
-                self._check_not_empty(steps)
-                examples = None
+                self._check_not_empty(self.epoch_step)
+                self.data = None
                 break
-            seen = self._begin_period() if seen is None else seen
-            self._step(to_device(example, self.device), seen)
-            steps += 1
-            if self._done() or seen.steps == self.period_steps:
-                self._end_period(seen)
-                seen = None
+            self.seen = self._begin_period() if self.seen is None else self.seen
+            self._step(to_device(example, self.device), self.seen)
+            self.epoch_step += 1
+            if self._done() or self.seen.steps == self.period_steps:
+                self._end_period(self.seen)
             if self._done():
                 break
-        if seen is not None:
-            self._end_period(seen)
-        return examples
+            if self.checkpoints is not None and self.checkpoints.is_due(self.step_number):
+                self._write_checkpoint()
+        if self.seen is not None:
+            self._end_period(self.seen)
 
     def _check_not_empty(self, steps: int) -> None:
         if steps == 0:
@@ -329,3 +372,64 @@ class Trainer:
             self.schedule.on_period_end(logs)
         self.callbacks.on_epoch_end(self.period, logs)
         self.period += 1
+        self.seen = None
+        self._last_loss = logs.get("val_loss", logs["loss"])
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def _write_checkpoint(self) -> None:
+        if self.checkpoints is not None:
+            self.checkpoints.write(self.step_number, self.state_dict(), self._last_loss)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that decides how the training goes on, not copied: to be taken between two steps or two epochs."""
+        model, update, files = self.model, self.update, files_of(self.source)
+        return {
+            "weights": model.state_dict(),
+            "model": {name: getattr(model, name) for name in MODEL_STATE},
+            "fixed": [name for name, p in model.named_parameters() if not p.requires_grad],
+            "optimizer": named_state(update.optimizer, update.state_dict(), self._parameter_names()),
+            "mode": update.mode,
+            "schedule": None if self.schedule is None else self.schedule.state_dict(),
+            "callbacks": self.callbacks.state_dict(),
+            "loop": {name: getattr(self, name) for name in LOOP_STATE},
+            "seen": None if self.seen is None else self.seen.state_dict(),
+            "data": None if self.data is None else self.data.state_dict(),
+            "passes": None if files is None else files.passes,
+            "rng": rng_state(self.device),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave, before the steps are prepared; what is random follows in `_go_on`."""
+        model, update, files = self.model, self.update, files_of(self.source)
+        model.load_state_dict(state["weights"])
+        for name, value in state["model"].items():
+            setattr(model, name, value)
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name not in state["fixed"])
+        update.load_state_dict(numbered_state(update.optimizer, state["optimizer"], self._parameter_names()))
+        update.set_mode(state["mode"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
+        self.callbacks.load_state_dict(state["callbacks"])
+        for name, value in state["loop"].items():
+            setattr(self, name, value)
+        if state["seen"] is not None:
+            self.seen = PeriodState(self.compiled.metrics)
+            self.seen.load_state_dict(state["seen"], self.device)
+        if files is not None:
+            files.passes = state["passes"]
+
+    def _parameter_names(self) -> dict[nn.Parameter, str]:
+        return {parameter: name for name, parameter in self.model.named_parameters()}
+
+    def _go_on(self, state: Mapping[str, Any]) -> None:
+        """Inside the first epoch: go to the place in the data, and draw as if there had been no end in between."""
+        now, rng = rng_state(self.device), state["rng"]
+        set_rng_state(rng if self.epoch_step else {**rng, "torch": now["torch"], "cuda": now["cuda"]}, self.device)
+        if state["data"] is not None:
+            self.data = DataPass.resumed(self.source, self.plan.batch_size, state["data"], self.device)
+        if self.seen is not None:
+            self.bar.on_epoch_begin(self.period)
+            if self.schedule is not None:
+                self.update.scale_lr(self.schedule.multiplier(self.step_number - 1, self.total_steps, self.epoch_steps))

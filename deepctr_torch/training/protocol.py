@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -57,6 +57,15 @@ class Trainable(Protocol):
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
         """Return all weights."""
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Return all weights with their names."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all weights and buffers by name."""
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
+        """Take over what `state_dict` gave."""
 
     def named_modules(self) -> Iterator[tuple[str, nn.Module]]:
         """Return all modules with their names."""

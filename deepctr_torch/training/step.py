@@ -6,7 +6,7 @@ import contextlib
 import functools
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -267,6 +267,10 @@ class TrainStep:
         finally:
             for group, rate in zip(groups, now, strict=True):
                 group["lr"] = rate
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave, before `prepare`."""
+        self.optimizer.load_state_dict(state)
 
     def replace(self, optimizer: Any) -> None:
         """Go on with another torch optimizer, over dense gradients if it takes them."""
