@@ -167,11 +167,7 @@ def print_facts(values: Mapping[str, Any]) -> None:
 
 
 class Progress:
-    """A bar; where it is not shown, nothing.
-
-    Args:
-        shown: False to show nothing; nor is anything shown where stderr is no terminal.
-    """
+    """A bar; nothing unless it is `shown` and stderr is a terminal."""
 
     def __init__(self, shown: bool = True) -> None:
         self.shown = shown and sys.stderr.isatty()
@@ -236,16 +232,11 @@ def _bars() -> RichProgress:
 
 
 class TrainingProgress(Callback):
-    """Shows the training in a bar for each epoch (or part of one between evaluations), and a line at its end.
-
-    Args:
-        progress: where.
-        rows: about how many an epoch has, where the training does not know.
-    """
+    """Shows the training in a bar for each epoch (or part of one between evaluations), and a line at its end."""
 
     def __init__(self, progress: Progress, rows: int | None = None) -> None:
         super().__init__()
-        self.progress, self.rows = progress, rows
+        self.progress, self.rows = progress, rows  # about how many an epoch has, where the training does not know
 
     @property
     def wants_batches(self) -> bool:

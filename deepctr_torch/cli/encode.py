@@ -10,7 +10,7 @@ from ..data.parquet_cache import encode as encode_files
 from ..encoding import FeatureEncoder
 from ..tables import read_chunks
 from .console import UsageError, print_facts, print_features, print_json
-from .inputs import InputFiles, Reading, input_files
+from .inputs import Reading, input_files
 from .output import output_folder
 from .settings import Settings, infer_features
 
@@ -21,24 +21,16 @@ def encode(
     files: Sequence[str], out: Path, label: Sequence[str], keep: Sequence[str], earlier: Path | None,
     training: bool, settings: Settings, reading: Reading, as_json: bool,
 ) -> None:  # fmt: skip
-    """Write encoded files, and the encoder where it was learned here.
-
-    Args:
-        files: the raw files.
-        out: a folder that is empty or not there.
-        label, keep: columns to keep.
-        earlier: folder of a saved encoder or of a run; None to learn one from the files.
-        training: rows to train on.
-        settings: kinds of features.
-        reading: how the files are read.
-        as_json: print JSON.
-    """
+    """Write encoded files, and the encoder where no `earlier` one is given."""
     if earlier is not None and settings.features:
         raise UsageError("--encoder knows its features: leave --set out")
     check_empty("--out", out)
     found = input_files(files, reading)
     with output_folder(out):
-        encoder = _encoder(found, [*label, *keep], earlier, settings)
+        if earlier is not None:
+            encoder = FeatureEncoder.load(earlier)
+        else:
+            encoder = infer_features(found, [*label, *keep], settings.features).fit(found.paths, **found.options)
         paths = encode_files(
             found.paths, encoder, out, label=list(label), keep=keep, training=training, **found.options
         )
@@ -51,11 +43,3 @@ def encode(
         return
     print_features(encoder.describe())
     print_facts({"rows": rows, "files": len(paths), "in": out, "encoder": result["encoder"]})
-
-
-def _encoder(found: InputFiles, apart: Sequence[str], earlier: Path | None, settings: Settings) -> FeatureEncoder:
-    """The encoder in a folder, or one that learns from the files."""
-    if earlier is not None:
-        return FeatureEncoder.load(earlier)
-    encoder = infer_features(found, apart, settings.features)
-    return encoder.fit(found.paths, **found.options)

@@ -24,18 +24,7 @@ def evaluate(
     run: Path, files: Sequence[str], label: Sequence[str], weight: str | None, by: str | None, group: str | None,
     reading: Reading, as_json: bool,
 ) -> None:  # fmt: skip
-    """Print the metrics.
-
-    Args:
-        run: folder that `fit` wrote.
-        files: rows with labels.
-        label: columns of the labels, if not those of the training.
-        weight: column of sample weights.
-        by: column for whose values there are metrics of their own.
-        group: column within whose values AUC is computed.
-        reading: how the files are read.
-        as_json: print JSON.
-    """
+    """Print the metrics of all rows, and of those of each value of the column `by`."""
     estimator = load_run(run)
     found = input_files(files, reading_of(run, reading, files))
     labels = list(label) or list(estimator.labels_)
@@ -51,11 +40,8 @@ def evaluate(
     parts = [] if by is None else list(rows.metrics_by(by, names))
     count = len(rows.p)
     if as_json:
-        result: dict[str, Any] = {"rows": count, "metrics": metrics}
-        if by is not None:
-            result["by"] = by
-            result["parts"] = [{"value": value, "rows": n, "metrics": found} for value, n, found in parts]
-        print_json(result)
+        found_by = [{"value": value, "rows": n, "metrics": own} for value, n, own in parts]
+        print_json({"rows": count, "metrics": metrics, **({} if by is None else {"by": by, "parts": found_by})})
         return
     print_metrics(metrics, estimator.labels_, f"{count:,} rows")
     if by is not None:

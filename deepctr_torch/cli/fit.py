@@ -25,29 +25,23 @@ __all__ = ["fit"]
 def fit(
     given: Mapping[str, Any], settings: Sequence[str], config: Path | None, out: Path, overwrite: bool, as_json: bool
 ) -> None:
-    """Train and save.
+    """Train and save; `given` are the fields of `Run` that options name, None or empty where they do not."""
+    from ..models import MODELS
 
-    Args:
-        given: the fields of `Run` that options name; None or empty where they do not.
-        settings: `--set`.
-        config: an earlier run's settings.
-        out: the folder.
-        overwrite: it may hold an earlier run.
-        as_json: print JSON.
-    """
     said = parse_settings(settings)
     run = _earlier(config, given.get("init_from")).changed(given, said)
     run.check()
     if run.init_from and said.features:
         raise UsageError("--init-from goes on with the features of that run: leave --set features.COLUMN out")
     run = _without_targets(run, said)
-    _check_model(run)
+    if run.model not in MODELS:
+        raise UsageError(f"unknown --model {run.model!r}: {suggest(run.model, MODELS)}")
     _check_out(out, overwrite)
     found = _input_files(run, run.data)
     check_apart(out, [*found.files, *(_input_files(run, run.valid).files if run.valid else [])])
     found.check([*run.label, *([run.weight] if run.weight else [])], "as asked for")
     cls = _estimator_class(run, found)
-    check_settings(run.settings, cls, _model(run))
+    check_settings(run.settings, cls, MODELS.get(run.model))
     estimator = cls(run.model, features=_features(run, found), **_parameters(run, as_json))
     time = _time(run, found)
     with output_folder(out), Progress(not as_json) as progress:
@@ -78,19 +72,6 @@ def _without_targets(run: Run, said: Settings) -> Run:
 
 def _input_files(run: Run, paths: Sequence[str]) -> InputFiles:
     return input_files(paths, Reading(run.format, run.header, run.null))
-
-
-def _model(run: Run) -> type:
-    from ..models import MODELS
-
-    return MODELS.get(run.model)
-
-
-def _check_model(run: Run) -> None:
-    from ..models import MODELS
-
-    if run.model not in MODELS:
-        raise UsageError(f"unknown --model {run.model!r}: {suggest(run.model, MODELS)}")
 
 
 def _check_out(out: Path, overwrite: bool) -> None:
@@ -210,7 +191,7 @@ def _effective(run: Run, estimator: CTREstimator) -> Run:
     own = {"model", "features", "model_args", "random_state", "validation_fraction"}
     parameters = {name: value for name, value in estimator.get_params(deep=False).items() if name not in own}
     fraction = None if run.valid or run.valid_from else estimator.validation_fraction
-    settings = Settings(parameters, run.settings.model_args, estimator.encoder_.features)
+    settings = Settings(parameters, run.settings.model_args, dict(estimator.encoder_.features))
     task = "regression" if isinstance(estimator, CTRRegressor) else "classification"
     return replace(run, task=task, valid_fraction=fraction, infer=False, settings=settings)
 

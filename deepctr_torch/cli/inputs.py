@@ -25,14 +25,7 @@ _SAMPLE = 1 << 20
 
 
 class Reading(NamedTuple):
-    """How files are read, as the options say.
-
-    Attributes:
-        layout: how they look: "criteo" for lines of label, 13 integers and 26 strings between tabs, without names;
-            "table" for anything else; "auto" (the same as None) to look at the first line.
-        header: names of the columns, of text files without a line of names.
-        null: fields that mean a missing value; the empty one does unless others are given.
-    """
+    """How files are read: the options `--format` ("auto" is the same as None), `--header` and `--null`."""
 
     layout: str | None = None
     header: Sequence[str] | None = None
@@ -41,17 +34,11 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True)
 class InputFiles:
-    """Files of one layout.
+    """Files of one layout."""
 
-    Attributes:
-        paths: files, folders or globs.
-        header: names of the columns of text files without a line of names.
-        null: fields of text files that mean a missing value.
-    """
-
-    paths: list[str]
-    header: list[str] | None = None
-    null: list[str] = field(default_factory=lambda: [""])
+    paths: list[str]  # files, folders or globs
+    header: list[str] | None = None  # names of the columns of text files without a line of names
+    null: list[str] = field(default_factory=lambda: [""])  # fields of text files that mean a missing value
 
     @property
     def files(self) -> list[Path]:
@@ -67,11 +54,7 @@ class InputFiles:
         return column_names(self.paths, header=self.header)
 
     def check(self, wanted: Sequence[str], what: str) -> None:
-        """Check that columns are there.
-
-        Raises:
-            ValueError: one is not.
-        """
+        """Check that columns are there."""
         there = self.columns
         for name in wanted:
             if name not in there:
@@ -97,11 +80,7 @@ class InputFiles:
 
 
 def input_files(paths: Sequence[str], reading: Reading = Reading()) -> InputFiles:  # noqa: B008  # never changed
-    """Return the files; Criteo's lines are known by their looks.
-
-    Raises:
-        FileNotFoundError: nothing is there.
-    """
+    """Return the files; Criteo's lines are known by their looks."""
     layout, header, null = reading
     if layout not in (None, *FORMATS):
         raise UsageError(f"unknown --format {layout!r}: {suggest(str(layout), FORMATS)}")
@@ -119,15 +98,17 @@ def input_files(paths: Sequence[str], reading: Reading = Reading()) -> InputFile
     return found
 
 
-def _opened(path: Path) -> BinaryIO | gzip.GzipFile:
-    return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else open(path, "rb")
+def _beginning(path: Path) -> tuple[bytes, int]:
+    """Return the first bytes of a text file, and how many bytes of the file, which may be packed, hold them."""
+    with open(path, "rb") as raw:
+        packed = path.name.lower().endswith(".gz")
+        file: BinaryIO | gzip.GzipFile = gzip.GzipFile(fileobj=raw) if packed else raw
+        return file.read(_SAMPLE), raw.tell()
 
 
 def first_line(path: Path) -> str:
     """Return the first line of a text file, without its end."""
-    with _opened(path) as file:
-        line = file.readline(_SAMPLE)
-    return line.decode("utf-8", "replace").rstrip("\r\n")
+    return _beginning(path)[0].partition(b"\n")[0].decode("utf-8", "replace").rstrip("\r")
 
 
 def column_count(path: Path) -> int:
@@ -138,11 +119,7 @@ def column_count(path: Path) -> int:
 def _rows_of(path: Path, named: bool) -> int:
     if suffix_of(path) == ".parquet":
         return sum(group_sizes(path))
-    with open(path, "rb") as raw:
-        packed = path.name.lower().endswith(".gz")
-        file: BinaryIO | gzip.GzipFile = gzip.GzipFile(fileobj=raw) if packed else raw
-        sample = file.read(_SAMPLE)
-        used = raw.tell()
+    sample, used = _beginning(path)
     lines = sample.count(b"\n")
     if len(sample) < _SAMPLE:
         rows = lines + (not sample.endswith(b"\n") and bool(sample))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,7 @@ __all__ = ["inspect"]
 
 
 def inspect(run: Path, as_json: bool) -> None:
-    """Print it.
-
-    Args:
-        run: folder that `fit`, or `save` of an estimator, wrote.
-        as_json: print JSON.
-
-    Raises:
-        FileNotFoundError, ValueError: it holds no model.
-    """
+    """Print what the folder holds, which `fit`, or `save` of an estimator, wrote."""
     config = _read(run, "config.json").get("estimator")
     training = _read(run, "training.json").get("estimator")
     if not isinstance(config, dict) or not isinstance(training, dict):
@@ -67,15 +60,7 @@ def _weights(path: Path) -> dict[str, int]:
     from safetensors import safe_open
 
     with path.open("rb"), safe_open(path, framework="np") as file:  # the first says where permission is missing
-        names = list(file.keys())
-        shapes = {name: file.get_slice(name).get_shape() for name in names}
-    sizes = {}
-    for name, shape in shapes.items():
-        size = 1
-        for side in shape:
-            size *= side
-        sizes[name] = size
-    return sizes
+        return {name: math.prod(file.get_slice(name).get_shape()) for name in list(file.keys())}
 
 
 def _best(training: dict[str, Any]) -> dict[str, float] | None:

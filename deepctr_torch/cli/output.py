@@ -16,11 +16,7 @@ LOCK = ".lock"
 
 
 def check_apart(out: Path, files: Iterable[Path]) -> None:
-    """Check that `out` is none of the files that are read, and no folder around one, however it is spelled or linked.
-
-    Raises:
-        UsageError: it is one.
-    """
+    """Check that `out` is none of the files that are read, nor a folder around one, however it is spelled or linked."""
     if not out.exists():
         return
     inputs = list(files)
@@ -32,11 +28,7 @@ def check_apart(out: Path, files: Iterable[Path]) -> None:
 
 @contextmanager
 def output_folder(out: Path) -> Iterator[None]:
-    """Make a folder and hold it against other processes that would write there; one that stays empty goes again.
-
-    Raises:
-        BlockingIOError: another process is writing there.
-    """
+    """Make a folder and hold it against other processes that would write there; one that stays empty goes again."""
     made = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     try:

@@ -31,16 +31,7 @@ __all__ = ["TableWriter", "check_target", "predict"]
 def predict(
     run: Path, files: Sequence[str], out: Path, columns: Sequence[str] | None, reading: Reading, as_json: bool
 ) -> None:
-    """Write the scores.
-
-    Args:
-        run: folder that `fit` wrote.
-        files: what to score.
-        out: table to write.
-        columns: of the files, to write before the scores; None for all.
-        reading: how the files are read.
-        as_json: print JSON.
-    """
+    """Write the scores, behind these columns of the files (None: all)."""
     check_target(out)
     estimator = load_run(run)
     found = input_files(files, reading_of(run, reading, files))
@@ -114,21 +105,13 @@ def _cast(column: pa.ChunkedArray, kind: pa.DataType, name: str) -> pa.ChunkedAr
 
 
 def check_target(path: Path) -> None:
-    """Check that `path` can become a table.
-
-    Raises:
-        UsageError: its ending is none that can be written.
-    """
+    """Check that `path` has the ending of a table that can be written."""
     if not suffix_of(path):
         raise UsageError(f"--out must end in .parquet, .csv, .tsv or .txt, text also with .gz, got {path}")
 
 
 class TableWriter:
-    """Writes arrow tables of one schema to Parquet or text, by the ending; a failure leaves no file behind.
-
-    Args:
-        path: where to.
-    """
+    """Writes arrow tables of one schema to Parquet or text, by the ending; a failure leaves no file behind."""
 
     def __init__(self, path: Path) -> None:
         check_target(path)
@@ -138,11 +121,7 @@ class TableWriter:
         self._closing, self._lock = ExitStack(), ExitStack()  # of the file, of its place
 
     def write(self, table: pa.Table) -> None:
-        """Add rows.
-
-        Raises:
-            ValueError: lists, which text files have no way to write.
-        """
+        """Add rows; lists only to Parquet, as text files have no way to write them."""
         if self._write is None:
             self._write = self._open(table.schema)
         self._write(table)
@@ -155,8 +134,7 @@ class TableWriter:
         if suffix_of(self.path) == ".parquet":
             import pyarrow.parquet as pq
 
-            writer = pq.ParquetWriter(self._part, schema)
-            self._closing.callback(writer.close)
+            writer = self._closing.enter_context(pq.ParquetWriter(self._part, schema))
             return lambda table: writer.write_table(table)
         return self._open_text(schema)
 

@@ -36,19 +36,7 @@ _ABOUT = {"run_format", "made_with", "unset", "skip"}
 
 @dataclass(frozen=True)
 class Run:
-    """All that `fit` is asked for, but for the folder of the results.
-
-    Attributes:
-        data, valid: paths to train and to validate on.
-        label: columns, one a task.
-        weight: column of sample weights.
-        model, task, seed: see `fit --help`.
-        format, header, null: how text files are read.
-        valid_fraction, split_by, valid_from, gap: which rows are for validation, where `valid` does not say.
-        init_from: folder of an earlier run.
-        infer: columns of which `settings` do not say what they are become features too, of the kind they seem to be.
-        settings: what `--set` says.
-    """
+    """All that `fit` is asked for (see `fit --help`), but for the folder of the results."""
 
     data: list[str] = field(default_factory=list)
     label: list[str] = field(default_factory=list)
@@ -65,15 +53,11 @@ class Run:
     valid_from: str | None = None
     gap: str | None = None
     init_from: str | None = None
-    infer: bool = True
+    infer: bool = True  # columns that `settings` do not name become features too, of the kind they seem to be
     settings: Settings = field(default_factory=Settings)
 
     def check(self) -> None:
-        """The options fit together.
-
-        Raises:
-            UsageError: they do not.
-        """
+        """Check that the options fit together."""
         if not self.data:
             raise UsageError("--data is missing: name the files to train on (or a --config that does)")
         if not self.label:
@@ -142,11 +126,7 @@ def _kind_to_toml(kind: FeatureSpec) -> dict[str, Any]:
 
 
 def read_run(path: Path) -> Run:
-    """The inverse of `write_run`; files written by hand may hold a part of it.
-
-    Raises:
-        UsageError: it is no TOML, or says something that is not known.
-    """
+    """The inverse of `write_run`; files written by hand may hold a part of it."""
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
     try:
@@ -188,22 +168,14 @@ def _settings(path: Path, values: Mapping[str, Any]) -> Settings:
 
 
 def to_toml(values: Mapping[str, Any]) -> str:
-    """Return strings, numbers, truth values, lists and dicts of these as TOML.
-
-    Raises:
-        TypeError: a value of another type, None among them.
-    """
+    """Return strings, numbers, truth values, lists and dicts of these as TOML; a TypeError of others, as None."""
     with needs("tables"):
         import tomli_w
     return tomli_w.dumps(values)
 
 
 def from_toml(text: str) -> dict[str, Any]:
-    """Return what TOML says.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """Return what TOML says."""
     with needs("tables"):
         if sys.version_info >= (3, 11):
             import tomllib
@@ -213,11 +185,7 @@ def from_toml(text: str) -> dict[str, Any]:
 
 
 def load_run(folder: Path) -> CTREstimator:
-    """Return the estimator in a folder.
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
+    """Return the estimator in a folder."""
     from ..estimators import load_artefact
 
     if not folder.is_dir():

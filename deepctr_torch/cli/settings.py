@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..encoding import FeatureEncoder
@@ -25,35 +26,20 @@ OWN_OPTIONS = {
     "features": "--set features.COLUMN=KIND",
     "model_args": "--set model_args.NAME=VALUE",
 }
-COLUMNS = {
-    "self",
-    "linear_feature_columns",
-    "dnn_feature_columns",
-    "region_feature_columns",
-    "base_feature_columns",
-    "history_feature_list",
-}
+COLUMNS = {f"{part}_feature_columns" for part in ("linear", "dnn", "region", "base")} | {"history_feature_list"}
 FROM_DATA = {"seed", "task", "task_names", "task_types", "num_tasks", "num_classes", "device", "gpus"}
+TYPES: dict[str, Any] = {"int": int, "float": (int, float), "str": str, "bool": bool, "None": type(None)}
+TYPES |= {"list": list, "Sequence": list, "tuple": list, "Mapping": dict, "dict": dict}  # word of an annotation -> type
 WORDS = {"true": True, "false": False, "none": None, "null": None}
 
 
+@dataclass
 class Settings:
-    """The values that `--set` gives.
+    """The values that `--set` gives."""
 
-    Attributes:
-        parameters: of the estimator.
-        model_args: of the model.
-        features: column -> kind, None where it is no feature.
-    """
-
-    def __init__(
-        self,
-        parameters: Mapping[str, Any] | None = None,
-        model_args: Mapping[str, Any] | None = None,
-        features: Mapping[str, FeatureSpec | None] | None = None,
-    ) -> None:
-        self.parameters, self.model_args = dict(parameters or {}), dict(model_args or {})
-        self.features: dict[str, FeatureSpec | None] = dict(features or {})
+    parameters: dict[str, Any] = field(default_factory=dict)  # of the estimator
+    model_args: dict[str, Any] = field(default_factory=dict)
+    features: dict[str, FeatureSpec | None] = field(default_factory=dict)  # None: the column is no feature
 
     def over(self, earlier: Settings) -> Settings:
         """These settings, and where they say nothing the earlier ones."""
@@ -95,11 +81,7 @@ def infer_features(
 ) -> FeatureEncoder:
     """Return an encoder, not yet fitted, of the kinds that the data suggest, where `features` do not say otherwise.
 
-    Args:
-        found: the files.
-        apart: columns that are no features.
-        features: kinds that were set; None where a column is no feature.
-        time: the column that rows are split by, a feature only as hour and weekday.
+    Columns `apart` are no features; that of the `time` to split by is one only as hour and weekday.
     """
     from ..estimators.features import infer_encoder
 
@@ -182,11 +164,7 @@ def parse_kind(text: str, feature: str) -> FeatureSpec | None:
 
 
 def check_settings(settings: Settings, estimator: type, model: type) -> None:
-    """Every name is known to the estimator or the model, every value of the type that it takes.
-
-    Raises:
-        UsageError: one is not; suggests what may have been meant.
-    """
+    """Check that every name is known to the estimator or the model, every value of the type that it takes."""
     for name in settings.parameters:
         if name in OWN_OPTIONS:
             raise UsageError(f"{name} has an option of its own: {OWN_OPTIONS[name]}")
@@ -194,10 +172,8 @@ def check_settings(settings: Settings, estimator: type, model: type) -> None:
     _check_names("parameter", settings.parameters, known)
     for name, value in settings.parameters.items():
         _check_type(name, value, known[name])
-    arguments = _parameters(model)
-    own = {
-        n: p for n, p in arguments.items() if n not in COLUMNS and n not in FROM_DATA and p.kind is not p.VAR_KEYWORD
-    }
+    left = COLUMNS | FROM_DATA
+    own = {n: p for n, p in _parameters(model).items() if n not in left and p.kind is not p.VAR_KEYWORD}
     _check_names(f"argument of {model.__name__}", settings.model_args, own)
     for name, value in settings.model_args.items():
         _check_type(f"model_args.{name}", value, own[name])
@@ -219,35 +195,12 @@ def _check_names(what: str, given: Iterable[str], known: Iterable[str]) -> None:
 def _check_type(name: str, value: Any, parameter: inspect.Parameter) -> None:
     """Compare with the annotation, as far as it names plain types."""
     annotation = str(parameter.annotation)
-    allowed: dict[str, Any] = {
-        "int": int,
-        "float": (int, float),
-        "str": str,
-        "bool": bool,
-        "None": type(None),
-        "list": list,
-        "Sequence": list,
-        "tuple": list,
-        "Mapping": dict,
-        "dict": dict,
-    }
-    words = [part.strip().partition("[")[0] for part in _alternatives(annotation)]
-    if not words or any(word not in allowed for word in words):
+    plain = annotation
+    while "[" in plain:  # what stands in brackets is of the elements
+        plain = re.sub(r"\[[^\[\]]*\]", "", plain)
+    words = [part.strip() for part in plain.split("|")]
+    if any(word not in TYPES for word in words):
         return
-    fits = any(
-        isinstance(value, allowed[word]) and (word in ("bool",) or not isinstance(value, bool)) for word in words
-    )
+    fits = any(isinstance(value, TYPES[word]) and (word == "bool" or not isinstance(value, bool)) for word in words)
     if not fits:
         raise UsageError(f"{name} must be of type {annotation}, got {value!r}")
-
-
-def _alternatives(annotation: str) -> list[str]:
-    """The parts of `a | b[c | d]` that stand between bars outside of brackets."""
-    parts, depth = [""], 0
-    for letter in annotation:
-        depth += (letter == "[") - (letter == "]")
-        if letter == "|" and not depth:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return parts if annotation != "<class 'inspect._empty'>" else []

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 
-from ..support.cli_tables import ran, raw_tables
+from ..support.cli_tables import ran, raw_tables, views_frame
 
 SMALL = ["--set", "epochs=1", "--set", "batch_size=64", "--set", "model_args.dnn_hidden_units=[8]"]
 
@@ -31,20 +30,6 @@ def criteo_like(data: Path) -> Path:
     run = data / "runs" / "criteo_like"
     ran("fit", "--data", data / "criteo_like" / "train.csv", "--label", "label", "--out", run, *SMALL)
     return run
-
-
-def views_frame(rows: int = 300, seed: int = 0) -> pl.DataFrame:
-    rng = np.random.default_rng(seed)
-    movies = [" ".join(map(str, rng.integers(0, 9, n))) for n in rng.integers(1, 5, rows)]
-    return pl.DataFrame(
-        {
-            "movie": rng.integers(0, 9, rows),
-            "hist_movie": movies,
-            "buy": rng.integers(0, 2, rows),
-            "weight": rng.integers(1, 3, rows),
-            "click": rng.integers(0, 2, rows),
-        }
-    )
 
 
 @pytest.fixture(scope="session")

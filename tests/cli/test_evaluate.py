@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from ..support.cli_tables import as_json, failed, ran
+from ..support.cli_tables import as_json, failed, ran, views_frame
 
 METRICS = {"auc", "logloss", "ne", "calibration"}
 
@@ -49,20 +49,6 @@ def test_metrics_by_value(data: Path, criteo_like: Path, tmp_path: Path) -> None
     assert "By C9" in out
     assert "(missing)" in out
     assert "the 20 most frequent of" in ran("evaluate", criteo_like, test, "--by", "C3")
-
-
-def views_frame(rows: int = 300, seed: int = 0) -> pl.DataFrame:
-    rng = np.random.default_rng(seed)
-    movies = [" ".join(map(str, rng.integers(0, 9, n))) for n in rng.integers(1, 5, rows)]
-    return pl.DataFrame(
-        {
-            "movie": rng.integers(0, 9, rows),
-            "hist_movie": movies,
-            "buy": rng.integers(0, 2, rows),
-            "weight": rng.integers(1, 3, rows),
-            "click": rng.integers(0, 2, rows),
-        }
-    )
 
 
 def test_weights_are_checked_when_metrics_are_computed(views: Path, tmp_path: Path) -> None:

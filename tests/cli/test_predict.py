@@ -8,7 +8,6 @@ import io
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -17,7 +16,7 @@ from deepctr_torch.cli.console import UsageError
 from deepctr_torch.cli.predict import TableWriter
 from deepctr_torch.estimators import CTRClassifier
 
-from ..support.cli_tables import as_json, failed, ran, raw_tables
+from ..support.cli_tables import as_json, failed, ran, raw_tables, views_frame
 
 
 def scores_of(path: Path) -> Any:
@@ -128,20 +127,6 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frame = raw_tables.criteo_like(300, 400)
     raw_tables.write(folder, frame)
     return folder
-
-
-def views_frame(rows: int = 300, seed: int = 0) -> pl.DataFrame:
-    rng = np.random.default_rng(seed)
-    movies = [" ".join(map(str, rng.integers(0, 9, n))) for n in rng.integers(1, 5, rows)]
-    return pl.DataFrame(
-        {
-            "movie": rng.integers(0, 9, rows),
-            "hist_movie": movies,
-            "buy": rng.integers(0, 2, rows),
-            "weight": rng.integers(1, 3, rows),
-            "click": rng.integers(0, 2, rows),
-        }
-    )
 
 
 def test_files_of_other_types_are_scored_as_they_are_trained_on(views: Path, tmp_path: Path) -> None:

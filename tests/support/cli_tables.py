@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 from typer.testing import CliRunner
 
 from deepctr_torch.cli import build
@@ -18,6 +20,21 @@ assert _spec is not None
 assert _spec.loader is not None
 raw_tables: Any = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(raw_tables)
+
+
+def views_frame(rows: int = 300, seed: int = 0) -> pl.DataFrame:
+    """Views of movies after others, with a label, a second one and a weight."""
+    rng = np.random.default_rng(seed)
+    movies = [" ".join(map(str, rng.integers(0, 9, n))) for n in rng.integers(1, 5, rows)]
+    return pl.DataFrame(
+        {
+            "movie": rng.integers(0, 9, rows),
+            "hist_movie": movies,
+            "buy": rng.integers(0, 2, rows),
+            "weight": rng.integers(1, 3, rows),
+            "click": rng.integers(0, 2, rows),
+        }
+    )
 
 
 def call(*arguments: Any) -> Any:
