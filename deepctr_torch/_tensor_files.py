@@ -8,6 +8,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ._json_files import check_plain_file
+
 __all__ = ["read_tensors", "write_tensors"]
 
 
@@ -15,14 +17,22 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors in the place of the file that may be there.
 
     safetensors writes files that only their owner may read; these get the mode of any other file of the process.
+
+    Raises:
+        OSError: the file cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     part = path.with_name(f"{path.name}.part")
     part.unlink(missing_ok=True)
     part.touch()
     mode = part.stat().st_mode
-    save_file(dict(tensors), str(part))
+    try:
+        save_file(dict(tensors), str(part))
+    except SafetensorError as error:  # such as a full disk
+        part.unlink()
+        raise OSError(f"{path} cannot be written: {error}") from error
     part.chmod(mode)
     os.replace(part, path)
 
@@ -32,11 +42,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     Raises:
         PermissionError: the file may not be read; safetensors would say that it is not there.
-        ValueError: it is no safetensors file.
+        ValueError: it is no safetensors file, or a symbolic link.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    check_plain_file(path)
     with path.open("rb"):
         pass
     try:

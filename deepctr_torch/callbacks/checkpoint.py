@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 
 from .._checks import check_at_least
+from .._whole_files import replaced
 from ._console import write
 from .base import Logs
 from .monitor import MonitorCallback
@@ -91,7 +91,8 @@ class ModelCheckpoint(MonitorCallback):
         path = Path(_fill(self.filepath, {**(logs or {}), "epoch": epoch + 1}))
         if self.verbose:
             write(f"Epoch {epoch + 1:05d}: {reason}saving model to {path}")
-        _save_whole(self.model.state_dict() if self.save_weights_only else self.model, path)
+        with replaced(path) as part, part.open("wb") as file:
+            torch.save(self.model.state_dict() if self.save_weights_only else self.model, file)
 
 
 def _check_template(filepath: str) -> None:
@@ -114,18 +115,3 @@ def _fill(filepath: str, values: dict[str, Any]) -> str:
         raise ValueError(f"filepath {filepath!r} names {error}, which is not in the logs; they have {known}") from None
     except (ValueError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(f"filepath {filepath!r} cannot be filled in: {error}") from error
-
-
-def _save_whole(thing: object, path: Path) -> None:
-    """`torch.save` beside `path`, then one rename: whoever looks sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            torch.save(thing, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            part.unlink()

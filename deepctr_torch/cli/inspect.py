@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
+from .._json_files import read_json
+from .._whole_files import check_files
 from ..encoding import FeatureEncoder
 from .console import print_facts, print_features, print_json
 from .run_config import FILE
@@ -45,14 +46,10 @@ def inspect(run: Path, as_json: bool) -> None:
 
 
 def _read(run: Path, name: str) -> dict[str, Any]:
-    path = run / name
-    if not path.is_file():
+    if not (run / name).exists():
         raise FileNotFoundError(f"{run} must be a folder that fit wrote, but it lacks {name}")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} must be JSON, got: {error}") from error
-    return dict(found)
+    check_files(run, name)
+    return read_json(run / name)
 
 
 def _weights(path: Path) -> dict[str, int]:

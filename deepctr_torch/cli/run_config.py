@@ -10,7 +10,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._json_files import check_plain_file
 from .._optional import needs
+from .._whole_files import check_files, replaced_files
 from ..encoding.specs import FeatureSpec, spec_from_json, spec_to_json
 from ..registry import suggest
 from ..tables import list_files
@@ -116,7 +118,8 @@ def write_run(run: Run, folder: Path) -> None:
         "threads": torch.get_num_threads(),
     }
     note = f"# The same weights again: deepctr-torch fit --config {FILE} --out ANOTHER_FOLDER\n"
-    (folder / FILE).write_text(note + to_toml(values), encoding="utf-8")
+    with replaced_files(folder) as part:
+        (part / FILE).write_text(note + to_toml(values), encoding="utf-8")
 
 
 def _kind_to_toml(kind: FeatureSpec) -> dict[str, Any]:
@@ -194,8 +197,16 @@ def load_run(folder: Path) -> CTREstimator:
 
 
 def run_of(folder: Path) -> Run | None:
-    """Return the settings of the run, if it was made on the command line."""
-    return read_run(folder / FILE) if (folder / FILE).is_file() else None
+    """Return the settings of the run, if it was made on the command line.
+
+    Raises:
+        ValueError: the file is not what was saved.
+    """
+    check_files(folder, FILE)
+    if not (folder / FILE).exists():
+        return None
+    check_plain_file(folder / FILE)
+    return read_run(folder / FILE)
 
 
 def reading_of(folder: Path, given: Reading, files: Sequence[str]) -> Reading:

@@ -323,7 +323,7 @@ class FeatureEncoder:
 
         Raises:
             FileNotFoundError: `directory` holds no encoder.
-            ValueError: it holds what this version does not know.
+            ValueError: it holds what this version does not know, or a file that is not what was saved.
         """
         description = read_description(directory)
         encoder = cls(specs_of(description))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._json_files import check_plain_file, read_json, write_json
+from .._whole_files import check_files, replaced_files
 from ..hashing import HASH_VERSION
 from .categorical import SharedVocabulary
 from .specs import FeatureSpec, spec_from_json, spec_to_json
@@ -17,14 +18,19 @@ from .vocabulary import HashedVocabulary, Vocabulary
 if TYPE_CHECKING:
     from .encoder import FeatureEncoder
 
-__all__ = ["FORMAT", "read_description", "restore_encoder", "save_encoder", "specs_of"]
+__all__ = ["FORMAT", "read_description", "restore_encoder", "save_encoder", "specs_of", "write_encoder"]
 
 FORMAT = "deepctr_torch.encoder/1"
 
 
 def save_encoder(encoder: FeatureEncoder, directory: str | PathLike[str]) -> None:
-    """Write a fitted encoder; the description last, so that a folder with one is whole."""
-    target = Path(directory)
+    """Write a fitted encoder, whole or not at all, with the checksums of its files."""
+    with replaced_files(Path(directory)) as part:
+        write_encoder(encoder, part)
+
+
+def write_encoder(encoder: FeatureEncoder, target: Path) -> None:
+    """Write a fitted encoder into a folder."""
     (target / "vocab").mkdir(parents=True, exist_ok=True)
     vocabularies = {
         name: _save_vocabulary(shared, i, target) for i, (name, shared) in enumerate(encoder.vocabularies.items())
@@ -41,7 +47,7 @@ def save_encoder(encoder: FeatureEncoder, directory: str | PathLike[str]) -> Non
         "reasons": encoder.reasons,
         "left_out": encoder.left_out,
     }
-    (target / "encoder.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
+    write_json(target / "encoder.json", description)
 
 
 def _save_vocabulary(shared: SharedVocabulary, number: int, target: Path) -> dict[str, Any]:
@@ -56,20 +62,18 @@ def _save_vocabulary(shared: SharedVocabulary, number: int, target: Path) -> dic
 
 
 def read_description(directory: str | PathLike[str]) -> dict[str, Any]:
-    """Read the description in a folder, if this version wrote it."""
+    """Read the description in a folder, if this version wrote it and its files of an encoder are what was saved."""
+    check_files(Path(directory), "encoder.json", "vocab/")
     path = Path(directory) / "encoder.json"
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{directory} must hold a saved encoder, but lacks encoder.json")
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} must be JSON, got: {error}") from error
-    found = description.get("format") if isinstance(description, dict) else None
+    description = read_json(path)
+    found = description.get("format")
     if found != FORMAT:
         raise ValueError(f"{path} must be of format {FORMAT}, got {found!r}: it was saved by another version")
     if description.get("hash_version") != HASH_VERSION:
         raise ValueError(f"{path} must use hash version {HASH_VERSION}, got {description.get('hash_version')!r}")
-    return dict(description)
+    return description
 
 
 def specs_of(description: Mapping[str, Any]) -> dict[str, FeatureSpec]:
@@ -109,4 +113,8 @@ def _load_vocabulary(saved: Mapping[str, Any], name: str, directory: Path) -> Vo
     file = str(saved["file"])
     if not re.fullmatch(r"vocab/[A-Za-z0-9_-]+\.arrow", file):
         raise ValueError(f"the vocabulary of {name!r} must lie in vocab/, got {file!r}")
+    if (directory / "vocab").is_symlink():
+        raise ValueError(f"{directory / 'vocab'} must be a folder, got a symbolic link")
+    if (directory / file).exists():
+        check_plain_file(directory / file)
     return Vocabulary.load(directory / file, saved["type"], int(saved["size"]))

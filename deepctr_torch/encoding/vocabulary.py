@@ -192,7 +192,8 @@ class Vocabulary:
         try:
             with pa.OSFile(str(path)) as source:
                 table = _one_chunk(ipc.open_file(source).read_all())
-        except (pa.ArrowInvalid, OSError) as error:
+            table.validate(full=True)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} must be the Arrow file of a vocabulary, got: {error}") from error
         expected = {"int": pa.int64(), "string": pa.large_string()}.get(dtype)
         if table.schema.names != ["value", "count"] or table.schema.types != [expected, pa.int64()]:

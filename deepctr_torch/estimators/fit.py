@@ -232,7 +232,7 @@ def _carry_optimizer(estimator: CTREstimator, model: BaseModel, previous: CTREst
     if before != after:
         log.info("the state of the optimizer begins anew: it was %s, and is %s", before, after)
         return
-    restore_optimizer(model, *optimizer_state(previous.model_))
+    restore_optimizer(model, *optimizer_state(previous.model_), grow=True)
 
 
 def _update_mode(model: BaseModel) -> str | None:

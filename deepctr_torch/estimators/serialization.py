@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -10,8 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
+from .._json_files import read_json, write_json
 from .._tensor_files import read_tensors, write_tensors
+from .._whole_files import check_files, replaced_files
 from ..encoding import FeatureEncoder
+from ..encoding.serialization import write_encoder
 from ..encoding.specs import spec_from_json, spec_to_json
 from ..models import MODELS, BaseModel
 from ..models import _serialization as _saving
@@ -82,14 +84,13 @@ def _params_from_json(saved: Mapping[str, Any], encoder: FeatureEncoder) -> dict
 
 
 def save_estimator(name: str, params: Mapping[str, Any], fitted: Fitted, directory: str | PathLike[str]) -> None:
-    """Write the artefact of an estimator of the class `name`; `config.json` last, so that a folder with one is whole.
+    """Write the artefact of an estimator of the class `name`, whole or not at all, with the checksums of its files.
 
     The model lies in it as `model.save` writes it, so that `deepctr_torch.load_model` reads it, too.
 
     Raises:
         TypeError: a parameter or class label that is no plain data.
     """
-    target = Path(directory)
     about = {
         "format": FORMAT,
         "library": __version__,
@@ -100,33 +101,14 @@ def save_estimator(name: str, params: Mapping[str, Any], fitted: Fitted, directo
         "named": fitted.named,
         "columns": fitted.names,
     }
-    target.mkdir(parents=True, exist_ok=True)
-    config, training = target / "config.json", target / "training.json"
-    config.unlink(missing_ok=True)
-    for old in (target / "vocab").glob("*.arrow"):
-        old.unlink()
-    fitted.encoder.save(target)
     tensors, numbers = optimizer_state(fitted.model)
-    write_tensors(tensors, target / OPTIMIZER)
-    fitted.model.save(target)
-    description, trained = _read(config), _read(training)
-    config.unlink()
-    _write(training, {**trained, "estimator": fitted.training, "optimizer": numbers})
-    _write(config, {**description, "estimator": about})
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=1), encoding="utf-8")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} must be JSON, got: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must be a JSON object, got {type(content).__name__}")
-    return content
+    trained = {**_saving.training_of(fitted.model), "estimator": fitted.training, "optimizer": numbers}
+    with replaced_files(Path(directory)) as part:
+        write_encoder(fitted.encoder, part)
+        write_tensors(tensors, part / OPTIMIZER)
+        _saving.write_weights(fitted.model, part)
+        write_json(part / "training.json", trained)
+        write_json(part / "config.json", {**_saving.config(fitted.model), "estimator": about})
 
 
 def load_estimator(
@@ -149,19 +131,20 @@ def load_estimator(
 
     Raises:
         FileNotFoundError: `directory` holds no artefact, or only a part of one.
-        ValueError: it holds what this version does not know.
+        ValueError: it holds what this version does not know, or a file that is not what was saved.
     """
     source = Path(directory)
     missing = [name for name in PARTS if not (source / name).exists()]
     if missing:
         raise FileNotFoundError(f"{source} must hold a saved estimator, but lacks {', '.join(missing)}")
-    about = _about(_read(source / "config.json"), source, classes)
+    check_files(source, "config.json", "training.json", OPTIMIZER)
+    about = _about(read_json(source / "config.json"), source, classes)
     try:
         encoder = FeatureEncoder.load(source)
         estimator = classes[about["class"]](**_params_from_json(about["params"], encoder))
         labels = estimator.label_encoder_class.restore([str(n) for n in about["labels"]], about["targets"])
-        model = _load_model(source, device)
-        logged = _read(source / "training.json")
+        model = _saving.load(source, device)
+        logged = read_json(source / "training.json")
         if training and model.optim is None:
             raise ValueError(f"{source} must hold how its model was compiled, to train it further, got none")
         if training:
@@ -194,10 +177,3 @@ def _about(config: Mapping[str, Any], source: Path, classes: Collection[str]) ->
             f"{source} must hold a model of this version, got {config.get('module')}.{name}: {suggest(name, MODELS)}"
         )
     return about
-
-
-def _load_model(source: Path, device: str | None) -> BaseModel:
-    try:
-        return _saving.load(source, device)
-    except RuntimeError as error:
-        raise ValueError(f"{source / 'weights.safetensors'} must fit config.json, got: {error}") from error

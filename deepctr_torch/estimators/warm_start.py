@@ -140,8 +140,14 @@ def optimizer_state(model: BaseModel) -> tuple[dict[str, Tensor], dict[str, floa
     return tensors, numbers
 
 
-def restore_optimizer(model: BaseModel, tensors: Mapping[str, Tensor], numbers: Mapping[str, float]) -> None:
-    """The inverse of `optimizer_state`; new rows of tables begin with the state of the unseen.
+def restore_optimizer(
+    model: BaseModel, tensors: Mapping[str, Tensor], numbers: Mapping[str, float], *, grow: bool = False
+) -> None:
+    """The inverse of `optimizer_state`.
+
+    Args:
+        model, tensors, numbers: as there.
+        grow: tables may have got more rows, which begin with the state of the unseen.
 
     Raises:
         ValueError: a tensor that is no state of its parameter.
@@ -160,17 +166,21 @@ def restore_optimizer(model: BaseModel, tensors: Mapping[str, Tensor], numbers: 
             if home is None:
                 state[key] = _fitting(value, shape, f"{name}|{key}").to(parameter.device, copy=True)
             else:
-                fitting = _fitting(value, shape, f"{home.name}|{key}", table=True)
-                state[key] = grown(fitting, len(parameter)).to(parameter.device, copy=True)
+                rows = len(value) if grow and UNSEEN < len(value) < shape[0] else shape[0]
+                fitting = _fitting(value, (rows, *shape[1:]), f"{home.name}|{key}")
+                if key == "col_var":  # Adafactor's, one number a column
+                    state[key] = fitting.to(parameter.device, copy=True)
+                else:
+                    state[key] = grown(fitting, shape[0]).to(parameter.device, copy=True)
         if state:
             member.state[parameter] = state
 
 
-def _fitting(value: Tensor, shape: tuple[int, ...], name: str, table: bool = False) -> Tensor:
+def _fitting(value: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
     """A tensor of the state, if it goes with its parameter: some optimizers keep one number for a whole dimension."""
     fits = [there in (1, expected) for there, expected in zip(value.shape, shape, strict=False)]
-    if table and value.dim():
-        fits[0] = len(value) <= shape[0]  # those of new values come behind
+    if not name.endswith("|col_var"):
+        fits[:1] = [value.shape[:1] == shape[:1]]
     if value.dim() != len(shape) or not all(fits):
         raise ValueError(f"the state {name!r} of the optimizer must be of shape {list(shape)}, got {list(value.shape)}")
     return value

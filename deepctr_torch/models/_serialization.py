@@ -7,15 +7,18 @@ import importlib
 import inspect
 import json
 import logging
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from .. import _rebuild_model, layers
+from .. import __version__, _rebuild_model, layers
+from .._json_files import parse_json, read_json, write_json
 from .._tensor_files import read_tensors, write_tensors
+from .._whole_files import check_files, replaced_files
 from ..callbacks import History
 from ..embedding import FusedTable
 from ..features import DenseFeat, SparseFeat, VarLenSparseFeat
@@ -79,6 +82,8 @@ def decode_argument(value: Any) -> Any:
         return [decode_argument(v) for v in value]
     if not isinstance(value, dict):
         return value
+    if len(value) != 1:
+        raise TypeError(f"an argument must have one tag, got {list(value)}")
     ((tag, content),) = value.items()
     if tag == "tuple":
         return tuple(decode_argument(v) for v in content)
@@ -102,6 +107,7 @@ def config(model: BaseModel) -> dict[str, Any]:
         flat.update(arguments.get(name, {}))
     return {
         "format": FORMAT,
+        "library": __version__,
         "class": type(model).__name__,
         "module": type(model).__module__,
         "arguments": {name: encode_argument(value, name) for name, value in flat.items()},
@@ -118,6 +124,14 @@ def build_from_config(
     description: Mapping[str, Any], custom_objects: Mapping[str, type] | None = None, device: Any = None
 ) -> BaseModel:
     """A fresh model from what `config` wrote."""
+    cls, arguments = _class_and_arguments(description, custom_objects, device)
+    model: BaseModel = cls(**arguments)
+    return model
+
+
+def _class_and_arguments(
+    description: Mapping[str, Any], custom_objects: Mapping[str, type] | None, device: Any
+) -> tuple[Any, dict[str, Any]]:
     name, module = description["class"], description["module"]
     cls: Any = (custom_objects or {}).get(name) or _registered(name, module)
     if cls is None:
@@ -133,8 +147,36 @@ def build_from_config(
         arguments["device"] = "cpu"
     if not any(str(gpu) in str(arguments.get("device")) for gpu in arguments.get("gpus") or ()):
         arguments.pop("gpus", None)
-    model: BaseModel = cls(**arguments)
-    return model
+    return cls, arguments
+
+
+def _check_shapes(cls: type, arguments: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Check that a model has the weights of a file, before it is built: its numbers may be anybody's.
+
+    Raises:
+        ValueError: a size that no weight has; the model is not built.
+        RuntimeError: weights of other names or shapes.
+    """
+    most = max(1 << 20, *(value.numel() for value in tensors.values())) if tensors else 1 << 20
+    for name, size in _integers(arguments):
+        if name != "seed" and abs(size) > most:
+            raise ValueError(f"{name} must be at most {most:,}, as the weights are, got {size:,}")
+    if cls.__module__.startswith(PACKAGE + "."):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*no-op", UserWarning)  # nothing is copied to this one
+            cls(**{**arguments, "device": "meta", "gpus": None}).load_state_dict(tensors)
+
+
+def _integers(value: Any, name: str = "") -> Iterator[tuple[str, int]]:
+    """All integers of arguments, with the names of the arguments that they are in."""
+    if isinstance(value, int):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _integers(inner, name or str(key))
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _integers(inner, name)
 
 
 def _optimizer_state(model: BaseModel) -> dict[str, Any] | None:
@@ -175,7 +217,10 @@ def _restore(model: BaseModel, saved: Mapping[str, Any] | None) -> None:
     if _is_torch(optimizer):
         groups = [{"params": [p for n in names for p in _parameters(model, n)]} for names in optimizer["groups"]]
         arguments |= {"embedding_update": "auto", "embedding_optimizer": None, "embedding_lr": None}
-        model.compile(getattr(torch.optim, optimizer["torch"])(groups, lr=0.001), **arguments)
+        made: Any = getattr(torch.optim, optimizer["torch"], None)
+        if not (isinstance(made, type) and issubclass(made, torch.optim.Optimizer)):
+            raise ValueError(f"a saved optimizer must be one of torch.optim, got {optimizer['torch']!r}")
+        model.compile(made(groups, lr=0.001), **arguments)  # type: ignore[call-arg]
     else:
         model.compile(decode_argument(optimizer), **arguments)
     step = train_step_of(model)
@@ -272,7 +317,7 @@ def _parameters(model: BaseModel, name: str) -> list[nn.Parameter]:
 def rebuild(description: str, state: dict[str, Tensor], saved: dict[str, Any], training: bool) -> BaseModel:
     """Build the model that `reduce` took apart, for `deepctr_torch._rebuild_model`."""
     where = next((str(t.device) for t in state.values()), None)  # torch.load's map_location has been there
-    model = build_from_config(json.loads(description), device=where)
+    model = build_from_config(parse_json(description, "the pickled model"), device=where)
     model.load_state_dict(state)
     _put_extras(model, saved)
     return model.train(training)
@@ -305,18 +350,27 @@ def deepcopy(model: BaseModel, memo: dict[int, Any]) -> Any:
 
 
 def save(model: BaseModel, directory: Any) -> None:
-    """Write `config.json`, `weights.safetensors` and `training.json` into `directory`."""
-    target = Path(directory)
+    """Write `config.json`, `weights.safetensors`, `training.json` and their checksums, whole or not at all."""
     description = config(model)
-    target.mkdir(parents=True, exist_ok=True)
+    with replaced_files(Path(directory)) as part:
+        write_weights(model, part)
+        write_json(part / "config.json", description)
+        write_json(part / "training.json", training_of(model))
+
+
+def write_weights(model: BaseModel, folder: Path) -> None:
+    """Write `weights.safetensors`."""
     state = {k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
-    write_tensors(state, target / "weights.safetensors")
-    (target / "config.json").write_text(json.dumps(description, indent=1))
+    write_tensors(state, folder / "weights.safetensors")
+
+
+def training_of(model: BaseModel) -> dict[str, Any]:
+    """Return how a model was compiled and trained, as JSON, without the state of its optimizer."""
     saved = extras(model)
     training = saved.pop("training")
     if training is not None:
         saved["compile"], saved["mode"] = training["compile"], training["mode"]
-    (target / "training.json").write_text(json.dumps(saved, indent=1))
+    return saved
 
 
 def load(directory: Any, device: Any = None, custom_objects: Mapping[str, type] | None = None) -> BaseModel:
@@ -329,28 +383,45 @@ def load(directory: Any, device: Any = None, custom_objects: Mapping[str, type] 
 
     Raises:
         FileNotFoundError: `directory` holds no model.
+        ValueError: it holds what this version does not know, or a file that is not what was saved.
     """
     source = Path(directory)
     missing = [n for n in ("config.json", "weights.safetensors") if not (source / n).is_file()]
     if missing:
         raise FileNotFoundError(f"{source} must hold a saved model, but lacks {', '.join(missing)}")
-    description = json.loads((source / "config.json").read_text())
+    check_files(source, "config.json", "weights.safetensors", "training.json")
+    description = read_json(source / "config.json")
     if description.get("format") != FORMAT:
         raise ValueError(
-            f"{source} must be of format {FORMAT}, got {description.get('format')!r}: it was saved by another version"
+            f"{source} must be of format {FORMAT}, got {description.get('format')!r}, saved by deepctr-torch "
+            f"{description.get('library')}: this is {__version__}"
         )
-    model = build_from_config(description, custom_objects, device)
-    model.load_state_dict(read_tensors(source / "weights.safetensors"))
-    if (source / "training.json").is_file():
-        saved = json.loads((source / "training.json").read_text())
-        plain, mode = saved.pop("compile", None), saved.pop("mode", None)
-        _put_extras(model, {**saved, "training": None})
-        if plain is not None and not _is_torch(plain["optimizer"]):
-            model.compile(**{k: decode_argument(v) for k, v in plain.items()})
-            step = train_step_of(model)
-            if step is not None and mode is not None:
-                step.set_mode(mode)
+    tensors = read_tensors(source / "weights.safetensors")
+    try:
+        cls, arguments = _class_and_arguments(description, custom_objects, device)
+        _check_shapes(cls, arguments, tensors)
+        model: BaseModel = cls(**arguments)
+        model.load_state_dict(tensors)
+        if (source / "training.json").exists():
+            _restore_training(model, read_json(source / "training.json"))
+    except RuntimeError as error:
+        raise ValueError(f"{source / 'weights.safetensors'} must fit config.json, got: {error}") from error
+    except (AttributeError, KeyError, IndexError, TypeError) as error:
+        raise ValueError(
+            f"{source} must hold a model as it was saved, got a changed one: {type(error).__name__}: {error}"
+        ) from error
     return model.eval()
+
+
+def _restore_training(model: BaseModel, saved: dict[str, Any]) -> None:
+    """Compile a model as the one was of which `training_of` is, with the same history and counters."""
+    plain, mode = saved.pop("compile", None), saved.pop("mode", None)
+    _put_extras(model, {**saved, "training": None})
+    if plain is not None and not _is_torch(plain["optimizer"]):
+        model.compile(**{k: decode_argument(v) for k, v in plain.items()})
+        step = train_step_of(model)
+        if step is not None and mode is not None:
+            step.set_mode(mode)
 
 
 def widen_columns(state: dict[str, Any], key: str, width: int, kept: Sequence[int]) -> None:

@@ -19,6 +19,8 @@ from deepctr_torch.encoding import (
     Timestamp,
 )
 
+from ..support.artefacts import overwritten
+
 DATA: dict[str, Any] = {
     "i": [1, 2, None],
     "s/name": ["a", "b", "é"],
@@ -63,7 +65,11 @@ def test_what_was_saved_encodes_describes_and_goes_on_alike(tmp_path: Path) -> N
 def test_the_folder_holds_json_and_arrow(tmp_path: Path) -> None:
     ENCODER.save(tmp_path)
     files = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file())
-    assert files == ["encoder.json", *(f"vocab/{n}.arrow" for n in ("000_i", "001_s_name", "003_m", "004_x"))]
+    assert files == [
+        "checksums.json",
+        "encoder.json",
+        *(f"vocab/{n}.arrow" for n in ("000_i", "001_s_name", "003_m", "004_x")),
+    ]
     again = tmp_path / "again"
     FeatureEncoder.load(tmp_path).save(again)
     for file in files:
@@ -77,7 +83,7 @@ def test_other_folders_are_refused_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"encoder\.json must be JSON"):
         FeatureEncoder.load(tmp_path)
     (tmp_path / "encoder.json").write_text("[]")
-    with pytest.raises(ValueError, match=r"must be of format deepctr_torch\.encoder/1, got None"):
+    with pytest.raises(ValueError, match=r"encoder.json must be a JSON object, got list"):
         FeatureEncoder.load(tmp_path)
 
 
@@ -103,7 +109,7 @@ def test_what_is_not_known_is_refused(tmp_path: Path, path: list[Any], value: An
     for key in path[:-1]:
         inside = inside[key]
     inside[path[-1]] = value
-    (tmp_path / "encoder.json").write_text(json.dumps(description))
+    overwritten(tmp_path / "encoder.json", json.dumps(description))
     with pytest.raises(ValueError, match=match):
         FeatureEncoder.load(tmp_path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 from deepctr_torch.data import Files
 from deepctr_torch.encoding import Categorical, Numeric
 from deepctr_torch.estimators.warm_start import grown, optimizer_state
+from tests.support.artefacts import edited
 from tests.support.estimators import assert_same_weights, classifier, frame, inputs, regressor
 
 OLD = frame()
@@ -170,10 +170,7 @@ def test_what_cannot_go_on_is_said(tmp_path: Path) -> None:
 def test_a_folder_without_the_compilation_is_not_trained_further(tmp_path: Path) -> None:
     old = classifier().fit(inputs(OLD), OLD["click"])
     old.save(tmp_path)
-    path = tmp_path / "training.json"
-    content = json.loads(path.read_text())
-    assert content["compile"] is not None
-    path.write_text(json.dumps({**content, "compile": None}))
+    edited(tmp_path / "training.json", lambda content: content.update(compile=None))
     message = "must hold how its model was compiled, to train it further, got none"
     for call in (
         lambda: classifier().load(tmp_path, training=True),

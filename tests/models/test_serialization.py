@@ -22,6 +22,7 @@ from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
 from deepctr_torch.layers import Dice
 from deepctr_torch.models import DeepFM
 from deepctr_torch.models._serialization import NotPlainError, decode_argument, encode_argument
+from tests.support.artefacts import edited, overwritten
 from tests.support.training import COLUMNS, Recorder, assert_same_weights, both_labels, deepfm, inputs, labels, mmoe
 
 X, Y = inputs(), labels()
@@ -290,6 +291,7 @@ def test_a_directory_holds_the_model_without_pickle(update: str, tmp_path: Path)
     model.set_embedding("item", np.ones((5, 4)), trainable=False)
     model.save(tmp_path / "model")
     assert sorted(p.name for p in (tmp_path / "model").iterdir()) == [
+        "checksums.json",
         "config.json",
         "training.json",
         "weights.safetensors",
@@ -330,9 +332,7 @@ def test_a_users_class_is_named_in_custom_objects(tmp_path: Path) -> None:
 def test_the_device_may_be_chosen(tmp_path: Path) -> None:
     deepfm().save(tmp_path)
     assert deepctr_torch.load_model(tmp_path, device="cpu:0").device == "cpu:0"
-    described = json.loads((tmp_path / "config.json").read_text())
-    described["arguments"] |= {"device": "cuda:7", "gpus": [7]}
-    (tmp_path / "config.json").write_text(json.dumps(described))
+    edited(tmp_path / "config.json", lambda c: c["arguments"].update(device="cuda:7", gpus=[7]))
     if not torch.cuda.is_available():
         assert str(deepctr_torch.load_model(tmp_path).device) == "cpu"
     assert deepctr_torch.load_model(tmp_path, device="cpu").gpus is None
@@ -344,12 +344,12 @@ def test_clear_errors(tmp_path: Path) -> None:
     deepfm().save(tmp_path)
     described = json.loads((tmp_path / "config.json").read_text())
     for change, message in (
-        ({"format": 99}, "must be of format 1, got 99"),
+        ({"format": 99, "library": "9.0"}, "must be of format 1, got 99, saved by deepctr-torch 9.0: this is"),
         ({"class": "DeepFN"}, r"must be of a model class, got deepctr_torch\.models\.deepfm\.DeepFN"),
         ({"module": "deepctr_torch.features", "class": "FeatureSchema"}, "must be of a model class"),
         ({"module": "os", "class": "system"}, "system is a class of your own"),
     ):
-        (tmp_path / "config.json").write_text(json.dumps({**described, **change}))
+        overwritten(tmp_path / "config.json", json.dumps({**described, **change}))
         with pytest.raises(ValueError, match=message):
             deepctr_torch.load_model(tmp_path)
     with pytest.raises(TypeError, match=r"dnn_activation=LeakyReLU.*is not plain data"):
@@ -361,6 +361,9 @@ def test_training_json_may_be_missing(tmp_path: Path) -> None:
     model = fitted()
     model.save(tmp_path)
     (tmp_path / "training.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"must be whole, but lacks training\.json"):
+        deepctr_torch.load_model(tmp_path)
+    (tmp_path / "checksums.json").unlink()
     loaded = deepctr_torch.load_model(tmp_path)
     assert_same_weights(model, loaded)
     assert loaded.optim is None
