@@ -16,64 +16,46 @@ __all__ = ["DataSource", "LabelSpec", "LabeledBatch", "map_tensors", "permutatio
 
 
 class LabeledBatch(NamedTuple):
-    """A batch of rows with what training needs besides the inputs.
-
-    Attributes:
-        batch: the inputs.
-        y: float32 [B, T], or None when predicting.
-        weight: float32 [B], or None.
-        groups: column name -> [B] values, for metrics by group.
-        complete: known to have every label; with several tasks some may be missing (NaN).
-    """
+    """A batch of rows with what training needs besides the inputs."""
 
     batch: Batch
-    y: Tensor | None
-    weight: Tensor | None
-    groups: dict[str, Array]
-    complete: bool = False
+    y: Tensor | None  # float32 [B, T], or None when predicting
+    weight: Tensor | None  # float32 [B]
+    groups: dict[str, Array]  # column name -> [B] values, for metrics by group
+    complete: bool = False  # known to have every label; with several tasks some may be missing (NaN)
 
 
 class LabelSpec(NamedTuple):
-    """The labels that a source must yield, for checking them, and the columns that go with them.
+    """The labels that a source must yield, for checking them, and the columns that go with them."""
 
-    Attributes:
-        tasks: (name, type) of each task.
-        num_classes: number of classes of a multiclass task.
-        group_columns: columns that metrics group by.
-        class_weight: label -> weight of its rows.
-    """
-
-    tasks: Sequence[tuple[str, str]]
-    num_classes: int | None = None
-    group_columns: Sequence[str] = ()
-    class_weight: Mapping[Any, float] | None = None
+    tasks: Sequence[tuple[str, str]]  # name and type of each
+    num_classes: int | None = None  # of a multiclass task
+    group_columns: Sequence[str] = ()  # that metrics group by
+    class_weight: Mapping[Any, float] | None = None  # label -> weight of its rows
 
 
 class DataSource(Protocol):
-    """Yields the batches of one pass after another.
-
-    Attributes:
-        rows: number of rows of a pass; None where nobody can know before the end.
-        batch_size: size of the batches, where the source decides on it; None where the caller does, or nobody knows.
-        weighted: rows carry weights.
-        once: there is one pass alone.
-        negative_rate: share of the negative rows that it yields.
-    """
+    """Yields the batches of one pass after another."""
 
     @property
-    def rows(self) -> int | None: ...
+    def rows(self) -> int | None:
+        """Number of rows of a pass; None where nobody can know before the end."""
 
     @property
-    def batch_size(self) -> int | None: ...
+    def batch_size(self) -> int | None:
+        """Size of the batches, where the source decides on it; None where the caller does, or nobody knows."""
 
     @property
-    def weighted(self) -> bool: ...
+    def weighted(self) -> bool:
+        """True where rows carry weights."""
 
     @property
-    def once(self) -> bool: ...
+    def once(self) -> bool:
+        """True where there is one pass alone."""
 
     @property
-    def negative_rate(self) -> float: ...
+    def negative_rate(self) -> float:
+        """Share of the negative rows that it yields."""
 
     def steps(self, batch_size: int) -> int | None:
         """Number of batches of a pass; None where nobody can know."""

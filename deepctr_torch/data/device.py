@@ -19,11 +19,7 @@ Copying: TypeAlias = tuple[LabeledBatch, torch.cuda.Event]  # a batch on its way
 
 
 class CudaCopier:
-    """Copies of data on a CUDA device; all else here is independent of CUDA and tested with a stand-in.
-
-    Args:
-        device: where batches are used.
-    """
+    """Copies of data on a CUDA device; all else here is independent of CUDA and tested with a stand-in."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -86,12 +82,9 @@ class DeviceArraySource:
     negative_rate = 1.0
 
     def __init__(self, source: ArraySource, copier: CudaCopier) -> None:
-        self.source = source
-        self.copier = copier
-        self.rows = source.rows
-        self.weighted = source.weighted
-        self.ids = copier.store(source.ids)
-        self.dense = copier.store(source.dense)
+        self.source, self.copier = source, copier
+        self.rows, self.weighted = source.rows, source.weighted
+        self.ids, self.dense = copier.store(source.ids), copier.store(source.dense)
         weight = source.weights(slice(None))
         self.y, self.weight = (None if t is None else copier.store(t) for t in (source.y, weight))
 
@@ -118,21 +111,13 @@ class DeviceArraySource:
 class PrefetchSource:
     """The batches of a source, copied to the device as they come.
 
-    Args:
-        source: any source.
-        copier: the device.
-        ahead: copy one batch while the one before it is used. A source that knows its position must not be read ahead.
+    With `ahead`, one is copied while the one before it is used; a source that knows its position must not be read so.
     """
 
     def __init__(self, source: DataSource, copier: CudaCopier, ahead: bool) -> None:
-        self.source = source
-        self.copier = copier
-        self.ahead = ahead
-        self.rows = source.rows
-        self.batch_size = source.batch_size
-        self.weighted = source.weighted
-        self.once = source.once
-        self.negative_rate = source.negative_rate
+        self.source, self.copier, self.ahead = source, copier, ahead
+        self.rows, self.batch_size, self.once = source.rows, source.batch_size, source.once
+        self.weighted, self.negative_rate = source.weighted, source.negative_rate
 
     def steps(self, batch_size: int) -> int | None:
         return self.source.steps(batch_size)
@@ -162,10 +147,7 @@ def _size(source: ArraySource) -> int:
 def on_device(source: DataSource, device: torch.device, passes: int = 2) -> DataSource:
     """The same batches, with tensors on `device`; the source itself where there is nothing to gain.
 
-    Args:
-        source: any source.
-        device: where batches are used.
-        passes: with one pass over them, data do not move to the device to stay.
+    With one of `passes` over them, data do not move to the device to stay.
     """
     copier = copier_for(device)
     if copier is None or isinstance(source, (DeviceArraySource, PrefetchSource)):

@@ -15,7 +15,6 @@ from .._parallel import ordered_map
 from ..features import FeatureSchema
 from ..tables import (
     Chunk,
-    ColumnLike,
     PathsLike,
     Shard,
     TextFormat,
@@ -26,7 +25,7 @@ from ..tables import (
 )
 from .arrays import ArraySource, array_source
 from .batch import LabeledBatch, LabelSpec
-from .files import FileColumns, Files, as_files, resolve_columns
+from .files import FileColumns, Files, resolve_columns
 from .interop import LabelsLike, column_of, to_numpy
 from .negative_sampling import keep_rows
 from .prefetch import read_ahead
@@ -99,12 +98,8 @@ class FileSource:
             return None
         if self.files.part is not None:
             return self.files.part.rows
-        rows = 0
-        for shard in self.shards:
-            if shard.rows is None:
-                return None
-            rows += shard.rows
-        return rows
+        sizes = [shard.rows for shard in self.shards]
+        return None if None in sizes else sum(filter(None, sizes))
 
     @property
     def weighted(self) -> bool:
@@ -132,9 +127,8 @@ class FileSource:
         self._resume = dict(state) if state["rows"] else None  # a pass that has not begun has no order yet
 
     def _identity(self) -> dict[str, Any]:
-        files = self.files
-        part = f"{files.rank} of {files.world_size}"
-        chosen = {"buffer_rows": files.buffer_rows, "negative_rate": files.negative_rate, "seed": files.seed}
+        part = f"{self.files.rank} of {self.files.world_size}"
+        chosen = {name: getattr(self.files, name) for name in ("buffer_rows", "negative_rate", "seed")}
         return {"units": len(self.shards), "part": part, **chosen}
 
     def _at(self, seed: Sequence[int] | None, cursor: Cursor, rows: int) -> dict[str, Any]:
@@ -232,16 +226,12 @@ class FileSource:
             return array_source(self.schema, x, offset=chunk.first_row)
         weight = None if columns.weight is None else column_of(table, columns.weight)
         groups = {name: to_numpy(column_of(table, column)) for name, column in columns.groups.items()}
-        y = self._targets(chunk)
-        return array_source(self.schema, x, y, self.labels, weight, groups, offset=chunk.first_row)
-
-    def _targets(self, chunk: Chunk) -> ColumnLike | list[ColumnLike]:
-        """The labels of a chunk, of several tasks one column each."""
-        found = [column_of(chunk.table, name) for name in self.columns.labels]
+        y = [column_of(table, name) for name in columns.labels]
         if self.files.targets is not None:
-            named = zip(self.columns.labels, found, strict=True)
-            found = [self.files.targets(name, values, chunk.where) for name, values in named]
-        return found if len(found) > 1 else found[0]
+            named = zip(columns.labels, y, strict=True)
+            y = [self.files.targets(name, values, chunk.where) for name, values in named]
+        one = y if len(y) > 1 else y[0]
+        return array_source(self.schema, x, one, self.labels, weight, groups, offset=chunk.first_row)
 
 
 def file_source(
@@ -253,12 +243,8 @@ def file_source(
     groups: object,
     training: bool,
 ) -> FileSource:
-    """The source for the files that `make_source` was given.
-
-    Raises:
-        FileNotFoundError, TypeError, ValueError: before anything is read but names and metadata.
-    """
-    files = as_files(x)
+    """The source for the files that `make_source` was given, checked by names and metadata."""
+    files = x if isinstance(x, Files) else Files(x)
     columns = resolve_columns(files, schema, y, labels, weight, groups, training)
     if files.negative_rate < 1:
         if not training:

@@ -16,7 +16,7 @@ from .negative_sampling import check_negative_rate
 if TYPE_CHECKING:
     from ..encoding import FeatureEncoder
 
-__all__ = ["FileColumns", "Files", "as_files", "means_files", "raw_columns", "resolve_columns"]
+__all__ = ["FileColumns", "Files", "means_files", "raw_columns", "resolve_columns"]
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,8 @@ class Files:
     def __post_init__(self) -> None:
         if not is_files(self.paths):
             raise TypeError(f"paths must be a path, a folder, a glob or a list of them, got {self.paths!r}")
-        check_at_least("buffer_rows", self.buffer_rows, 1)
-        check_at_least("seed", self.seed, 0)
-        check_at_least("threads", self.threads, 0)
-        check_at_least("world_size", self.world_size, 1)
-        check_at_least("rank", self.rank, 0)
+        for name, least in {"buffer_rows": 1, "seed": 0, "threads": 0, "world_size": 1, "rank": 0}.items():
+            check_at_least(name, getattr(self, name), least)
         if self.rank >= self.world_size:
             raise ValueError(f"rank must be below world_size={self.world_size}, got {self.rank}")
         if self.part is not None and self.world_size > 1:
@@ -113,11 +110,6 @@ def raw_columns(encoder: FeatureEncoder, training: bool) -> list[str]:
     return list(encoder.inputs if training else encoder.serving_inputs)
 
 
-def as_files(x: Files | PathsLike) -> Files:
-    """`x` itself, or `Files` of a path, a folder, a glob or a list of them."""
-    return x if isinstance(x, Files) else Files(x)
-
-
 def resolve_columns(
     files: Files,
     schema: FeatureSchema,
@@ -127,11 +119,7 @@ def resolve_columns(
     groups: object,
     training: bool,
 ) -> FileColumns:
-    """The columns to read, of what the user named.
-
-    Raises:
-        TypeError, ValueError: values where names are needed, a name given twice, or not one label for each task.
-    """
+    """The columns to read, of what the user named."""
     inputs = list(schema.feature_index if files.encoder is None else raw_columns(files.encoder, training))
     if labels is None:
         return FileColumns(inputs, [], None, {})

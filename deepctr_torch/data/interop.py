@@ -100,13 +100,10 @@ def _from_list(values: Sequence[Any]) -> Array:
 def ragged(values: ColumnLike) -> tuple[Array, Array] | None:
     """A column of lists -> (all elements in a row, number of each list's); None for any other column.
 
-    A missing list is empty.
+    A missing list is empty. A ValueError says where some values are lists and others are not.
 
     >>> ragged([[1, 2], [], [3]])
     (array([1, 2, 3]), array([2, 0, 1]))
-
-    Raises:
-        ValueError: some values are lists and others are not.
     """
     if isinstance(values, SEQUENCES):
         return _listed(to_numpy(values))
@@ -143,13 +140,10 @@ def _listed(array: Array) -> tuple[Array, Array] | None:
 
 
 def floats(array: Array, what: str, offset: int, missing_is_nan: bool = False) -> Array:
-    """Numbers of any type [N, ...] -> a new float32 array; too large ones become infinite.
+    """Numbers of any type, objects too, [N, ...] -> a new float32 array; too large ones become infinite.
 
-    Args:
-        array: numbers, or objects that are numbers.
-        what: their name in messages.
-        offset: number of the first row, for messages.
-        missing_is_nan: None and NA among objects become NaN instead of an error.
+    Messages call them `what` and number their rows from `offset`. With `missing_is_nan`, None and NA among objects are
+    NaN and no error.
     """
     if array.dtype.kind in "fiub":
         with np.errstate(over="ignore"):

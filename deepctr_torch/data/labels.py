@@ -22,9 +22,8 @@ def to_labels(
 
     Args:
         y: array (N,), (N, 1) or (N, T), list of one array a task, Series, table, or a dict by task name.
-        tasks: (name, type) of each task; the type is "binary", "regression" or "multiclass".
+        tasks, num_classes: see `LabelSpec`.
         rows: number of samples expected, if known.
-        num_classes: number of classes of a multiclass task.
         offset: number of the first row, for messages.
     """
     array = _label_matrix(y, [n for n, _ in tasks])
@@ -131,16 +130,12 @@ def group_values(
     if values is None:
         values = column_of(x, name)
     if values is None and not isinstance(x, Mapping) and not is_table(x) and name in schema.feature_index:
-        matrix = to_numpy(x) if not isinstance(x, (list, tuple)) else None
-        values = (
-            x[list(schema.feature_index).index(name)] if matrix is None else matrix[:, schema.feature_index[name][0]]
-        )
+        listed = isinstance(x, (list, tuple))
+        values = x[list(schema.feature_index).index(name)] if listed else to_numpy(x)[:, schema.feature_index[name][0]]
     if values is None:
-        hint = (
-            "pass groups=..., or give x a column 'groups'"
-            if name == "groups"
-            else f"give x a column {name!r}, or pass groups={{{name!r}: array}}"
-        )
+        hint = f"give x a column {name!r}, or pass groups={{{name!r}: array}}"
+        if name == "groups":
+            hint = "pass groups=..., or give x a column 'groups'"
         raise ValueError(f"a metric needs the group {name!r}: {hint}")
     return to_numpy(values).reshape(-1)
 

@@ -29,11 +29,7 @@ def make_source(
 ) -> DataSource:
     """The source for whatever the user passed; `labels=None` when only inputs are needed.
 
-    Args:
-        training: the rows are trained on, rather than looked at.
-
-    Raises:
-        ValueError, TypeError: bad input, worded for the user.
+    With `training` the rows are trained on, rather than looked at. Errors are worded for the user.
     """
     if means_files(x):
         return file_source(schema, x, y, labels, weight, groups, training)

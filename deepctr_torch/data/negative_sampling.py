@@ -27,11 +27,7 @@ def keep_rows(positive: Mask, file: str, first_row: int, rate: float, seed: int 
     array([ True,  True, False,  True,  True, False])
 
     Args:
-        positive: [N], the rows from `first_row` on.
-        file: name of the file.
-        first_row: number of the first row in the file.
-        rate: share of the negative rows that are kept.
-        seed: another one keeps other rows.
+        positive: [N], the rows from number `first_row` of the file on.
     """
     key = hash_values([f"{seed}/{file}"])[0]
     rows = np.arange(first_row, first_row + len(positive), dtype=np.int64).astype(np.uint64)
@@ -52,10 +48,6 @@ def correct_probability(prediction: Tensor, rate: float) -> Tensor:
     >>> import torch
     >>> correct_probability(torch.tensor([[0.5]]), 0.25)
     tensor([[0.2000]])
-
-    Args:
-        prediction: probabilities.
-        rate: share of the negative rows that were kept.
     """
     if rate == 1.0:
         return prediction

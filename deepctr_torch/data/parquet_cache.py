@@ -100,11 +100,7 @@ def identity(encoder: FeatureEncoder) -> str:
 
 
 def check_empty(name: str, folder: Path) -> None:
-    """Check that a folder to write to is not there or holds nothing but hidden files, which readers pass over.
-
-    Raises:
-        ValueError: it holds something, or is a file.
-    """
+    """Check that a folder to write to is not there or holds nothing but hidden files, which readers pass over."""
     if folder.exists() and not (folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())):
         raise ValueError(f"{name} must be a folder that is empty or not there yet, got {folder}")
 

@@ -16,13 +16,10 @@ class _Queue(Iterator[T]):
     """Items that a thread puts in, as long as fewer than `limit` rows wait; what it raises is raised at its place."""
 
     def __init__(self, items: Iterator[T], rows: Callable[[T], int], limit: int) -> None:
-        self.items = items
-        self.rows = rows
-        self.limit = limit
+        self.items, self.rows, self.limit = items, rows, limit
         self.waiting: deque[T] = deque()
-        self.count = 0
-        self.over = False
-        self.stopped = False
+        self.count = 0  # of rows that wait
+        self.over = self.stopped = False
         self.error: BaseException | None = None
         self.changed = threading.Condition()
         self.thread = threading.Thread(target=self._fill, name="deepctr_torch-reader", daemon=True)
@@ -73,15 +70,10 @@ class _Queue(Iterator[T]):
 
 
 def read_ahead(items: Iterator[T], rows: Callable[[T], int], limit: int) -> Generator[T, None, None]:
-    """The same items, made by a thread that stays up to `limit` rows ahead and ends when this iterator does.
+    """The same items, made by a thread that waits while `limit` rows are ready and ends when this iterator does.
 
-    >>> list(read_ahead(iter(["a", "bc"]), len, 100))
+    >>> list(read_ahead(iter(["a", "bc"]), rows=len, limit=100))
     ['a', 'bc']
-
-    Args:
-        items: made in the thread.
-        rows: number of rows of an item.
-        limit: the thread waits while as many rows are ready.
     """
     queue = _Queue(items, rows, limit)
     try:

@@ -23,48 +23,28 @@ __all__ = ["Block", "Cursor", "ShardChunk", "batches", "shuffled_blocks", "unshu
 
 
 class Cursor(NamedTuple):
-    """The place in a pass where a block begins.
+    """The place in a pass where a block begins."""
 
-    Attributes:
-        block: its number.
-        place: number of shards of the pass that were used up before.
-        skip: number of rows of the next shard that were.
-        rows: number of rows handed out before.
-    """
-
-    block: int = 0
-    place: int = 0
-    skip: int = 0
-    rows: int = 0
+    block: int = 0  # its number
+    place: int = 0  # number of shards of the pass that were used up before
+    skip: int = 0  # number of rows of the next shard that were
+    rows: int = 0  # number of rows handed out before
 
 
 class ShardChunk(NamedTuple):
-    """Checked rows of one chunk of a shard.
-
-    Attributes:
-        source: the rows.
-        shard: number of the shard, in the order of the files.
-        place: number of the shard, in the order of the pass.
-        start: number of rows of the shard that came before.
-    """
+    """Checked rows of one chunk of a shard."""
 
     source: ArraySource
-    shard: int
-    place: int
-    start: int
+    shard: int  # number of the shard, in the order of the files
+    place: int  # number of the shard, in the order of the pass
+    start: int  # number of rows of the shard that came before
 
 
 class Block(NamedTuple):
-    """Rows that are handed out together, in one order.
-
-    Attributes:
-        source: the rows.
-        order: their numbers as they are handed out; None for as they lie.
-        begin: where in the pass they begin.
-    """
+    """Rows that are handed out together, in one order."""
 
     source: ArraySource
-    order: Tensor | None
+    order: Tensor | None  # the numbers of the rows as they are handed out; None for as they lie
     begin: Cursor
 
     def __len__(self) -> int:
@@ -105,18 +85,13 @@ def shuffled_blocks(chunks: Iterable[ShardChunk], size: int, seed: Sequence[int]
         yield buffer.last(list(seed))
 
 
-def _empty(like: Tensor, rows: int) -> Tensor:
-    return torch.empty((rows, *like.shape[1:]), dtype=like.dtype)
-
-
 class _Buffer:
     """Arrays that chunks are copied into; pages that stay empty cost no memory."""
 
     def __init__(self, like: ArraySource, size: int, cursor: Cursor) -> None:
-        self.like = like
-        self.size = size
-        self.inputs = [_empty(t, size) for t in (like.ids, like.dense, like.used)]
-        self.extras = [None if t is None else _empty(t, size) for t in (like.y, like.weight)]
+        self.like, self.size = like, size
+        self.inputs = [t.new_empty((size, *t.shape[1:])) for t in (like.ids, like.dense, like.used)]
+        self.extras = [None if t is None else t.new_empty((size, *t.shape[1:])) for t in (like.y, like.weight)]
         self.restart(cursor)
 
     def restart(self, cursor: Cursor) -> None:
@@ -162,10 +137,7 @@ class _Buffer:
 def batches(blocks: Iterable[Block], size: int, skip: int = 0) -> Iterator[tuple[LabeledBatch, Cursor]]:
     """Batches of exactly `size` rows, the last one of what is left, each with the cursor of the block of its last row.
 
-    Args:
-        blocks: what is handed out, in order.
-        size: rows of a batch.
-        skip: rows to leave out at the beginning.
+    The first `skip` rows are left out.
     """
 
     def cut(block: Block, start: int, stop: int) -> tuple[LabeledBatch | ArraySource, Cursor]:

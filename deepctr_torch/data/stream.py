@@ -57,9 +57,8 @@ class StreamSource:
         x, y, weight = item, None, None
         if self.labels is not None:
             if not isinstance(item, (tuple, list)) or len(item) not in (2, 3):
-                raise ValueError(
-                    f"an item of the stream must be (x, y) or (x, y, sample_weight), got {type(item).__name__}"
-                )
+                got = type(item).__name__
+                raise ValueError(f"an item of the stream must be (x, y) or (x, y, sample_weight), got {got}")
             x, y, weight = (*item, None)[:3]
         elif isinstance(item, (tuple, list)) and len(item) in (1, 2, 3) and self._is_whole(item[0]):
             x = item[0]  # a labelled stream given to predict, or the one tensor of a TensorDataset
@@ -67,9 +66,8 @@ class StreamSource:
 
     def _is_whole(self, x: InputsLike) -> bool:
         """True if `x` holds all inputs of a batch by itself."""
-        return (
-            isinstance(x, Mapping) or is_table(x) or tuple(getattr(x, "shape", ()))[1:] == (self.schema.packed_width,)
-        )
+        matrix = tuple(getattr(x, "shape", ()))[1:] == (self.schema.packed_width,)
+        return isinstance(x, Mapping) or is_table(x) or matrix
 
 
 def is_stream(x: object) -> bool:

@@ -32,39 +32,20 @@ def _metadata(path: Path) -> pq.FileMetaData:
 
 
 def group_sizes(path: Path) -> list[int]:
-    """Number of rows of each row group.
-
-    Raises:
-        ValueError: it is no Parquet file.
-    """
+    """Number of rows of each row group."""
     metadata = _metadata(path)
     return [int(metadata.row_group(group).num_rows) for group in range(metadata.num_row_groups)]
 
 
 def parquet_schema(path: Path) -> pa.Schema:
-    """Names and types of the columns, as `parquet_tables` returns them.
-
-    Raises:
-        ValueError: it is no Parquet file.
-    """
+    """Names and types of the columns, as `parquet_tables` returns them."""
     return plain(_metadata(path).schema.to_arrow_schema().empty_table()).schema
 
 
 def parquet_tables(
     path: Path, columns: Sequence[str], rows: int, group: int | None = None, *, threads: bool = True
 ) -> Iterator[tuple[int, pa.Table]]:
-    """Tables of at most `rows` rows, each with the number of its row group.
-
-    Args:
-        path: the file.
-        columns: which, in this order.
-        rows: at most so many in a table.
-        group: the row group to read; all of them unless given.
-        threads: decode columns in several threads.
-
-    Raises:
-        ValueError: it cannot be read.
-    """
+    """Tables of at most `rows` rows of a row group (None: of all), each with its number; `threads` decode columns."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -132,8 +132,7 @@ def _from_memory(data: TableLike, columns: Sequence[str], rows: int, keep_nan: b
 def _from_files(
     paths: Sequence[Path], columns: Sequence[str], rows: int, schema: Mapping[str, pa.DataType], written: TextFormat
 ) -> Iterator[Chunk]:
-    texts = [path for path in paths if not is_parquet(path)]
-    types = text_types(texts, columns, schema, written) if texts else {}
+    types = text_types(paths, columns, schema, written)
     for path in paths:
         first = 0
         tables = (

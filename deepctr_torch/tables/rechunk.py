@@ -27,9 +27,7 @@ def rechunk(
     ['ab', 'cd', 'ef', 'g']
 
     Args:
-        chunks: read one after the other; each is given up before the next one is read.
-        size: rows of what is returned.
-        count: number of rows of a chunk.
+        chunks: each is given up before the next one is read; `count` says how many rows one has.
         cut: rows `start` to `stop` of a chunk, which must outlive it.
         join: one of several cuts, of at least one.
         skip: rows to leave out at the beginning.

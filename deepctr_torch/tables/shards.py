@@ -18,28 +18,16 @@ __all__ = ["Shard", "list_shards", "missing_columns", "read_shard", "shard_types
 
 
 class Shard(NamedTuple):
-    """Rows of a file that are read together.
-
-    Attributes:
-        path: the file.
-        group: number of the row group; None for a text file.
-        first_row: number of the first row in the file.
-        rows: number of rows; None for a text file, of which nobody knows before its end.
-    """
+    """Rows of a file that are read together."""
 
     path: Path
-    group: int | None
-    first_row: int
-    rows: int | None
+    group: int | None  # number of the row group; None for a text file
+    first_row: int  # number of the first row in the file
+    rows: int | None  # number of rows; None for a text file, of which nobody knows before its end
 
 
 def list_shards(paths: PathsLike) -> list[Shard]:
-    """Every row group with rows of every Parquet file, and every text file, in the order of the files.
-
-    Raises:
-        FileNotFoundError: nothing is there.
-        ValueError: an unknown ending, or a file that is no Parquet file.
-    """
+    """Every row group with rows of every Parquet file, and every text file, in the order of the files."""
     shards = []
     for path in list_files(paths):
         if not is_parquet(path):
@@ -67,8 +55,7 @@ def shard_types(
     shards: Sequence[Shard], columns: Sequence[str], schema: Mapping[str, TypeLike], written: TextFormat
 ) -> dict[str, pa.DataType]:
     """Column -> type, the same for all text files whichever of them is read first; empty if there is none."""
-    texts = [shard.path for shard in shards if shard.group is None]
-    return text_types(texts, columns, schema, written) if texts else {}
+    return text_types([shard.path for shard in shards], columns, schema, written)
 
 
 def read_shard(

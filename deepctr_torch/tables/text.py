@@ -22,15 +22,10 @@ _SAMPLE = 1 << 20  # bytes at the beginning of a file that types are inferred fr
 
 
 class TextFormat(NamedTuple):
-    """The way text files are written; their ending says the rest.
+    """The way text files are written; their ending says the rest."""
 
-    Attributes:
-        header: names of the columns, of files without a line of names.
-        null: fields that mean a missing value.
-    """
-
-    header: Sequence[str] | None = None
-    null: Sequence[str] = ("",)
+    header: Sequence[str] | None = None  # names of the columns, of files without a line of names
+    null: Sequence[str] = ("",)  # fields that mean a missing value
 
 
 def _open(
@@ -77,19 +72,20 @@ def text_columns(path: Path, header: Sequence[str] | None) -> list[str]:
 def text_types(
     paths: Sequence[Path], columns: Sequence[str], schema: Mapping[str, TypeLike], written: TextFormat
 ) -> dict[str, pa.DataType]:
-    """Column -> arrow type, the same for all files.
+    """Column -> arrow type, the same for all text files among `paths`; empty if there is none.
 
     A type that `schema` names holds. Any other is what fits the beginning of every file: integers and floats are
     floats, other types that differ are strings, and so is a column without a value.
     """
+    texts = [path for path in paths if suffix_of(path) in DELIMITERS]
+    types = {name: schema[name] for name in columns if name in schema} if texts else {}
+    rest = [name for name in columns if name not in schema]
+    if not rest or not texts:
+        return types
     import pyarrow as pa
 
-    types = {name: schema[name] for name in columns if name in schema}
-    rest = [name for name in columns if name not in schema]
-    if not rest:
-        return types
     seen: dict[str, pa.DataType] = {}
-    for path in paths:
+    for path in texts:
         found = _open(path, written, _SAMPLE, rest).schema
         for name in rest:
             seen[name] = _join(seen.get(name, pa.null()), found.field(name).type)
@@ -104,10 +100,8 @@ def _join(a: pa.DataType, b: pa.DataType) -> pa.DataType:
         return a
     if pa.types.is_null(a):
         return b
-    numbers = pa.types.is_integer, pa.types.is_floating
-    if all(any(is_kind(t) for is_kind in numbers) for t in (a, b)):
-        return pa.float64()
-    return pa.string()
+    numbers = all(pa.types.is_integer(t) or pa.types.is_floating(t) for t in (a, b))
+    return pa.float64() if numbers else pa.string()
 
 
 def text_tables(

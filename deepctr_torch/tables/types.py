@@ -30,12 +30,7 @@ def common_types(
     """Column -> the arrow type that holds its values of all files; empty for rows in memory.
 
     Integers of one file and floats of another are floats, nothing but missing values is of any type. Reads names and
-    types, no rows of Parquet files.
-
-    Args:
-        data: as `read_chunks` takes it.
-        columns: which.
-        schema, header, null: as `read_chunks` takes them.
+    types, no rows of Parquet files. Arguments as `read_chunks` takes them.
 
     Raises:
         ValueError: a column whose types have none in common; names the column and two files.
@@ -46,8 +41,7 @@ def common_types(
     if not is_files(data) or not columns:
         return {}
     paths = list_files(data)
-    texts = [path for path in paths if not is_parquet(path)]
-    of_text = text_types(texts, columns, schema or {}, TextFormat(header, null)) if texts else {}
+    of_text = text_types(paths, columns, schema or {}, TextFormat(header, null))
     found: dict[str, pa.DataType] = {}
     first: dict[str, Path] = {}  # a file that has the type found so far
     for path in paths:
@@ -55,8 +49,9 @@ def common_types(
         for name in columns:
             kind = pa.type_for_alias(own[name]) if isinstance(own[name], str) else own[name]
             before = found.get(name, kind)
+            schemas = [pa.schema([(name, one)]) for one in (before, kind)]
             try:
-                found[name] = kind if kind == before else _common(before, kind)
+                found[name] = pa.unify_schemas(schemas, promote_options="permissive").field(name).type
             except (pa.ArrowInvalid, pa.ArrowTypeError):
                 raise ValueError(
                     f"column {name!r} must be of one type, got {before} in {first[name]} and {kind} in {path}"
@@ -67,19 +62,8 @@ def common_types(
     return found
 
 
-def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType:
-    import pyarrow as pa
-
-    schemas = [pa.schema([("x", kind)]) for kind in (one, other)]
-    return pa.unify_schemas(schemas, promote_options="permissive").field("x").type
-
-
 def typed(chunk: Chunk, columns: Sequence[str], types: Mapping[str, pa.DataType]) -> pa.Table:
-    """These columns of a chunk, of the types that `common_types` found.
-
-    Raises:
-        ValueError: a value that would not stay what it is; names column and file.
-    """
+    """These columns of a chunk, of the types that `common_types` found, if no value changes by it."""
     import pyarrow as pa
 
     table = chunk.table.select(list(columns))

@@ -50,19 +50,12 @@ class TextOptions(NamedTuple):
 
 
 class EventRows(NamedTuple):
-    """Rows in the order of time.
-
-    Attributes:
-        table: a pyarrow table.
-        time: their times, as numbers.
-        bound: what happened before this is known to a row.
-        where: number in `table` -> where the row is, for messages.
-    """
+    """Rows in the order of time."""
 
     table: pa.Table
-    time: NumberArray
-    bound: NumberArray
-    where: Callable[[int], str]
+    time: NumberArray  # their times, as numbers
+    bound: NumberArray  # what happened before this is known to a row
+    where: Callable[[int], str]  # number in `table` -> where the row is, for messages
 
 
 class EventFeature(Protocol):
@@ -145,11 +138,7 @@ def same_unit(before: TimeUnit | None, unit: TimeUnit, column: str, chunk: Chunk
 
 
 def in_memory(data: TableLike, columns: Sequence[str]) -> Chunk:
-    """Return columns of a table in memory as one pyarrow table.
-
-    Raises:
-        ValueError: the table has no rows.
-    """
+    """Return columns of a table in memory, which must have rows, as one pyarrow table."""
     chunk = next(read_chunks(data, list(columns), rows=_EVERYTHING), None)
     if chunk is None:
         raise ValueError("a table of events must have at least one row, got none")
@@ -224,13 +213,7 @@ def with_columns(data: TableLike, made: NewColumns) -> Any:
 
 
 def label_numbers(rows: EventRows, name: str, *, binary: bool) -> NDArray[np.float64]:
-    """Return a column of labels as float64; NaN where there is none.
-
-    Args:
-        rows: the rows.
-        name: the column.
-        binary: labels must lie in [0, 1].
-    """
+    """Return a column of labels, `binary` ones in [0, 1], as float64; NaN where there is none."""
     column = rows.table.column(name)
     kind = column.type
     if pa.types.is_boolean(kind):

@@ -29,9 +29,7 @@ class Keys:
     def codes(self, table: pa.Table, *, once: bool) -> IntArray:
         """Return a number a row; -1 where one of the columns is missing: null, NaN, or the empty string.
 
-        Args:
-            table: a pyarrow table that has the columns.
-            once: no other table will come, so that nothing need be remembered.
+        With `once` no other table will come, so that nothing need be remembered.
         """
         if not self.columns:
             return np.zeros(table.num_rows, np.int64)

@@ -81,14 +81,7 @@ def add_history(
 
 
 class _History:
-    """Per user the latest items that every later event sees, and those that only some see yet.
-
-    Attributes:
-        seen: [users, maxlen] rows of `kept` that happened before what any later event asks for, the latest last.
-        size: how many they are of each user.
-        pending: user, time and row in `kept` of events that are not known to all later ones yet.
-        kept: the items, a pyarrow table that grows with each chunk and is cleared up now and then.
-    """
+    """Per user the latest items that every later event sees, and those that only some see yet."""
 
     def __init__(self, user: str, items: list[str], label: str | None, maxlen: int) -> None:
         self.needed = [user, *items, *([] if label is None else [label])]
@@ -96,10 +89,12 @@ class _History:
         self.made = [f"hist_{name}" for name in items]
         self.items, self.label, self.maxlen = items, label, maxlen
         self.users = Keys([user])
+        # [users, maxlen] rows of `kept` that happened before what any later event asks for, the latest last; how many
         self.seen: IntArray = np.zeros((0, maxlen), np.int64)
         self.size: IntArray = np.zeros(0, np.int64)
+        # user, time and row in `kept` of events that are not known to all later ones yet
         self.pending: tuple[IntArray, NumberArray, IntArray] | None = None
-        self.kept: pa.Table = None
+        self.kept: pa.Table = None  # the items: grows with each chunk and is cleared up now and then
         self.limit = _SPARE
 
     def step(self, rows: EventRows, once: bool) -> NewColumns:
@@ -148,8 +143,7 @@ class _History:
     ) -> tuple[IntArray, NumberArray, IntArray, IntArray]:
         """Put what is remembered of its users, and of those with pending events, before the chunk's entries.
 
-        Returns:
-            Code, time and row of all entries, and the users concerned.
+        Returns code, time and row of all entries, and the users concerned.
         """
         pending = self.pending or (code[:0], time[:0], row[:0])
         touched = np.unique(np.append(user[user >= 0], pending[0]))

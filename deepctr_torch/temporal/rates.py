@@ -39,29 +39,22 @@ def add_rates(
     one not known: its event counts nowhere, and gets the rates of its keys as any other. Events whose key is missing
     (null, NaN or the empty string) get the prior rate and a count of 0, and enter the global rate only.
 
-    A million events take one to two seconds on a core for each key, sorted or not. Files are read as a stream: they
-    must be sorted by time, and memory grows with the distinct values of the keys and the events of one `delay`, not
-    with the events.
+    A million events take one to two seconds on a core for each key, sorted or not. Of files, memory grows with the
+    distinct values of the keys and the events of one `delay`, not with the events.
 
     Args:
-        events: a pandas, polars or pyarrow table or a dict of arrays, in any order; or the path of a file, a folder, a
-            glob, or a list of these, in the order of time; or an iterator of pyarrow tables, such as this function
-            returns, in the order of time.
+        events, time, out, schema, header, null: as `add_history` takes them; keys are strings in text files unless
+            `schema` names their type.
         keys: a column, or a list of columns and of tuples of columns: ("user", "genre") makes `user_genre_rate`.
         label: column of labels in [0, 1].
-        time: column of numbers, dates or timestamps.
         prior: (rate, strength): a fixed rate in [0, 1], worth so many events. Or the strength alone: the prior rate is
             that of all events known at the time, (sum of labels + 1) / (count + 2). With a strength of 0, a key without
             events has the prior rate.
         delay: how long after an event its label is known: a number in the unit of a numeric time column; for timestamps
             a `timedelta` or text such as "1d", "12h", "30min".
-        out: for files and iterators: a Parquet file to write.
-        schema, header, null: of text files, as `time_split` has them; but keys are strings unless `schema` names
-            their type, so that "007" is not 7.
 
     Returns:
-        A table of the kind given, rows in the order given, with a float64 and an int64 column for each key. For files
-        and iterators an iterator of pyarrow tables, or the path of `out`.
+        As `add_history`, with a float64 and an int64 column for each key.
 
     >>> shown = {"ad": ["a", "a", "b", "a"], "at": [1, 2, 3, 4], "click": [1, 0, 0, 1]}
     >>> rated = add_rates(shown, "ad", "click", "at", prior=(0.5, 2))
@@ -135,17 +128,13 @@ class _Totals:
     """The sum of labels and the number of events for each value of a key, as each later event knows them.
 
     Sums run from event to event in the order of time, so that neither chunks nor other keys change a bit of them.
-
-    Attributes:
-        total, number: of all events so far.
-        known: the same of those that every later event knows.
-        pending: code, time, sum and number after each time that is not known to all later events yet.
     """
 
     def __init__(self, columns: Sequence[str]) -> None:
         self.keys = Keys(columns)
-        self.total, self.number = np.zeros(0), np.zeros(0, np.int64)
-        self.known: tuple[FloatArray, IntArray] = np.zeros(0), np.zeros(0, np.int64)
+        self.total, self.number = np.zeros(0), np.zeros(0, np.int64)  # of all events so far
+        self.known: tuple[FloatArray, IntArray] = np.zeros(0), np.zeros(0, np.int64)  # of those all later ones know
+        # code, time, sum and number after each time that is not known to all later events yet
         self.pending: tuple[IntArray, NumberArray, FloatArray, IntArray] | None = None
 
     def step(self, rows: EventRows, labels: FloatArray, once: bool) -> tuple[FloatArray, IntArray]:
@@ -195,8 +184,7 @@ class _Totals:
     ) -> tuple[IntArray, NumberArray, FloatArray, IntArray, IntArray]:
         """Put what is remembered of its keys, and of those with pending events, before the chunk's entries.
 
-        Returns:
-            Code, time, sum and number of all entries, and the keys concerned.
+        Returns code, time, sum and number of all entries, and the keys concerned.
         """
         pending = self.pending or (code[:0], time[:0], total[:0], number[:0])
         touched = np.unique(np.append(key[key >= 0], pending[0]))

@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from itertools import compress
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from .._typing import Mask
 from ..tables import Chunk, ColumnLike, PathsLike, TableLike, column_names, read_chunks
 from ..tables.files import is_files
 from ..tables.memory import library_of
@@ -66,11 +67,13 @@ def time_split(
         ValueError: neither or both of `valid_from` and `fraction`, a time is missing, or a part would be empty.
     """
     text = TextOptions(schema, header, null)
-    times, unit, cut = _times_and_cut(data, time, valid_from, fraction, gap, text)
-    parts = _parts(times, unit, cut, time)
-    if is_files(data):
-        return _filtered(data, time, cut, 0, text), _filtered(data, time, cut, 1, text)
-    return _take(data, parts[0]), _take(data, parts[1])
+    names = column_names(data, header=header)
+    if time not in names:
+        raise ValueError(f"data must have the time column {time!r}, got only {', '.join(names)}")
+    chunks = read_chunks(data, [time], **text.reading()) if is_files(data) else iter([in_memory(data, [time])])
+    parts = time_masks(chunks, time, valid_from=valid_from, fraction=fraction, gap=gap)
+    take = partial(_filtered, text=text) if is_files(data) else _take
+    return take(data, parts[0]), take(data, parts[1])
 
 
 def time_masks(
@@ -80,62 +83,32 @@ def time_masks(
     valid_from: TimePoint | None = None,
     fraction: float | None = None,
     gap: Span = 0,
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+) -> tuple[Mask, Mask]:
     """Return masks of the rows that `time_split` trains on and validates on, bool [N] each.
 
     Args:
         chunks: the rows, with the column `time` at least.
         time, valid_from, fraction, gap: as `time_split` has them.
     """
-    _check_start(valid_from, fraction)
-    times, unit = _all_times(chunks, time)
-    return _parts(times, unit, _cut(times, time, unit, valid_from, fraction, gap), time)
-
-
-def _check_start(valid_from: TimePoint | None, fraction: float | None) -> None:
     if (valid_from is None) == (fraction is None):
         raise ValueError("time_split needs either valid_from or fraction, and not both")
     if fraction is not None and not 0 < fraction < 1:
         raise ValueError(f"fraction must lie between 0 and 1, got {fraction!r}")
-
-
-def _times_and_cut(
-    data: TableLike | PathsLike,
-    time: str,
-    valid_from: TimePoint | None,
-    fraction: float | None,
-    gap: Span,
-    text: TextOptions,
-) -> tuple[NumberArray, TimeUnit, _Cut]:
-    _check_start(valid_from, fraction)
-    names = column_names(data, header=text.header)
-    if time not in names:
-        raise ValueError(f"data must have the time column {time!r}, got only {', '.join(names)}")
-    chunks = read_chunks(data, [time], **text.reading()) if is_files(data) else [in_memory(data, [time])]
     times, unit = _all_times(chunks, time)
-    return times, unit, _cut(times, time, unit, valid_from, fraction, gap)
-
-
-def _parts(times: NumberArray, unit: TimeUnit, cut: _Cut, time: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return the masks of both parts; raise if one is empty."""
-    parts = cut.masks(times)
+    if fraction is None:
+        begin = _position(valid_from, time, unit)
+    else:
+        first = len(times) - min(max(round(fraction * len(times)), 1), len(times))
+        begin = np.partition(times, first)[first]
+    end = earlier(np.array([begin]), span_of("gap", gap, time, unit))[0]
+    parts = times < end, times >= begin
     for part, name in zip(parts, ("training", "validation"), strict=True):
         if not part.any():
             raise ValueError(
                 f"the {name} part must have rows, got none: of {len(times)} rows, column {time!r} goes from "
-                f"{_shown(times.min(), unit)} to {_shown(times.max(), unit)}, validation from {_shown(cut.valid, unit)}"
+                f"{_shown(times.min(), unit)} to {_shown(times.max(), unit)}, validation from {_shown(begin, unit)}"
             )
     return parts
-
-
-class _Cut(NamedTuple):
-    """Training rows have a time below `train`, validation rows one of at least `valid`."""
-
-    train: TimeNumber
-    valid: TimeNumber
-
-    def masks(self, times: NumberArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        return times < self.train, times >= self.valid
 
 
 def _all_times(chunks: Iterable[Chunk], time: str) -> tuple[NumberArray, TimeUnit]:
@@ -147,18 +120,6 @@ def _all_times(chunks: Iterable[Chunk], time: str) -> tuple[NumberArray, TimeUni
     if unit is None:
         raise ValueError("a table of events must have at least one row, got none")
     return np.concatenate(parts), unit
-
-
-def _cut(
-    times: NumberArray, time: str, unit: TimeUnit, valid_from: TimePoint | None, fraction: float | None, gap: Span
-) -> _Cut:
-    if fraction is not None:
-        first = len(times) - min(max(round(fraction * len(times)), 1), len(times))
-        valid = np.partition(times, first)[first]
-    else:
-        valid = _position(valid_from, time, unit)
-    span = span_of("gap", gap, time, unit)
-    return _Cut(earlier(np.array([valid]), span)[0], valid)
 
 
 def _position(value: TimePoint | None, time: str, unit: TimeUnit) -> TimeNumber:
@@ -194,14 +155,14 @@ def _shown(value: TimeNumber, unit: TimeUnit) -> str:
     return str(np.asarray(value).astype(f"datetime64[{unit.step}]")) if unit.step else str(value)
 
 
-def _take(data: TableLike, mask: NDArray[np.bool_]) -> Any:
+def _take(data: TableLike, mask: Mask) -> Any:
     library = library_of(data)
     if library:
         return data[mask] if library == "pandas" else data.filter(mask)
     return {name: _rows_of(values, mask) for name, values in data.items()}
 
 
-def _rows_of(values: ColumnLike, mask: NDArray[np.bool_]) -> Any:
+def _rows_of(values: ColumnLike, mask: Mask) -> Any:
     """Return some rows of a column of a dict; arrays, tensors and columns of a library stay, lists become arrays."""
     if isinstance(values, np.ndarray) or hasattr(values, "iloc") or hasattr(values, "detach"):
         return values[mask]
@@ -221,9 +182,10 @@ def _rows_of(values: ColumnLike, mask: NDArray[np.bool_]) -> Any:
     return out
 
 
-def _filtered(data: TableLike | PathsLike, time: str, cut: _Cut, part: int, text: TextOptions) -> Iterator[pa.Table]:
+def _filtered(data: PathsLike, mask: Mask, text: TextOptions) -> Iterator[pa.Table]:
+    first = 0
     for chunk in read_chunks(data, **text.reading()):
-        times, _ = time_numbers(chunk.table.column(time), time, chunk.where)
-        mask = cut.masks(times)[part]
-        if mask.any():
-            yield chunk.table.filter(mask)
+        kept = mask[first : first + chunk.table.num_rows]
+        first += chunk.table.num_rows
+        if kept.any():
+            yield chunk.table.filter(pa.array(kept))

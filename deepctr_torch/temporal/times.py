@@ -27,25 +27,15 @@ _TEXT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|us|ns|w|d|h|min|m|s|)\s*", re.IGNO
 
 
 class TimeUnit(NamedTuple):
-    """The type and the unit of the numbers of a time column.
+    """The type and the unit of the numbers of a time column."""
 
-    Attributes:
-        type: the arrow type, as text.
-        step: "ns", "us", "ms", "s" or "D" of dates and timestamps; "" of numbers, whose unit only the user knows.
-        whole: the numbers are integers.
-    """
-
-    type: str
-    step: str
-    whole: bool
+    type: str  # the arrow type, as text
+    step: str  # "ns", "us", "ms", "s" or "D" of dates and timestamps; "" of numbers, whose unit only the user knows
+    whole: bool  # the numbers are integers
 
 
 def time_numbers(column: pa.ChunkedArray, name: str, where: Callable[[int], str]) -> tuple[NumberArray, TimeUnit]:
-    """Return the times of a column as int64 or float64, and their unit.
-
-    Raises:
-        ValueError: a time is missing or not finite, or the column holds no numbers, dates or timestamps.
-    """
+    """Return the times of a column, none of which is missing or infinite, as int64 or float64, and their unit."""
     kind = column.type
     step = kind.unit if pa.types.is_timestamp(kind) else {"date32[day]": "D", "date64[ms]": "ms"}.get(str(kind), "")
     if not (step or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
@@ -76,9 +66,6 @@ def span_of(name: str, value: Span, column: str, unit: TimeUnit) -> float:
     """Return the argument `name` in the unit of the time column; rounded down to whole steps where times are integers.
 
     Rounding changes nothing: of integer times, t < now - 1.5 are those with t < now - 1.
-
-    Raises:
-        ValueError: a duration for a column of numbers, a number for one of timestamps, or one below 0.
     """
     duration = _nanoseconds(name, value)
     if unit.step:
