@@ -49,6 +49,8 @@ def fit(
     model: o.Model = None,
     task: o.Task = None,
     weight: o.Weight = None,
+    skip: o.Skip = None,
+    features: o.Only = None,
     settings: o.Settings = None,
     valid: o.Valid = None,
     valid_fraction: o.ValidFraction = None,
@@ -77,6 +79,7 @@ def fit(
         deepctr-torch fit --config runs/a/run.toml --model DCN --set epochs=5 --out runs/b
     """
     from .fit import fit as run
+    from .settings import parse_settings
 
     if context.args:
         raise UsageError(f"unexpected {context.args[0]!r}: several files are a glob in quotes, or --data for each")
@@ -85,7 +88,8 @@ def fit(
         "valid": valid, "valid_fraction": valid_fraction, "split_by": split_by, "valid_from": valid_from, "gap": gap,
         "format": layout, "header": split_names(header), "null": null, "init_from": init_from and str(init_from),
     }  # fmt: skip
-    run(given, settings or [], config, out, overwrite, json)
+    chosen = parse_settings(settings or [])
+    run(given, chosen, split_names(skip), split_names(features), config, out, overwrite, json)
 
 
 def evaluate(

@@ -10,9 +10,9 @@ from ..data.parquet_cache import encode as encode_files
 from ..encoding import FeatureEncoder
 from ..tables import read_chunks
 from .console import UsageError, print_facts, print_features, print_json
-from .inputs import Reading, input_files
+from .inputs import InputFiles, Reading, input_files
 from .output import output_folder
-from .settings import Settings, infer_features
+from .settings import Settings
 
 __all__ = ["encode"]
 
@@ -30,7 +30,7 @@ def encode(
         if earlier is not None:
             encoder = FeatureEncoder.load(earlier)
         else:
-            encoder = infer_features(found, [*label, *keep], settings.features).fit(found.paths, **found.options)
+            encoder = _inferred(found, [*label, *keep], settings).fit(found.paths, **found.options)
         paths = encode_files(
             found.paths, encoder, out, label=list(label), keep=keep, training=training, **found.options
         )
@@ -43,3 +43,13 @@ def encode(
         return
     print_features(encoder.describe())
     print_facts({"rows": rows, "files": len(paths), "in": out, "encoder": result["encoder"]})
+
+
+def _inferred(found: InputFiles, apart: Sequence[str], settings: Settings) -> FeatureEncoder:
+    """An encoder, not yet fitted, of the kinds that the data suggest, where `settings` do not say otherwise."""
+    from ..estimators.features import infer_encoder
+
+    skipped = [*apart, *(name for name, kind in settings.features.items() if kind is None)]
+    found.check(skipped, "as asked for")
+    given = {name: kind for name, kind in settings.features.items() if kind is not None}
+    return infer_encoder(found.paths, found.columns, given=given, skipped=skipped, **found.options)

@@ -13,7 +13,7 @@ from .console import Progress, TrainingProgress, UsageError, print_facts, print_
 from .inputs import InputFiles, Reading, input_files
 from .output import LOCK, check_apart, output_folder
 from .run_config import FILE, Run, read_run, run_of, write_run
-from .settings import Settings, check_settings, infer_features, parse_settings, without_columns
+from .settings import INFER, REST, Settings, check_settings, without_columns
 
 if TYPE_CHECKING:
     from ..estimators.base import CTREstimator
@@ -23,26 +23,41 @@ __all__ = ["fit"]
 
 
 def fit(
-    given: Mapping[str, Any], settings: Sequence[str], config: Path | None, out: Path, overwrite: bool, as_json: bool
-) -> None:
-    """Train and save; `given` are the fields of `Run` that options name, None or empty where they do not."""
+    given: Mapping[str, Any], said: Settings, skip: Sequence[str], only: Sequence[str], config: Path | None, out: Path,
+    overwrite: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Train and save.
+
+    Args:
+        given: the fields of `Run` that options name; None or empty where they do not.
+        said: `--set`.
+        skip, only: columns that are no features, and those that alone are; empty for all.
+        config, out, overwrite, as_json: the options.
+    """
     from ..models import MODELS
 
-    said = parse_settings(settings)
+    for name in skip:
+        if said.features.setdefault(name) is not None or name in only:
+            raise UsageError(f"--skip leaves {name!r} out: it must not be a feature by --set or --features, too")
     run = _earlier(config, given.get("init_from")).changed(given, said)
     run.check()
-    if run.init_from and said.features:
-        raise UsageError("--init-from goes on with the features of that run: leave --set features.COLUMN out")
+    if run.init_from and (said.features or said.infer or only):
+        raise UsageError(
+            "--init-from goes on with the features of that run: leave --set features.COLUMN, --skip and --features out"
+        )
     run = _without_targets(run, said)
     if run.model not in MODELS:
         raise UsageError(f"unknown --model {run.model!r}: {suggest(run.model, MODELS)}")
     _check_out(out, overwrite)
     found = _input_files(run, run.data)
     check_apart(out, [*found.files, *(_input_files(run, run.valid).files if run.valid else [])])
-    found.check([*run.label, *([run.weight] if run.weight else [])], "as asked for")
+    skipped = [name for name, kind in said.features.items() if kind is None]
+    found.check([*run.label, *([run.weight] if run.weight else []), *skipped, *only], "as asked for")
+    if only:
+        run = _with_only(run, said, only, found)
     cls = _estimator_class(run, found)
     check_settings(run.settings, cls, MODELS.get(run.model))
-    estimator = cls(run.model, features=_features(run, found), **_parameters(run, as_json))
+    estimator = cls(run.model, features=_features(run), skip=_skipped(run, found), **_parameters(run, as_json))
     time = _time(run, found)
     with output_folder(out), Progress(not as_json) as progress:
         _check_out(out, overwrite)  # another process may have ended in between
@@ -68,6 +83,21 @@ def _without_targets(run: Run, said: Settings) -> Run:
         if said.features.get(name) is not None:
             raise UsageError(f"--set features.{name} must not read {column!r}, which is the {targets[column]}")
     return replace(run, settings=Settings(run.settings.parameters, run.settings.model_args, kinds))
+
+
+def _with_only(run: Run, said: Settings, only: Sequence[str], found: InputFiles) -> Run:
+    """The run with features of these columns alone, of inferred kinds where none is set."""
+    target = next((name for name in only if name in (*run.label, run.weight)), None)
+    if target is not None:
+        raise UsageError(f"--features must not name {target!r}, which is the label or the weight")
+    others = [name for name in found.columns if name not in (*only, *run.label, run.weight)]
+    kinds, left = without_columns(run.settings.features, others)
+    for name, column in left.items():
+        if said.features.get(name) is not None:
+            raise UsageError(f"--set features.{name} reads {column!r}, which --features does not name")
+    kinds = {name: kind for name, kind in kinds.items() if kind is not None}
+    settings = Settings(run.settings.parameters, run.settings.model_args, {**kinds, **dict.fromkeys(others)})
+    return replace(run, infer=True, settings=settings)
 
 
 def _input_files(run: Run, paths: Sequence[str]) -> InputFiles:
@@ -114,14 +144,18 @@ def _looks_continuous(found: InputFiles, label: Sequence[str]) -> bool:
     return False
 
 
-def _features(run: Run, found: InputFiles) -> FeaturesLike:
-    """What the estimator is told of the features: nothing if nothing is said."""
-    kinds = run.settings.features
-    if not run.infer:
-        return {name: kind for name, kind in kinds.items() if kind is not None}
-    if not kinds:
-        return "infer"
-    return infer_features(found, [*run.label, *([run.weight] if run.weight else [])], kinds, run.split_by)
+def _features(run: Run) -> FeaturesLike:
+    """What the estimator is told of the features."""
+    kinds = {name: kind for name, kind in run.settings.features.items() if kind is not None}
+    if run.infer:
+        return {**kinds, REST: INFER} if kinds else INFER
+    return kinds
+
+
+def _skipped(run: Run, found: InputFiles) -> list[str]:
+    """The columns that are no features, as far as there are such: an earlier run may have had others."""
+    there = found.columns
+    return [name for name, kind in run.settings.features.items() if kind is None and name in there]
 
 
 def _parameters(run: Run, as_json: bool) -> dict[str, Any]:
@@ -188,10 +222,11 @@ def _effective(run: Run, estimator: CTREstimator) -> Run:
     """The run with everything that was left to the program filled in."""
     from ..estimators import CTRRegressor
 
-    own = {"model", "features", "model_args", "random_state", "validation_fraction"}
+    own = {"model", "features", "skip", "model_args", "random_state", "validation_fraction"}
     parameters = {name: value for name, value in estimator.get_params(deep=False).items() if name not in own}
     fraction = None if run.valid or run.valid_from else estimator.validation_fraction
-    settings = Settings(parameters, run.settings.model_args, dict(estimator.encoder_.features))
+    unused = dict.fromkeys([*estimator.skip, *estimator.encoder_.left_out])
+    settings = Settings(parameters, run.settings.model_args, {**unused, **estimator.encoder_.features})
     task = "regression" if isinstance(estimator, CTRRegressor) else "classification"
     return replace(run, task=task, valid_fraction=fraction, infer=False, settings=settings)
 

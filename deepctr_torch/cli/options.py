@@ -49,9 +49,11 @@ Settings = Annotated[
         "--set",
         "KEY=VALUE",
         "A parameter of the estimator (`epochs=3`), an argument of the model (`model_args.dnn_dropout=0.2`), or "
-        "the kind of a feature (`features.price=Numeric`, `features.id=skip`).",
+        "the kind of a feature (`features.price=Numeric`).",
     ),
 ]
+Skip = Annotated[str | None, _option("--skip", "COLUMNS", "Columns that are no features, such as later events.")]
+Only = Annotated[str | None, _option("--features", "COLUMNS", "The only columns that are features. Default: all.")]
 Kinds = Annotated[list[str] | None, _option("--set", "KEY=VALUE", "The kind of a feature: `features.price=Numeric`.")]
 Task = Annotated[
     str | None, _option("--task", "NAME", "`classification`, `regression`, or `auto`: tell by the labels.")

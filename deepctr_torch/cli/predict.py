@@ -149,7 +149,9 @@ class TableWriter:
         delimiter = DELIMITERS[suffix_of(self.path)]
 
         def write(table: pa.Table) -> None:
-            pl.DataFrame(pl.from_arrow(table)).write_csv(sink, include_header=self.rows == 0, separator=delimiter)
+            frame = pl.DataFrame(pl.from_arrow(table))
+            frame.columns = table.column_names  # which polars gives to one without a name
+            frame.write_csv(sink, include_header=self.rows == 0, separator=delimiter)
 
         return write
 

@@ -87,7 +87,7 @@ class Run:
             kept = replace(kept, valid=None)
             kept = replace(kept, valid_from=None, gap=None) if "valid_fraction" in new else kept
             kept = replace(kept, valid_fraction=None) if "valid_from" in new else kept
-        return replace(kept, **new, settings=settings.over(self.settings))
+        return replace(kept, **new, infer=kept.infer or settings.infer, settings=settings.over(self.settings))
 
 
 def write_run(run: Run, folder: Path) -> None:

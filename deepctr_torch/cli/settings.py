@@ -10,20 +10,20 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..encoding import FeatureEncoder
 from ..encoding.specs import SPECS, Categorical, FeatureSpec, MultiValue, Sequence, spec_from_json
 from ..registry import suggest
 from .console import UsageError
-from .inputs import InputFiles
 
-__all__ = ["SKIP", "Settings", "infer_features", "parse_kind", "parse_settings", "parse_value", "without_columns"]
+__all__ = ["SKIP", "Settings", "parse_kind", "parse_settings", "parse_value", "without_columns"]
 
 SKIP = "skip"  # features.COLUMN=skip: the column is no feature
+REST, INFER = "*", "infer"  # features.*=infer: so are all columns of which nothing is said
 OWN_OPTIONS = {
     "model": "--model",
     "random_state": "--seed",
     "validation_fraction": "--valid-fraction",
     "features": "--set features.COLUMN=KIND",
+    "skip": "--skip",
     "model_args": "--set model_args.NAME=VALUE",
 }
 COLUMNS = {f"{part}_feature_columns" for part in ("linear", "dnn", "region", "base")} | {"history_feature_list"}
@@ -40,6 +40,7 @@ class Settings:
     parameters: dict[str, Any] = field(default_factory=dict)  # of the estimator
     model_args: dict[str, Any] = field(default_factory=dict)
     features: dict[str, FeatureSpec | None] = field(default_factory=dict)  # None: the column is no feature
+    infer: bool = False  # so are all other columns, of the kinds they seem to be
 
     def over(self, earlier: Settings) -> Settings:
         """These settings, and where they say nothing the earlier ones."""
@@ -76,21 +77,6 @@ def without_columns(
     return kept, left
 
 
-def infer_features(
-    found: InputFiles, apart: Collection[str], features: Mapping[str, FeatureSpec | None], time: str | None = None
-) -> FeatureEncoder:
-    """Return an encoder, not yet fitted, of the kinds that the data suggest, where `features` do not say otherwise.
-
-    Columns `apart` are no features; that of the `time` to split by is one only as hour and weekday.
-    """
-    from ..estimators.features import infer_encoder
-
-    skipped = [*apart, *(name for name, kind in features.items() if kind is None)]
-    found.check(skipped, "as asked for")
-    given = {name: kind for name, kind in features.items() if kind is not None}
-    return infer_encoder(found.paths, found.columns, given=given, skipped=skipped, time=time, **found.options)
-
-
 def parse_settings(given: Iterable[str]) -> Settings:
     """`key=value` texts, the last one of a key counts.
 
@@ -105,7 +91,11 @@ def parse_settings(given: Iterable[str]) -> Settings:
         if not equals or not key:
             raise UsageError(f"--set must be key=value, as in --set epochs=3, got {text!r}")
         place, dot, name = key.partition(".")
-        if place == "features" and dot:
+        if place == "features" and name == REST:
+            if value.strip().lower() != INFER:
+                raise UsageError(f"--set {key} must be {INFER}, got {value!r}")
+            settings.infer = True
+        elif place == "features" and dot:
             settings.features[name] = parse_kind(value.strip(), name)
         elif place == "model_args" and dot:
             settings.model_args[name] = parse_value(value)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -39,7 +40,8 @@ def test_a_run_holds_all_it_needs(data: Path, criteo_like: Path) -> None:
     assert run["model_args"] == {"dnn_hidden_units": [8]}
     assert list(run["features"]) == [*(f"I{i}" for i in range(1, 14)), *(f"C{i}" for i in range(1, 27))]
     assert set(CTRClassifier().get_params()) == {
-        *run["parameters"], *run["unset"], "features", "model", "model_args", "random_state", "validation_fraction",
+        *run["parameters"], *run["unset"], "features", "model", "model_args", "random_state", "skip",
+        "validation_fraction",
     }  # fmt: skip
 
 
@@ -298,3 +300,80 @@ def test_labels_of_a_funnel_in_the_wrong_order(tmp_path: Path) -> None:
     arguments = ["fit", "--data", tmp_path / "a.csv", "--model", "ESMM", "--out", tmp_path / "run"]
     message = failed(*arguments, "--label", "buy,click")
     assert "33 of 67 rows with 'click' have no 'buy'; give them as ['click', 'buy']" in message
+
+
+def shop(path: Path, **more: Any) -> Path:
+    rng = np.random.default_rng(0)
+    click = rng.integers(0, 2, 300)
+    spend = np.where(click, rng.integers(1, 999, 300) / 100, 0)
+    table = {"user": rng.integers(0, 9, 300), "price": rng.normal(size=300), "spend": spend, "buy": spend > 5, **more}
+    pd.DataFrame({**table, "click": click}).to_csv(path)  # with its index, a first column without a name
+    return path
+
+
+@pytest.mark.parametrize("split", [[], ["--split-by", "day"]])
+def test_a_first_column_without_a_name(split: list[str], tmp_path: Path) -> None:
+    data = shop(tmp_path / "a.csv", day=np.repeat(np.arange(30), 10))
+    run = tmp_path / "run"
+    ran("fit", "--data", data, "--label", "click", "--skip", "spend,buy", "--out", run, *split, *SMALL)
+    written = from_toml((run / "run.toml").read_text())
+    assert "" not in written["features"]
+    assert set(written["skip"]) == {"", "spend", "buy", *(["day"] if split else [])}
+    assert as_json("evaluate", run, data, "--by", "user")["rows"] == 300
+    ran("predict", run, data, "--out", tmp_path / "p.csv")
+    scored = pd.read_csv(tmp_path / "p.csv")  # which calls it "Unnamed: 0"
+    assert scored.columns[1:].tolist() == ["user", "price", "spend", "buy", "day", "click", "prediction"]
+    assert scored.iloc[:, 0].tolist() == list(range(300))
+    ran("predict", run, data, "--out", tmp_path / "p.parquet")
+    assert pl.read_parquet(tmp_path / "p.parquet")["prediction"].to_list() == scored["prediction"].tolist()
+
+
+def test_columns_to_skip_are_skipped_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data, run, again = shop(tmp_path / "a.csv"), tmp_path / "run", tmp_path / "again"
+    ran("fit", "--data", data, "--label", "click", "--skip", "spend, buy", "--out", run, *SMALL)
+    assert sorted(from_toml((run / "run.toml").read_text())["features"]) == ["price", "user"]
+    ran("fit", "--config", run / "run.toml", "--out", again)
+    assert (run / "run.toml").read_text() == (again / "run.toml").read_text()
+    assert (run / "weights.safetensors").read_bytes() == (again / "weights.safetensors").read_bytes()
+    assert not caplog.records  # nothing is said to be unused
+    pd.read_csv(data, index_col=0).drop(columns=["spend"]).assign(new=1.5).to_csv(tmp_path / "b.csv", index=False)
+    ran("fit", "--config", run / "run.toml", "--data", tmp_path / "b.csv", "--out", tmp_path / "other")
+    assert caplog.messages == ['features names no kind for [\'new\']: unused; add "*": "infer" to use all columns']
+    assert "it must not be a feature by --set or --features, too" in failed(
+        "fit", "--data", data, "--label", "click", "--skip", "spend", "--features", "user,spend", "--out", again, code=2
+    )
+    assert "no column 'spent' (as asked for): did you mean 'spend'" in failed(
+        "fit", "--data", data, "--label", "click", "--skip", "spent", "--out", tmp_path / "new"
+    )
+
+
+def test_a_star_infers_what_an_earlier_run_did_not_know(tmp_path: Path) -> None:
+    data, run = shop(tmp_path / "a.csv"), tmp_path / "run"
+    ran("fit", "--data", data, "--label", "click", "--skip", "spend,buy", "--out", run, *SMALL)
+    shop(tmp_path / "a.csv", shop=np.arange(300) % 4)
+    star = ["--config", run / "run.toml", "--set", "features.*=infer", "--set", "features.price=quantile"]
+    ran("fit", *star, "--out", tmp_path / "more")
+    features = from_toml((tmp_path / "more" / "run.toml").read_text())["features"]
+    assert list(features) == ["user", "price", "shop"]
+    assert features["price"]["scaling"] == "quantile"
+
+
+def test_only_some_columns_are_features(tmp_path: Path) -> None:
+    data, run = shop(tmp_path / "a.csv"), tmp_path / "run"
+    arguments = ["fit", "--data", data, "--label", "click", *SMALL]
+    ran(*arguments, "--features", "user,price", "--set", "features.price=quantile", "--out", run)
+    written = from_toml((run / "run.toml").read_text())
+    assert list(written["features"]) == ["user", "price"]
+    assert written["features"]["price"]["scaling"] == "quantile"
+    assert set(written["skip"]) == {"", "spend", "buy"}
+    ran("fit", "--config", run / "run.toml", "--features", "user,buy", "--out", tmp_path / "other")
+    assert list(from_toml((tmp_path / "other" / "run.toml").read_text())["features"]) == ["user", "buy"]
+    new = ["--out", tmp_path / "new"]
+    for wrong, code, message in [
+        (["--features", "user,click"], 2, "--features must not name 'click', which is the label"),
+        (["--features", "users"], 1, "did you mean 'user'"),
+        (["--features", "user", "--set", "features.price=Numeric"], 2, "reads 'price', which --features does not name"),
+        (["--features", "user", "--init-from", run], 2, "leave --set features.COLUMN, --skip and --features out"),
+        (["--set", "features.*=Numeric"], 2, "--set features.* must be infer, got 'Numeric'"),
+    ]:
+        assert message in failed(*arguments, *new, *wrong, code=code)
