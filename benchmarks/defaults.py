@@ -1,248 +1,283 @@
-"""The estimators' defaults against the original's defaults, logistic regression and LightGBM.
+"""The estimators' defaults beside gradient boosting, logistic regression and the original's defaults.
 
-    python benchmarks/defaults.py [--seeds 3] [--rows 120000]
+    python benchmarks/defaults.py --choose [--tables flights,votes] [--seeds 2] [--contestants ours,...]
+    python benchmarks/defaults.py --test --seeds 5
+    python benchmarks/defaults.py --report
 
-Three tasks. "MovieLens": the split of the demo, each user's last fifth is the test part, and of the rest each user's
-last tenth is validated on. "MovieLens by time": the last fifth of all ratings, mostly of users who have none before,
-and the last tenth of the rest. "Criteo-like": rows of `make_criteo_like` as raw strings and skewed numbers with gaps.
-Everybody gets the same rows to train on, to validate on and to be measured on. "original" is DeepFM with
-DeepCTR-Torch's default arguments on LabelEncoder and MinMaxScaler columns, trained on all training rows as its example
-does (summed loss, batches of 256, 10 epochs, adam); values that the training part does not have share one more id.
-LightGBM has at most 500 trees, stopped by the validation part, which also chooses the penalty of the logistic
-regression. Neither of these three can read the list of movies a user liked. Writes
-`benchmarks/results/defaults.json` and `.md`.
+The protocol, written before any result was seen:
 
-    python benchmarks/defaults.py --choose
+1. The tables are those of `data.py`. Everybody gets the same rows to train on, to validate on (to stop by, and to
+   choose what it chooses by itself) and to be measured on.
+2. Defaults are chosen by `--choose`, which sees the training rows alone: their last tenth (by time where the table is
+   cut by time) is measured on, and the tenth before it validated on. `--test` measures the rows that are left; it
+   runs once a choice is written down in `results/defaults_choices.md`, and its results change no default.
+3. A part is on by default if it raises the mean AUC of the classification tables by 0.0005 or more (regression:
+   lowers the mean RMSE), over two seeds, and no table loses more than 0.003 ("bandit" does not count: 20 clicks are
+   left to choose by); of equal ones the cheaper one is taken. No default knows a table's name, size class or column.
+4. Reported are AUC, logloss, calibration (mean prediction over mean label), or RMSE; seconds of processor time with
+   one thread; and the standard error of the difference to the best tree, from 200 bootstraps of the rows measured on,
+   seeds averaged.
 
-asks the validation parts of the training rows what other values of each default would do (logloss of DeepFM, mean over
-the seeds), and writes `benchmarks/results/defaults_choices.md`; the test rows are not looked at.
+Contestants. "CTRClassifier" is `CTRClassifier()` (`CTRRegressor()`), untouched. "LightGBM" has at most 1,000 trees at
+rate 0.05, stopped after 50 without improvement, native categories of all columns or of those up to 1,000 values
+(others by how frequent they are), as the validation part says. "CatBoost" has its defaults, stopped after 50 trees.
+"logistic" (regression: ridge) has indicators of all values, quantile bins of the numbers, the penalty by the
+validation part. "original" is DeepFM with DeepCTR-Torch's defaults as its example uses them. Only "CTRClassifier" can
+read columns of lists. Results are kept in `results/defaults.json`, one entry a run; what is there is not run again.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
-import platform
+import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
-from defaults_tasks import Task, criteo_like, movielens
+from data import TABLES, Task
 
-from deepctr_torch import CTRClassifier
+from deepctr_torch import CTRClassifier, CTRRegressor
 from deepctr_torch.metrics.registry import get_metric
 
 RESULTS = Path(__file__).resolve().parent / "results"
+PREDICTIONS = (
+    Path(os.environ.get("DEEPCTR_TORCH_BENCH", Path.home() / ".cache" / "deepctr-torch-bench")) / "predictions"
+)
+TREES = ("LightGBM", "CatBoost")
+Predict = Callable[[Task, int], np.ndarray]
 
 
-# ------------------------------------------------------------------ contestants: task, seed -> probabilities
+# ------------------------------------------------------------------ contestants: task, seed -> predictions
 
 
-def fitted(task: Task, **arguments: Any) -> CTRClassifier:
-    """Trained on what is not held out, stopped by what is."""
-    held, y = task.held, task.y_train
-    model = CTRClassifier(**arguments)
-    return model.fit(task.train.filter(~held), y[~held], validation=(task.train.filter(held), y[held]))
-
-
-def ours(name: str, **changes: Any) -> Callable[[Task, int], np.ndarray]:
+def ours(**changes: Any) -> Predict:
     def predict(task: Task, seed: int) -> np.ndarray:
-        model = fitted(task, model=name, random_state=seed, **changes)
-        return model.predict_proba(task.test)[:, 1]
+        made = (CTRRegressor if task.regression else CTRClassifier)(random_state=seed, **changes)
+        held, y = task.held, task.y_train
+        model = made.fit(task.train.filter(~held), y[~held], validation=(task.train.filter(held), y[held]))
+        print("   ", {k: v for k, v in model.training_.items() if k not in ("history",)}, flush=True)
+        return model.predict(task.test) if task.regression else model.predict_proba(task.test)[:, 1]
 
     return predict
 
 
-def labelled(task: Task) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, int]]:
-    """LabelEncoder and MinMaxScaler, fitted on the training part; values not there share one more id."""
-    from sklearn.preprocessing import LabelEncoder, MinMaxScaler
+def as_strings(table: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    return table.with_columns(pl.col(names).cast(pl.String).fill_null("missing"))
 
-    train: dict[str, np.ndarray] = {}
-    test: dict[str, np.ndarray] = {}
-    sizes = {}
-    for name in task.ids:
-        values, later = (t[name].cast(pl.String).fill_null("-1").to_numpy() for t in (task.train, task.test))
-        encoder = LabelEncoder().fit(values)
-        known = np.isin(later, encoder.classes_)
-        train[name] = encoder.transform(values)
-        test[name] = np.full(len(later), len(encoder.classes_))
-        test[name][known] = encoder.transform(later[known])
-        sizes[name] = len(encoder.classes_) + 1
+
+def score(task: Task, y: np.ndarray, predicted: np.ndarray) -> float:
+    """Lower is better."""
+    return float(((y - predicted) ** 2).mean()) if task.regression else float(get_metric("logloss")(y, predicted))
+
+
+def lightgbm(task: Task, seed: int) -> np.ndarray:
+    import lightgbm as lgb
+
+    held, y = task.held, task.y_train
+    names = [*task.ids, *task.numbers]
+    train, test = (as_strings(t, task.ids) for t in (task.train, task.test))
+    best: tuple[float, Any, Any] | None = None
+    for limit in (1000, None):
+        wide = [n for n in task.ids if limit and train[n].n_unique() > limit]
+        if limit is None and not any(train[n].n_unique() > 1000 for n in task.ids):
+            continue
+        frames = [t.select(names).with_columns(frequency(train, n, t) for n in wide).to_pandas() for t in (train, test)]
+        for name in task.ids:
+            if name not in wide:
+                values = frames[0][name].astype("category").cat.categories
+                for frame in frames:
+                    frame[name] = (
+                        frame[name].where(frame[name].isin(values)).astype("category").cat.set_categories(values)
+                    )
+        cls = lgb.LGBMRegressor if task.regression else lgb.LGBMClassifier
+        model = cls(n_estimators=1000, learning_rate=0.05, random_state=seed, n_jobs=1, verbose=-1)
+        X = frames[0]
+        model.fit(X[~held], y[~held], eval_X=X[held], eval_y=y[held], callbacks=[lgb.early_stopping(50, verbose=False)])
+        predict = model.predict if task.regression else lambda x, m=model: m.predict_proba(x)[:, 1]
+        found = score(task, y[held], predict(X[held]))
+        if best is None or found < best[0]:
+            best = found, predict, frames[1]
+    assert best is not None
+    return np.asarray(best[1](best[2]))
+
+
+def frequency(train: pl.DataFrame, name: str, table: pl.DataFrame) -> pl.Series:
+    counts = train.group_by(name).len()
+    return table.select(name).join(counts, on=name, how="left", maintain_order="left")["len"].fill_null(0).alias(name)
+
+
+def catboost(task: Task, seed: int) -> np.ndarray:
+    import catboost
+
+    held, y, names = task.held, task.y_train, [*task.ids, *task.numbers]
+    train, test = (as_strings(t, task.ids).select(names).to_pandas() for t in (task.train, task.test))
+    cls = catboost.CatBoostRegressor if task.regression else catboost.CatBoostClassifier
+    model = cls(random_seed=seed, thread_count=1, verbose=False, allow_writing_files=False, cat_features=task.ids)
+    model.fit(train[~held], y[~held], eval_set=(train[held], y[held]), early_stopping_rounds=50)
+    return model.predict(test) if task.regression else model.predict_proba(test)[:, 1]
+
+
+def linear(task: Task, seed: int) -> np.ndarray:
+    """Indicators of values and of 20 quantile bins, numbers standardised."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, StandardScaler
+
+    held, y, names = task.held, task.y_train, [*task.ids, *task.numbers]
+    train, test = (as_strings(t, task.ids).select(names).to_pandas() for t in (task.train, task.test))
+    bins = KBinsDiscretizer(20, strategy="quantile", quantile_method="averaged_inverted_cdf")
+    parts: list[Any] = [("ids", OneHotEncoder(handle_unknown="ignore"), task.ids)]
     if task.numbers:
-        matrix, later = (t.select(task.numbers).fill_null(0).to_numpy() for t in (task.train, task.test))
-        scaler = MinMaxScaler().fit(matrix)
-        for i, name in enumerate(task.numbers):
-            train[name], test[name] = scaler.transform(matrix)[:, i], scaler.transform(later)[:, i]
-    return train, test, sizes
+        parts.append(("numbers", make_pipeline(SimpleImputer(add_indicator=True), StandardScaler()), task.numbers))
+        parts.append(("bins", make_pipeline(SimpleImputer(strategy="median"), bins), task.numbers))
+    columns = ColumnTransformer(parts)
+    X, later = columns.fit_transform(train), columns.transform(test)
+    tried = {}
+    for strength in (0.01, 0.1, 1.0):
+        model = Ridge(1 / strength) if task.regression else LogisticRegression(C=strength, max_iter=300)
+        model.fit(X[~held], y[~held])
+        predict = model.predict if task.regression else lambda x, m=model: m.predict_proba(x)[:, 1]
+        tried[score(task, y[held], predict(X[held]))] = predict
+    return np.asarray(tried[min(tried)](later))
 
 
 def original(task: Task, seed: int) -> np.ndarray:
+    """LabelEncoder and MinMaxScaler columns, summed loss, batches of 256, 10 epochs, adam; new values share an id."""
+    from sklearn.preprocessing import LabelEncoder, MinMaxScaler
+
     from deepctr_torch.inputs import DenseFeat, SparseFeat
     from deepctr_torch.models import DeepFM
 
-    train, test, sizes = labelled(task)
-    columns = [SparseFeat(n, size, 4) for n, size in sizes.items()] + [DenseFeat(n) for n in task.numbers]
-    model = DeepFM(columns, columns, seed=seed)
-    model.compile("adam", "binary_crossentropy", embedding_update="dense")
+    train: dict[str, Any] = {}
+    test: dict[str, Any] = {}
+    columns: list[Any] = []
+    frames = [as_strings(t, task.ids) for t in (task.train, task.test)]
+    for name in task.ids:
+        values, later = (t[name].to_numpy() for t in frames)
+        encoder = LabelEncoder().fit(values)
+        known = np.isin(later, encoder.classes_)
+        train[name], test[name] = encoder.transform(values), np.full(len(later), len(encoder.classes_))
+        test[name][known] = encoder.transform(later[known])
+        columns.append(SparseFeat(name, len(encoder.classes_) + 1, 4))
+    for name in task.numbers:
+        values, later = (t[name].cast(pl.Float64).fill_nan(None).fill_null(0).to_numpy()[:, None] for t in frames)
+        scaler = MinMaxScaler().fit(values)
+        train[name], test[name] = scaler.transform(values)[:, 0], scaler.transform(later)[:, 0]
+        columns.append(DenseFeat(name))
+    kind, loss = ("regression", "mse") if task.regression else ("binary", "binary_crossentropy")
+    model = DeepFM(columns, columns, seed=seed, task=kind)
+    model.compile("adam", loss, embedding_update="dense")
     model.fit(train, task.y_train, batch_size=256, epochs=10, verbose=0)
     return model.predict(test)[:, 0]
 
 
-def logistic(task: Task, seed: int) -> np.ndarray:
-    """Indicators of all values, numbers standardised; the strength of the penalty by the validation part."""
-    from scipy import sparse
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
-
-    train, test, sizes = labelled(task)
-
-    def matrix(x: dict[str, np.ndarray], scaler: Any) -> Any:
-        rows = np.arange(len(x[task.ids[0]]))
-        parts = [sparse.csr_matrix((np.ones(len(rows)), (rows, x[n])), (len(rows), sizes[n])) for n in task.ids]
-        numbers = [scaler.transform(np.column_stack([x[n] for n in task.numbers]))] if task.numbers else []
-        return sparse.hstack([*parts, *numbers]).tocsr()
-
-    scaler = StandardScaler().fit(np.column_stack([train[n] for n in task.numbers])) if task.numbers else None
-    X, y = matrix(train, scaler), task.y_train
-    held = task.held
-    tried = {}
-    for C in (0.01, 0.1, 1.0):
-        model = LogisticRegression(C=C, max_iter=300).fit(X[~held], y[~held])
-        tried[get_metric("logloss")(y[held], model.predict_proba(X[held])[:, 1])] = model
-    return tried[min(tried)].predict_proba(matrix(test, scaler))[:, 1]
-
-
-def lightgbm(task: Task, seed: int) -> np.ndarray:
-    """Ids as categories (no more than 1,000 of a column, the others as numbers), early stopping."""
-    import lightgbm as lgb
-
-    train, test, sizes = labelled(task)
-    names = [*task.ids, *task.numbers]
-    X, later = (np.column_stack([x[n] for n in names]).astype(np.float64) for x in (train, test))
-    categories = [i for i, n in enumerate(names) if sizes.get(n, 10_000) <= 1000]
-    held = task.held
-    model = lgb.LGBMClassifier(n_estimators=500, learning_rate=0.05, random_state=seed, n_jobs=1, verbose=-1)
-    stop = lgb.early_stopping(30, verbose=False)
-    model.fit(X[~held], task.y_train[~held], eval_X=X[held], eval_y=task.y_train[held], callbacks=[stop],
-              categorical_feature=categories)  # fmt: skip
-    return model.predict_proba(later)[:, 1]
-
-
-CONTESTANTS: dict[str, Callable[[Task, int], np.ndarray]] = {
-    "CTRClassifier(DeepFM)": ours("DeepFM"),
-    "CTRClassifier(DCN)": ours("DCN"),
-    "CTRClassifier(DIN)": ours("DIN"),
-    "DeepFM, original's defaults": original,
-    "logistic regression": logistic,
+CONTESTANTS: dict[str, Predict] = {
+    "CTRClassifier": ours(),
     "LightGBM": lightgbm,
+    "CatBoost": catboost,
+    "logistic": linear,
+    "original": original,
 }
+# What `--choose` tries beside the defaults: name -> arguments of the estimator.
+CHOICES: dict[str, Mapping[str, Any]] = {}
+CONTESTANTS |= {name: ours(**changes) for name, changes in CHOICES.items()}
 
 
-# ------------------------------------------------------------------ choosing by the validation parts
+# ------------------------------------------------------------------ running
 
 
-def validated(task: Task, seed: int, **changes: Any) -> float:
-    """Logloss of the validation part of the training rows, at its best."""
-    return min(fitted(task, **{"model": "DeepFM", "random_state": seed, **changes}).history_["val_loss"])
+def measures(task: Task, predicted: np.ndarray) -> dict[str, float]:
+    y = task.y_test
+    if task.regression:
+        return {"rmse": float(np.sqrt(((y - predicted) ** 2).mean()))}
+    found = {name: float(get_metric(name)(y, predicted)) for name in ("auc", "logloss")}
+    return {**found, "calibration": float(predicted.mean() / y.mean())}
 
 
-CHOICES: dict[str, dict[str, Any]] = {
-    "the defaults": {},
-    "all weights N(0, 1e-4), as the original": {"model_args": {"init_std": 1e-4}},
-    "all weights N(0, 0.01)": {"model_args": {"init_std": 0.01}},
-    "all weights N(0, 0.05)": {"model_args": {"init_std": 0.05}},
-    "dnn_dropout 0": {"model_args": {"dnn_dropout": 0.0}},
-    "dnn_dropout 0.4": {"model_args": {"dnn_dropout": 0.4}},
-    "l2_reg_embedding 1e-5": {"model_args": {"l2_reg_embedding": 1e-5}},
-    "l2_reg_embedding 1e-2": {"model_args": {"l2_reg_embedding": 1e-2}},
-    "embedding_lr 0.001": {"embedding_lr": 0.001},
-    "embedding_lr 0.01": {"embedding_lr": 0.01},
-    "embedding_dim 4": {"embedding_dim": 4},
-    "embedding_dim 8": {"embedding_dim": 8},
-    "batch_size 128": {"batch_size": 128},
-    "batch_size 2048": {"batch_size": 2048},
-    "eval_every 1.0": {"eval_every": 1.0},
-    "eval_every 0.5": {"eval_every": 0.5},
-    "early_stopping 6": {"early_stopping": 6},
-}
+def run(part: str, names: list[str], contestants: list[str], seeds: int, file: Path) -> None:
+    for name in names:
+        task: Task | None = None
+        for seed in range(seeds):
+            for contestant in contestants:
+                key = f"{part}/{name}/{contestant}/{seed}"
+                if key in load(file) or (
+                    contestant in ("CatBoost", "LightGBM", "logistic") and seed > 0 and part == "choose"
+                ):
+                    continue
+                if task is None:
+                    task = TABLES[name]() if part == "test" else TABLES[name]().for_choosing()
+                begin = time.process_time()
+                predicted = CONTESTANTS[contestant](task, seed)
+                seconds = round(time.process_time() - begin, 1)
+                found = {**measures(task, predicted), "seconds": seconds}
+                where = PREDICTIONS / f"{key.replace(' ', '_')}.npy"
+                where.parent.mkdir(parents=True, exist_ok=True)
+                np.save(where, predicted.astype(np.float32))
+                add(file, key, found)
+                print(key, {k: round(v, 4) for k, v in found.items()}, flush=True)
 
 
-def choose(tasks: dict[str, Task], seeds: int, only: str) -> None:
-    lines = [f"| DeepFM with | {' | '.join(tasks)} |", "| --- |" + " --- |" * len(tasks)]
-    for choice, changes in CHOICES.items():
-        if only in choice:
-            found = [statistics.mean(validated(t, s, **changes) for s in range(seeds)) for t in tasks.values()]
-            lines.append(f"| {choice} | {' | '.join(f'{value:.4f}' for value in found)} |")
-            print(lines[-1], flush=True)
-    if not only:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "defaults_choices.md").write_text("\n".join(lines) + "\n")
+def load(file: Path) -> dict[str, dict[str, float]]:
+    return json.loads(file.read_text()) if file.exists() else {}
 
 
-# ------------------------------------------------------------------ the table
+def add(file: Path, key: str, found: dict[str, float]) -> None:
+    """Several processes may write to one file."""
+    with open(file.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        file.write_text(json.dumps({**load(file), key: found}, indent=1, sort_keys=True) + "\n")
 
 
-def measure(tasks: dict[str, Task], seeds: int) -> list[dict[str, Any]]:
-    out = []
-    for task_name, task in tasks.items():
-        for name, contestant in CONTESTANTS.items():
-            if "DIN" in name and "hist_movie" not in task.train.columns:
-                continue
-            row: dict[str, Any] = {"task": task_name, "model": name, "auc": [], "logloss": [], "seconds": []}
-            for seed in range(seeds):
-                begin = time.perf_counter()
-                p = contestant(task, seed)
-                row["seconds"].append(round(time.perf_counter() - begin, 1))
-                for metric in ("auc", "logloss"):
-                    row[metric].append(get_metric(metric)(task.y_test, p))
-            print(as_table([row]).splitlines()[-1], flush=True)
-            out.append(row)
-    return out
+# ------------------------------------------------------------------ tables
 
 
-def as_table(rows: list[dict[str, Any]]) -> str:
-    lines = ["| task | model | AUC | logloss | seconds |", "| --- | --- | --- | --- | --- |"]
-    for row in rows:
-        cells = [f"{statistics.mean(row[m]):.4f} ± {statistics.pstdev(row[m]):.4f}" for m in ("auc", "logloss")]
-        lines.append(
-            f"| {row['task']} | {row['model']} | {cells[0]} | {cells[1]} | {statistics.mean(row['seconds']):.0f} |"
-        )
-    return "\n".join(lines) + "\n"
+def means(found: dict[str, dict[str, float]], part: str, name: str, contestant: str) -> dict[str, float]:
+    own = [v for k, v in found.items() if k.startswith(f"{part}/{name}/{contestant}/")]
+    return {m: statistics.mean(v[m] for v in own) for m in own[0]} if own else {}
+
+
+def report(found: dict[str, dict[str, float]], part: str, metrics: tuple[str, ...]) -> str:
+    """One line a contestant, one column a table: the mean over the seeds."""
+    keys = [k.split("/") for k in found if k.startswith(f"{part}/")]
+    contestants = [c for c in CONTESTANTS if any(k[2] == c for k in keys)]
+    lines: list[str] = []
+    for metric in metrics:
+        tables = [t for t in TABLES if any(k[1] == t and metric in found["/".join(k)] for k in keys)]
+        lines += ["", f"| {metric} | {' | '.join(tables)} | mean |", "| --- |" + " --- |" * (len(tables) + 1)]
+        for contestant in contestants:
+            values = [means(found, part, t, contestant).get(metric) for t in tables]
+            known = [v for v in values if v is not None]
+            mean = f"{statistics.mean(known):.4f}" if len(known) == len(tables) else ""
+            lines.append(f"| {contestant} | {' | '.join('' if v is None else f'{v:.4f}' for v in values)} | {mean} |")
+    return "\n".join(lines).strip() + "\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--rows", type=int, default=120_000)
-    parser.add_argument("--choose", action="store_true")
-    parser.add_argument("--only", default="")
+    what = parser.add_mutually_exclusive_group(required=True)
+    for name in ("choose", "test", "report"):
+        what.add_argument(f"--{name}", action="store_true")
+    parser.add_argument("--tables", default=",".join(TABLES))
+    parser.add_argument("--contestants", default=",".join(CONTESTANTS))
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--file", type=Path, default=RESULTS / "defaults.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    tasks = {
-        "MovieLens": movielens(by_time=False),
-        "MovieLens by time": movielens(by_time=True),
-        "Criteo-like": criteo_like(options.rows),
-    }
-    if options.choose:
-        choose(tasks, options.seeds, options.only)
-        return
-    rows = measure(tasks, options.seeds)
-    RESULTS.mkdir(exist_ok=True)
-    about = {
-        "python": platform.python_version(),
-        "torch": torch.__version__.partition("+")[0],
-        "machine": platform.machine(),
-    }
-    sizes = {name: {"train": len(t.y_train), "test": len(t.y_test)} for name, t in tasks.items()}
-    content = {"command": f"python benchmarks/defaults.py --seeds {options.seeds} --rows {options.rows}",
-               "about": about, "threads": 1, "sizes": sizes, "rows": rows}  # fmt: skip
-    (RESULTS / "defaults.json").write_text(json.dumps(content, indent=1))
-    (RESULTS / "defaults.md").write_text(as_table(rows))
+    if not options.report:
+        part = "test" if options.test else "choose"
+        run(part, options.tables.split(","), options.contestants.split(","), options.seeds, options.file)
+    metrics = ("auc", "logloss", "calibration", "rmse", "seconds")
+    for part in ("choose", "test"):
+        print(f"\n{part}\n\n{report(load(options.file), part, metrics)}")
 
 
 if __name__ == "__main__":
