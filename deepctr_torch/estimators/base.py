@@ -74,7 +74,8 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         labels_: names of the labels.
         history_: name of a number -> its value at each evaluation.
         training_: how the fit went: rows, seconds, batch size, seed and so on; "best_evaluation" is the number of the
-            evaluation whose weights the model has.
+            evaluation whose weights the model has, "still_improving" says that `epochs` ended a training that early
+            stopping would have gone on with.
         validation_metrics_: the `metrics` asked for in `fit`, of the rows to validate on; None without.
         feature_names_in_: names of the columns, where they have names. n_features_in_: how many there are.
     """

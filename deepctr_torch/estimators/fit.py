@@ -99,7 +99,12 @@ def fit(
         _carry_optimizer(estimator, model, previous)
     trained = _train(estimator, model, train, valid, rows, callbacks)
     counts = {"rows": rows, "validation_rows": _count_validation(parts, given)}
-    training = _report(model, counts, seed, clock.perf_counter() - begin, trained)
+    training = _report(estimator, model, counts, seed, clock.perf_counter() - begin, trained)
+    if training["still_improving"]:
+        log.warning(
+            "training ended at epochs=%d while val_loss was still improving: more epochs may be better",
+            estimator.epochs,
+        )
     scores = _validation_metrics(model, encoder, labels, valid, given, metrics)
     return Fitted(encoder, model, labels, data.names, data.named, training, scores)
 
@@ -318,10 +323,12 @@ def _validation_metrics(
 
 
 def _report(
-    model: BaseModel, counts: Mapping[str, int], seed: int, seconds: float, trained: _Trained
+    estimator: CTREstimator, model: BaseModel, counts: Mapping[str, int], seed: int, seconds: float, trained: _Trained
 ) -> dict[str, Any]:
     logs = trained.history.history
     evaluations = len(logs.get("val_loss") or [])
+    best = _best_evaluation(trained.callbacks, evaluations)
+    improving = best is not None and best >= evaluations - evaluations / estimator.epochs  # in the last epoch
     return {
         **counts,
         "batch_size": trained.batch_size,
@@ -329,7 +336,10 @@ def _report(
         "seed": seed,
         "seconds": round(seconds, 3),
         "evaluations": evaluations,
-        "best_evaluation": _best_evaluation(trained.callbacks, evaluations),
+        "best_evaluation": best,
+        "still_improving": bool(
+            improving and estimator.early_stopping and estimator.epochs > 1 and not model.stop_training
+        ),
         "history": {name: [float(v) for v in values] for name, values in logs.items()},
     }
 

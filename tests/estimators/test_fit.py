@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from deepctr_torch import CTRClassifier
-from deepctr_torch.callbacks import EarlyStopping
+from deepctr_torch.callbacks import Callback, EarlyStopping
 from deepctr_torch.data import Files
 from deepctr_torch.encoding import Categorical, FeatureEncoder, Numeric
 from deepctr_torch.estimators.build import MODEL
@@ -90,6 +90,26 @@ def test_early_stopping_ends_within_an_epoch_and_restores_the_best() -> None:
     assert len(losses) == best + 3 < 100
     free = classifier(epochs=2, early_stopping=False, eval_every=5).fit(noise, "click")
     assert len(free.history_["val_loss"]) == 2 * 2
+
+
+def test_a_training_that_ends_while_it_improves_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    table = TABLE.select(*INPUTS, "click")
+    message = "training ended at epochs=3 while val_loss was still improving: more epochs may be better"
+    short = classifier(epochs=3).fit(table, "click")
+    assert (short.training_["still_improving"], caplog.messages) == (True, [message])
+    caplog.clear()
+    long = classifier(epochs=200, learning_rate=0.02).fit(table, "click")
+    assert long.training_["evaluations"] < 200
+    for other in ({"epochs": 1}, {"epochs": 3, "early_stopping": False}, {"epochs": 3, "validation_fraction": 0.0}):
+        assert not classifier(**other).fit(table, "click").training_["still_improving"]
+    stopped = classifier(epochs=3).fit(table, "click", callbacks=[_Stop()])  # by the user
+    assert [each.training_["still_improving"] for each in (long, stopped)] == [False, False]
+    assert not caplog.messages
+
+
+class _Stop(Callback):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.model.stop_training = True
 
 
 def test_weights_count() -> None:
