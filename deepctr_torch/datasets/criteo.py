@@ -44,9 +44,9 @@ def read_criteo(path: str | PathLike[str], rows: int | None = None) -> pl.DataFr
     with closing(_chunks(path)) as chunks:
         for chunk in chunks:
             text = chunk if rows is None else _head(chunk, rows + 1 - line)
-            lines = _check_fields(text, path, line)
+            _check_fields(text, path, line)
             frames.append(_parse(text, path, line))
-            line += lines
+            line += len(frames[-1])
             if rows is not None and line > rows:
                 break
     if not frames:
@@ -78,8 +78,8 @@ def _head(text: bytes, lines: int) -> bytes:
     return text[: ends[lines - 1] + 1] if lines <= len(ends) else text
 
 
-def _check_fields(text: bytes, path: str | PathLike[str], line: int) -> int:
-    """Number of lines; `line` is the number of the first."""
+def _check_fields(text: bytes, path: str | PathLike[str], line: int) -> None:
+    """Check the number of fields of each line; `line` is the number of the first."""
     raw = np.frombuffer(text, np.uint8)
     ends = np.flatnonzero(raw == ord("\n"))
     tabs = np.searchsorted(np.flatnonzero(raw == ord("\t")), ends)  # before each end
@@ -88,7 +88,6 @@ def _check_fields(text: bytes, path: str | PathLike[str], line: int) -> int:
     if len(wrong):
         where = f"line {line + wrong[0]} of {path}"
         raise ValueError(f"{where} must have {len(CRITEO_COLUMNS)} fields between tabs, got {fields[wrong[0]]}")
-    return len(ends)
 
 
 def _parse(text: bytes, path: str | PathLike[str], line: int) -> pl.DataFrame:

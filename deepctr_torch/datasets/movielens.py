@@ -141,23 +141,14 @@ def movielens_features(ratings: pl.DataFrame, *, history: int = 20, strength: fl
     check_at_least("history", history, 1)
     check_non_negative("strength", strength)
     raw = _sorted_columns(ratings)
-    in_test = _last_fifth(raw["user_id"], raw["timestamp"])
+    in_test = last_of_each(raw["user_id"], 5)
     ids, vocabulary = _encode(raw, ~in_test)
-    liked = raw["rating"] >= _LIKED
     arrays: dict[str, NDArray[Any]] = {**ids, **_known(raw, ids["movie"], in_test, history, strength)}
-    train_rows, test_rows = np.flatnonzero(~in_test), np.flatnonzero(in_test)
-    y, rating = liked.astype(np.float32), raw["rating"].astype(np.float32)
-    return MovieLens(
-        train={name: values[train_rows] for name, values in arrays.items()},
-        y_train=y[train_rows],
-        test={name: values[test_rows] for name, values in arrays.items()},
-        y_test=y[test_rows],
-        rating_train=rating[train_rows],
-        rating_test=rating[test_rows],
-        train_rows=train_rows,
-        test_rows=test_rows,
-        vocabulary=vocabulary,
-    )
+    train, test = np.flatnonzero(~in_test), np.flatnonzero(in_test)
+    x_train, x_test = ({name: values[rows] for name, values in arrays.items()} for rows in (train, test))
+    y, rating = (raw["rating"] >= _LIKED).astype(np.float32), raw["rating"].astype(np.float32)
+    parts = (x_train, y[train], x_test, y[test], rating[train], rating[test], train, test)
+    return MovieLens(*parts, vocabulary=vocabulary)
 
 
 def _sorted_columns(ratings: pl.DataFrame) -> dict[str, NDArray[Any]]:
@@ -171,21 +162,14 @@ def _sorted_columns(ratings: pl.DataFrame) -> dict[str, NDArray[Any]]:
     return {name: values[order] for name, values in raw.items()}
 
 
-def _starts(*keys: NDArray[Any]) -> IntArray:
-    """For rows sorted by `keys`: where the run of equal keys begins that each row is in."""
-    new = np.ones(len(keys[0]), bool)
-    new[1:] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
-    return np.maximum.accumulate(np.where(new, np.arange(len(new)), 0))
-
-
-def _last_fifth(user: IntArray, time: IntArray) -> NDArray[np.bool_]:
-    """True for rows, sorted by (time, movie), that are among the last n // 5 of their user's n."""
-    order = np.argsort(user, kind="stable")
-    start = _starts(user[order])
-    size = np.bincount(start, minlength=len(user))[start]
-    result = np.empty(len(user), bool)
-    result[order] = np.arange(len(user)) - start >= size - size // 5
-    return result
+def last_of_each(user: IntArray, part: int) -> NDArray[np.bool_]:
+    """True for rows, in the order of time, that are among the last n // part of their user's n."""
+    _, code, size = np.unique(user, return_inverse=True, return_counts=True)
+    order = np.argsort(code, kind="stable")
+    rank = np.empty(len(code), np.int64)
+    rank[order] = np.arange(len(code)) - (np.cumsum(size) - size)[code[order]]
+    late: NDArray[np.bool_] = rank >= (size - size // part)[code]
+    return late
 
 
 def _ids(values: NDArray[Any], known: NDArray[Any]) -> NDArray[np.int32]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._checks import check_at_least
+from ..metrics.functional import auc, logloss
 
 __all__ = ["CriteoLike", "make_criteo_like"]
 
@@ -46,7 +47,7 @@ class CriteoLike(NamedTuple):
 
 
 class _Scale(NamedTuple):
-    """Mean and factor that make the shares of the logit comparable, whatever the vocabulary, and the bias."""
+    """What makes the shares of the logit comparable, whatever the vocabulary."""
 
     mean: tuple[float, ...]
     factor: tuple[float, ...]
@@ -92,7 +93,7 @@ def make_criteo_like(n: int, vocabulary: int = 1_000_000, seed: int = 0) -> Crit
     x: dict[str, NDArray[Any]] = {f"I{i + 1}": row for i, row in enumerate(numbers)}
     x.update({f"C{i + 1}": row for i, row in enumerate(ids)})
     named = {f"C{i + 1}": size for i, size in enumerate(sizes)}
-    return CriteoLike(x, y, probability, _logloss(y, probability), _auc(y, probability), named)
+    return CriteoLike(x, y, probability, logloss(y, probability), auc(y, probability), named)
 
 
 def _field_sizes(vocabulary: int) -> list[int]:
@@ -132,10 +133,7 @@ def _hidden(key: np.uint64, ids: NDArray[Any]) -> Floats:
 
 @lru_cache(maxsize=2 * _FIELDS)
 def _powers(base: int) -> tuple[Floats, Floats]:
-    """`base ** (i / 2**16)` and `base ** (i / 2**32)` for i < 2**16.
-
-    Made of square roots and products, which round alike on every platform, as `**` does not.
-    """
+    """`base ** (i / 2**16)` and `base ** (i / 2**32)` for i < 2**16, of products that round alike anywhere."""
     roots = [float(base)]
     for _ in range(32):
         roots.append(float(np.sqrt(roots[-1])))
@@ -171,11 +169,10 @@ def _draw(sizes: list[int], seed: int, block: int) -> tuple[NDArray[np.float32],
 def _shares(z: NDArray[np.float32], ids: Ids, keys: NDArray[np.uint64]) -> list[Floats]:
     """Numbers', ids' and pairs' part of the logit, [N] each and not yet scaled."""
     n = z.shape[1]
-    slopes = [_hidden(key, np.zeros(1, np.int64))[0, 0] for key in keys[:_NUMBERS]]
     linear, weights = np.zeros(n), np.zeros(n)
     total, squares = np.zeros((_FACTORS, n)), np.zeros((_FACTORS, n))
-    for slope, row in zip(slopes, z, strict=True):
-        linear += slope * row.astype(np.float64)
+    for key, number in zip(keys[:_NUMBERS], z, strict=True):
+        linear += _hidden(key, np.zeros(1, np.int64))[0, 0] * number.astype(np.float64)
     for key, row in zip(keys[_NUMBERS:], ids, strict=True):
         hidden = _hidden(key, row)
         weights += hidden[0]
@@ -210,16 +207,3 @@ def _logit(shares: list[Floats], scale: _Scale) -> Floats:
 
 def _sigmoid(logit: Floats) -> Floats:
     return 1 / (1 + np.exp(-logit))
-
-
-def _logloss(y: NDArray[np.float32], probability: Floats) -> float:
-    return float(-np.log(np.where(y > 0, probability, 1 - probability)).mean())
-
-
-def _auc(y: NDArray[np.float32], probability: Floats) -> float:
-    """Share of the pairs (positive, negative) in the right order, ties half."""
-    positive, negative = np.sort(probability[y > 0]), np.sort(probability[y == 0])
-    if not len(positive) or not len(negative):
-        return float("nan")
-    below = np.searchsorted(negative, positive, "left") + np.searchsorted(negative, positive, "right")
-    return float(below.mean() / 2 / len(negative))

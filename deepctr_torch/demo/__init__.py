@@ -1,20 +1,6 @@
 """The work of `deepctr-torch demo`: two deep models and two baselines on real data, one split and one set of features.
 
-How the settings in `deep.py` and `baselines.py` were chosen: by the logloss of the validation part (the last tenth of
-each user's training ratings), with about 150 runs of the deep models and 27 of the baselines, mostly of one or two
-seeds, so that differences below 0.002 mean little. The test part was not looked at before they stood. The choice, its
-validation logloss (of the deep models the mean of five seeds), and what was tried:
-
-- logistic regression, 0.565: C from 0.5 to 5, the history's columns scaled by 0, 0.3, 0.5 or 1.
-- gradient boosting, 0.572: learning rate 0.03 to 0.1, L2 0 to 30, 15 to 63 leaves, 150 to 800 trees.
-- DeepFM, 0.556: learning rate of the tables 0.001 to 0.03 and their L2 1e-5 to 0.3, batches of 256 to 1,024,
-  dimension 8 and 16, dropout 0.2 to 0.5, initial scale 0.001 to 0.1, Adam and Adagrad. What matters most is a learning
-  rate of the tables ten times that of the DNN, with a strong penalty: with one rate of 0.001 for both, the DNN is
-  overfitted (0.570) before the tables have learned.
-- DIN, 0.564: the same; softmax over the history in the attention (0.571 against 0.580 with raw scores, other settings
-  equal, one seed); the paper's layer sizes with batch normalisation (0.562 against 0.567 with DeepFM's DNN, two seeds).
-  Dice or ReLU in the attention makes no difference here, and ReLU is faster. Within a user (GAUC) DIN orders the
-  validation part worse than logistic regression, 0.653 against 0.675; a missing linear part may be why.
+The design notes say how the settings in `deep.py` and `baselines.py` were chosen ("The settings of the demo").
 """
 
 from __future__ import annotations
@@ -42,16 +28,9 @@ EQUAL = 1e-6  # what saving and loading may change in a probability; it is 0 unl
 
 
 def run(out: Path, seed: int, console: Console, epochs: int = EPOCHS) -> tuple[dict[str, Any], bool]:
-    """Train, compare, draw, save and load.
+    """Train, compare, draw, save and load; tell the story on the console.
 
-    Args:
-        out: folder for the learning curves and the models.
-        seed: of initial weights, dropout and shuffling.
-        console: gets the story.
-        epochs: at most so many for the deep models.
-
-    Returns:
-        The test part's numbers by model, with "seconds"; and whether the loaded models predict the same.
+    Returns the test part's numbers by model, with "seconds"; and whether the loaded models predict the same.
     """
     begin = time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
@@ -60,7 +39,7 @@ def run(out: Path, seed: int, console: Console, epochs: int = EPOCHS) -> tuple[d
     results = _train_all(splits, seed, console, epochs)
     numbers: dict[str, Any] = {}
     for result in results:
-        values = score(splits.y_test, result.predict(splits.test), splits.test_users)
+        values = score(splits.y_test, result.predict(splits.test), splits.test[splits.data.group])
         numbers[result.name] = {**values, "samples_per_s": result.samples_per_s}
     show.table(numbers, results, splits, console)
     show.curves(results, splits, out / "learning_curves.png")
@@ -79,9 +58,9 @@ def _train_all(splits: Splits, seed: int, console: Console, epochs: int) -> list
         ("Gradient boosting", "of scikit-learn, on ordinal ids", lambda: gradient_boosting(splits, seed)),
     ]
     for name, text, training in trainings:
-        show.heading(name, text, console)
+        console.print(f"\n[bold]{name}[/]: {text}", highlight=False)
         results.append(training())
-        show.finished(results[-1], console)
+        console.print(f"trained in {results[-1].seconds:.1f} s", highlight=False)
     return results
 
 
@@ -92,5 +71,6 @@ def _save_and_load(result: Result, splits: Splits, out: Path, console: Console) 
     result.model.save(folder)
     loaded = load_model(folder).predict(splits.test)[:, 0]
     difference = float(np.abs(loaded - result.predict(splits.test)).max())
-    show.loaded(result.name, difference, difference <= EQUAL, console)
+    verdict = "[green]equal[/]" if difference <= EQUAL else "[bold red]NOT equal[/]"
+    console.print(f"{result.name} saved and loaded again: predictions {verdict}, largest difference {difference:.1g}")
     return difference <= EQUAL

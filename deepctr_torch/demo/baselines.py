@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,39 +51,33 @@ def boosting_inputs(x: Inputs, vocabulary: Mapping[str, int]) -> Array:
     return np.column_stack([x["year"], x["user"], x["movie"], *numbers, length, last, genres[:, 1:]])
 
 
-def _fit(model: ClassifierMixin, x: Array | csr_matrix, y: Array) -> float:
-    """Seconds of training, on one core as the deep models."""
+def _trained(
+    name: str, model: ClassifierMixin, inputs: Callable[[Inputs, Mapping[str, int]], Any], splits: Splits
+) -> Result:
+    """Train on one core, as the deep models are."""
     from threadpoolctl import threadpool_limits
 
+    vocabulary = splits.data.vocabulary
+    x = inputs(splits.fit, vocabulary)
     begin = time.perf_counter()
     with threadpool_limits(1):
-        model.fit(x, y)
-    return time.perf_counter() - begin
+        model.fit(x, splits.y_fit)
+    seconds = time.perf_counter() - begin
+
+    def predict(x: Inputs) -> Array:
+        return np.asarray(model.predict_proba(inputs(x, vocabulary))[:, 1])
+
+    return Result(name, predict, seconds, len(splits.y_fit) * int(np.ravel(model.n_iter_)[0]) / seconds)
 
 
 def logistic_regression(splits: Splits) -> Result:
     from sklearn.linear_model import LogisticRegression
 
-    vocabulary = splits.data.vocabulary
-    model = LogisticRegression(C=INVERSE_L2, max_iter=1000)
-    seconds = _fit(model, linear_inputs(splits.fit, vocabulary), splits.y_fit)
-
-    def predict(x: Inputs) -> Array:
-        return np.asarray(model.predict_proba(linear_inputs(x, vocabulary))[:, 1])
-
-    return Result("logistic_regression", predict, seconds, len(splits.y_fit) * int(model.n_iter_[0]) / seconds)
+    return _trained("logistic_regression", LogisticRegression(C=INVERSE_L2, max_iter=1000), linear_inputs, splits)
 
 
 def gradient_boosting(splits: Splits, seed: int) -> Result:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    vocabulary = splits.data.vocabulary
-    model = HistGradientBoostingClassifier(
-        **BOOSTING, early_stopping=False, categorical_features=[0], random_state=seed
-    )
-    seconds = _fit(model, boosting_inputs(splits.fit, vocabulary), splits.y_fit)
-
-    def predict(x: Inputs) -> Array:
-        return np.asarray(model.predict_proba(boosting_inputs(x, vocabulary))[:, 1])
-
-    return Result("gbdt", predict, seconds, len(splits.y_fit) * int(model.n_iter_) / seconds)
+    fixed = {"early_stopping": False, "categorical_features": [0], "random_state": seed}
+    return _trained("gbdt", HistGradientBoostingClassifier(**BOOSTING, **fixed), boosting_inputs, splits)

@@ -14,7 +14,7 @@ from .task import METRICS, Result, Splits, score
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["curves", "farewell", "finished", "heading", "introduction", "loaded", "table"]
+__all__ = ["curves", "farewell", "introduction", "table"]
 
 BEST = {"auc": max, "gauc": max, "logloss": min, "ne": min}
 
@@ -45,14 +45,6 @@ def introduction(splits: Splits, console: Console) -> None:
         },
         console,
     )
-
-
-def heading(name: str, text: str, console: Console) -> None:
-    console.print(f"\n[bold]{name}[/]: {text}", highlight=False)
-
-
-def finished(result: Result, console: Console) -> None:
-    console.print(f"trained in {result.seconds:.1f} s", highlight=False)
 
 
 def table(numbers: Mapping[str, Any], results: list[Result], splits: Splits, console: Console) -> None:
@@ -111,11 +103,6 @@ def curves(results: list[Result], splits: Splits, file: Path) -> None:
     panels["logloss"].legend(fontsize=8)
     figure.suptitle("MovieLens: will they like it? (4 stars or more)")
     figure.savefig(file, dpi=120)
-
-
-def loaded(name: str, difference: float, equal: bool, console: Console) -> None:
-    verdict = "[green]equal[/]" if equal else "[bold red]NOT equal[/]"
-    console.print(f"{name} saved and loaded again: predictions {verdict}, largest difference {difference:.1g}")
 
 
 def farewell(out: Path, seconds: float, console: Console) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .._typing import Array
 from ..datasets import MovieLens
+from ..datasets.movielens import last_of_each
 from ..metrics.registry import get_metric
 from ..models import BaseModel
 
@@ -32,10 +32,6 @@ class Splits(NamedTuple):
     y_test: Array
     data: MovieLens
 
-    @property
-    def test_users(self) -> Array:
-        return self.test[self.data.group]
-
 
 class Result(NamedTuple):
     """One trained model; `history` and `model` of the deep ones."""
@@ -54,7 +50,7 @@ def prepare(data: MovieLens) -> Splits:
     Not the last tenth of all users' ratings together: 93% of those belong to users who have no earlier rating, which is
     another question than the test part asks.
     """
-    late = _last_tenth(data.train["user"])
+    late = last_of_each(data.train["user"], 10)
     fit, validation = ({name: values[rows] for name, values in data.train.items()} for rows in (~late, late))
     test = dict(data.test)
     for name in NUMBERS:
@@ -62,16 +58,6 @@ def prepare(data: MovieLens) -> Splits:
         for part in (fit, validation, test):
             part[name] = ((part[name] - mean) / std).astype(np.float32)
     return Splits(fit, data.y_train[~late], validation, data.y_train[late], test, data.y_test, data)
-
-
-def _last_tenth(user: Array) -> NDArray[np.bool_]:
-    """True for rows, sorted by time, that are among the last n // 10 of their user's n."""
-    order = np.argsort(user, kind="stable")
-    size = np.bincount(user)
-    rank = np.empty(len(user), np.int64)
-    rank[order] = np.arange(len(user)) - (np.cumsum(size) - size)[user[order]]
-    late: NDArray[np.bool_] = rank >= size[user] - size[user] // 10
-    return late
 
 
 def score(y: Array, prediction: Array, users: Array) -> dict[str, float]:

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepctr_torch.datasets import MovieLens, load_movielens, movielens_features
-from deepctr_torch.datasets.synthetic import _auc
 from deepctr_torch.features import FeatureSchema, VarLenSparseFeat
+from deepctr_torch.metrics.functional import auc
 
 NUMBERS = ("user_rate", "user_count", "movie_rate", "movie_count")
 IDS = ("user", "movie", "year", "genres", "hist_movie", "hist_length")
@@ -269,7 +269,7 @@ def test_labels_follow_from_ratings(data: MovieLens) -> None:
 
 def test_the_features_say_something_about_the_label(data: MovieLens) -> None:
     score = data.test["user_rate"].astype(np.float64) + data.test["movie_rate"]
-    assert 0.7 < _auc(data.y_test, score) < 0.85
+    assert 0.7 < auc(data.y_test, score) < 0.85
 
 
 # -------------------------------------------------------------------------------------------------------- errors

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
 from deepctr_torch.datasets import CriteoLike, make_criteo_like
-from deepctr_torch.datasets.synthetic import _BLOCK, _auc, _calibrate, _field_sizes, _keys
+from deepctr_torch.datasets.synthetic import _BLOCK, _calibrate, _field_sizes, _keys
 
 MASK = 2**64 - 1
 
@@ -180,15 +179,6 @@ def test_one_class_has_no_auc() -> None:
     data = make_criteo_like(1, vocabulary=104)
     assert np.isnan(data.best_auc)
     assert data.best_logloss > 0
-
-
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=30))
-def test_auc_counts_ties_half(rows: list[tuple[bool, int]]) -> None:
-    y = np.array([label for label, _ in rows], np.float32)
-    score: NDArray[np.float64] = np.array([s for _, s in rows], np.float64)
-    pairs = [(p > n) + 0.5 * (p == n) for p in score[y == 1] for n in score[y == 0]]
-    expected = np.mean(pairs) if pairs else np.nan
-    np.testing.assert_allclose(_auc(y, score), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
