@@ -100,11 +100,12 @@ class ArraySource:
         return by_class if weight is None else weight * by_class
 
     def _trim(self, ids: Tensor, used: Tensor) -> tuple[Tensor, tuple[int, ...]]:
-        """Cut every sequence to the longest of the batch (at least one element)."""
+        """Cut every sequence to the longest of the batch (at least one step)."""
         full = self.schema.widths
         if not full:
             return ids, full
-        widths = tuple(max(1, int(w)) for w in used.amax(dim=0))
+        longest = used.amax(dim=0)
+        widths = tuple(max(c.step_width, int(w)) for c, w in zip(self.schema.sequences, longest, strict=True))
         if widths == full:
             return ids, full
         at = len(self.schema.ids)

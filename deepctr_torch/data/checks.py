@@ -9,10 +9,21 @@ import numpy as np
 import torch
 
 from .._typing import Array
-from ..features import FeatureSchema, SparseFeat, VarLenSparseFeat, check_exact
+from ..features import FeatureSchema, SparseFeat, VarLenSparseFeat, check_exact, input_width
 from ..hashing import hash_rows
 from ..tables import ColumnLike
-from .interop import FLOAT64_EXACT, InputsLike, column_of, floats, is_missing, is_table, names_of, ragged, to_numpy
+from .interop import (
+    FLOAT64_EXACT,
+    SEQUENCES,
+    InputsLike,
+    column_of,
+    floats,
+    is_missing,
+    is_table,
+    names_of,
+    ragged,
+    to_numpy,
+)
 
 __all__ = ["Arrays", "check_samples", "to_arrays"]
 
@@ -23,7 +34,7 @@ class Arrays(NamedTuple):
     Attributes:
         ids: int [N, I], laid out as `Batch.ids` with every sequence at full width.
         dense: float32 [N, D].
-        used: int [N, S]: number of elements of each sequence up to its last valid one.
+        used: int [N, S]: number of ids of each sequence up to the end of its last valid step.
     """
 
     ids: Array
@@ -90,19 +101,73 @@ def _where(mask: Array, offset: int) -> str:
     return f"row {offset + row}" + (f", position {col}" if mask.shape[1] > 1 else "")
 
 
-def _pad(flat: Array, sizes: Array, width: int, name: str, offset: int, exact: bool) -> Array:
-    """Lists -> [N, width]; short ones are padded with 0, or with "" if they hold text, unless they must be `exact`."""
+def _lists(raw: ColumnLike, name: str) -> tuple[Array, Array] | None:
+    """A column of lists as their elements and their sizes; None for any other column."""
+    try:
+        return ragged(raw)
+    except ValueError as error:
+        raise ValueError(f"{name!r} must hold {error}") from None
+
+
+def _check_single(flat: Array, rows: Array, what: str, hint: str = "") -> None:
+    """Raise if an element of lists is a list itself; `rows` [n] says which row each comes from."""
+    deep = range(len(flat)) if flat.ndim > 1 else (i for i, v in enumerate(flat) if isinstance(v, SEQUENCES))
+    at = next(iter(deep), None) if flat.dtype == object or flat.ndim > 1 else None
+    if at is not None:
+        raise ValueError(f"{what} must hold single values, got the list {list(flat[at])} in row {rows[at]}{hint}")
+
+
+def _pad(flat: Array, sizes: Array, width: int, name: str, rows: Array, exact: bool, unit: str = "row") -> Array:
+    """Lists -> [N, width]; short ones are padded with 0, or with "" if they hold text, unless they must be `exact`.
+
+    Args:
+        flat: the elements of all lists, [n] or [n, ...].
+        sizes: how many each list has, [N].
+        rows: the row of each list, [N], for messages.
+        unit: what a list is: a row, or a step of one.
+    """
     wrong = sizes != width if exact else sizes > width
     if wrong.any():
-        row = int(wrong.argmax())
-        bound, hint = (f"{width}", "") if exact else (f"at most {width}", ": cut the sequences, or raise maxlen")
-        raise ValueError(f"{name!r} must hold {bound} element(s) a row, got {sizes[row]} in row {offset + row}{hint}")
+        at = int(wrong.argmax())
+        option = "maxlen" if unit == "row" else "step_width"
+        bound, hint = (f"{width}", "") if exact else (f"at most {width}", f": cut the sequences, or raise {option}")
+        raise ValueError(f"{name!r} must hold {bound} element(s) a {unit}, got {sizes[at]} in row {rows[at]}{hint}")
     if (sizes == width).all():
-        return flat.reshape(len(sizes), width)
-    text = flat.dtype.kind in "UT" or (flat.dtype == object and any(isinstance(v, str) for v in flat))
-    out = np.full((len(sizes), width), "" if text else 0, dtype=object if text else flat.dtype)
+        return flat.reshape(len(sizes), width, *flat.shape[1:])
+    text = flat.dtype.kind in "UT" or (flat.dtype == object and any(isinstance(v, str) for v in flat.flat))
+    out = np.full((len(sizes), width, *flat.shape[1:]), "" if text else 0, dtype=object if text else flat.dtype)
     out[np.arange(width) < sizes[:, None]] = flat
     return out
+
+
+def _steps(raw: ColumnLike, column: VarLenSparseFeat, offset: int) -> Array:
+    """Rows of steps, each a list of ids, -> [N, maxlen * step_width]; a missing step is an empty one.
+
+    Arrays [N, maxlen, step_width] will do, and such with the steps side by side.
+    """
+    name, width = column.name, column.step_width
+    lists = _lists(raw, name)
+    if lists is None:
+        array = to_numpy(raw)
+        if array.ndim != 3:
+            return _shaped(raw, name, input_width(column), offset)
+        lists = array.reshape(-1, array.shape[2]), np.full(len(array), array.shape[1])
+    steps, sizes = lists
+    samples = np.arange(len(sizes)) + offset
+    rows = np.repeat(samples, sizes)
+    if steps.ndim == 1:
+        single = [not isinstance(step, SEQUENCES) and not is_missing(step) for step in steps]
+        if len(steps) and all(single):
+            return _shaped(raw, name, input_width(column), offset)
+        if any(single):
+            at = single.index(True)
+            raise ValueError(f"{name!r} must hold a list or nothing in every step, got {steps[at]!r} in row {rows[at]}")
+        ids, widths = ragged(steps) or (np.empty(0, dtype=int), np.zeros(len(steps), dtype=int))
+    else:
+        ids, widths = steps.reshape(-1, *steps.shape[2:]), np.full(len(steps), steps.shape[1])
+    _check_single(ids, np.repeat(rows, widths), f"the steps of {name!r}")
+    padded = _pad(ids, widths, width, name, rows, exact=False, unit="step")
+    return _pad(padded, sizes, column.maxlen, name, samples, exact=False).reshape(len(sizes), input_width(column))
 
 
 def _shaped(raw: ColumnLike, name: str, width: int, offset: int, exact: bool = True) -> Array:
@@ -111,13 +176,16 @@ def _shaped(raw: ColumnLike, name: str, width: int, offset: int, exact: bool = T
     Args:
         exact: a list shorter than `width` is an error; otherwise it is padded.
     """
-    try:
-        lists = ragged(raw)
-    except ValueError as error:
-        raise ValueError(f"{name!r} must hold {error}") from None
-    array = to_numpy(raw) if lists is None else _pad(*lists, width, name, offset, exact)
-    if not exact and isinstance(raw, (list, tuple)) and array.ndim == 2 and array.shape[1] < width:
-        array = _pad(array.reshape(-1), np.full(len(array), array.shape[1]), width, name, offset, exact)
+    lists = _lists(raw, name)
+    array = to_numpy(raw) if lists is None else lists[0]
+    if lists is None and not exact and isinstance(raw, (list, tuple)) and array.ndim == 2 and array.shape[1] < width:
+        lists = array.reshape(-1), np.full(len(array), array.shape[1])
+    if lists is not None:
+        flat, sizes = lists
+        rows = np.arange(len(sizes)) + offset
+        hint = "" if exact else ": steps of several ids need a step_width"
+        _check_single(flat, np.repeat(rows, sizes), f"lists of {name!r}", hint)
+        array = _pad(flat, sizes, width, name, rows, exact)
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim == 3 and array.shape[1] == 1:
@@ -185,9 +253,12 @@ def _is_whole(value: object) -> bool:
 
 
 def _ids(raw: ColumnLike, column: SparseFeat | VarLenSparseFeat, offset: int) -> Array:
-    """Checked table rows [N, 1] or [N, maxlen] of one feature."""
+    """Checked table rows [N, width of the input] of one feature."""
     name, rows, several = column.name, column.vocabulary_size, isinstance(column, VarLenSparseFeat)
-    shaped = _shaped(raw, name, getattr(column, "maxlen", 1), offset, exact=not several)
+    if isinstance(column, VarLenSparseFeat) and column.step_width > 1:
+        shaped = _steps(raw, column, offset)
+    else:
+        shaped = _shaped(raw, name, input_width(column), offset, exact=not several)
     if shaped.dtype.kind == "f":
         # NOTE[DIFF] W11: the original rounds ids above 2**24 to a neighbour; here floats must hold the vocabulary.
         check_exact(column, str(shaped.dtype))
@@ -274,13 +345,15 @@ def to_arrays(x: InputsLike, schema: FeatureSchema, offset: int = 0) -> Arrays:
 
 
 def _used(ids: Array, schema: FeatureSchema) -> Array:
-    """int32 [N, S]: elements of each sequence up to its last valid one."""
+    """int32 [N, S]: ids of each sequence up to the end of its last valid step."""
     used = np.zeros((len(ids), len(schema.sequences)), dtype=np.int32)
     for k, column in enumerate(schema.sequences):
         start, stop = schema.sequence_slice(column.name, schema.widths)
         if column.length_name is not None:
-            used[:, k] = np.minimum(ids[:, schema.length_position(column.length_name, schema.widths)], column.maxlen)
+            steps = np.minimum(ids[:, schema.length_position(column.length_name, schema.widths)], column.maxlen)
         else:
             valid = ids[:, start:stop] != 0
-            used[:, k] = np.where(valid.any(axis=1), column.maxlen - valid[:, ::-1].argmax(axis=1), 0)
+            last = np.where(valid.any(axis=1), stop - start - valid[:, ::-1].argmax(axis=1), 0)
+            steps = -(-last // column.step_width)
+        used[:, k] = steps * column.step_width
     return used

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..features import Batch, FeatureSchema, SparseFeat, VarLenSparseFeat
+from ..features import Batch, FeatureSchema, SparseFeat, VarLenSparseFeat, input_width
 from ..layers.kernels.autograd import watched
 from .collection import EmbeddingCollection, EmbeddingConfig, FusedTable
 
@@ -99,7 +99,7 @@ class EmbeddingLookup(nn.Module):
         singles = tuple(c.name for c in ordered if isinstance(c, SparseFeat))
         sequences = tuple(c.name for c in ordered if isinstance(c, VarLenSparseFeat))
         places = [part.tables.where(c.embedding_name) for c in ordered]
-        offsets = [p[1] for c, p in zip(ordered, places, strict=True) for _ in range(getattr(c, "maxlen", 1))]
+        offsets = [p[1] for c, p in zip(ordered, places, strict=True) for _ in range(input_width(c))]
         buffer = f"offsets_{len(self.groups)}"
         values = torch.tensor(offsets, dtype=torch.int64)
         for *read, other in self._plans:  # the linear part reads what the deep part reads: one index for both
@@ -139,9 +139,9 @@ class EmbeddingLookup(nn.Module):
         start = len(singles)
         for name in sequences:
             pieces.append(schema.sequence_slice(name, batch.widths))
-            maxlen = schema.widths[schema.sequence_position[name]]
+            whole = schema.widths[schema.sequence_position[name]]
             keep.append(offsets[start : start + pieces[-1][1] - pieces[-1][0]])
-            start += maxlen
+            start += whole
         runs = merged(pieces)
         ids = [batch.ids[:, a:b] for a, b in runs]
         chosen = offsets if full else torch.cat(keep, dim=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -69,7 +69,7 @@ class SharedVocabulary:
 class CategoricalEncoder(ColumnEncoder):
     """One id a row."""
 
-    counted = ("rows", "missing", "elements", "rare")
+    counted: ClassVar[tuple[str, ...]] = ("rows", "missing", "elements", "rare")
     elements: int
     rare: int
     spec: CategoricalSpec

@@ -19,7 +19,7 @@ from ..registry import suggest
 from ..tables import PathsLike, RowSubset, TableLike, column_names, is_files, read_chunks
 from .arrow_columns import factorize, one_array
 from .parallel import is_text
-from .ragged import flat_of
+from .ragged import flat_of, holds_steps
 from .specs import Categorical, Dense, FeatureSpec, MultiValue, Numeric, Sequence, Timestamp
 from .timestamp import moments_of
 
@@ -171,7 +171,7 @@ def code_of(column: str, specs: Mapping[str, FeatureSpec]) -> str | None:
     """Return the feature with a vocabulary that a column is, or whose integers it has as codes; None without one."""
     for name in (column, f"{column}_code"):
         spec = specs.get(name)
-        if isinstance(spec, Categorical) and spec.vocabulary_of is None and column in (name, spec.column):
+        if isinstance(spec, (Categorical, MultiValue)) and spec.vocabulary_of is None and column in (name, spec.column):
             return name
     return None
 
@@ -320,11 +320,14 @@ def _any_missing(flat: pa.Array) -> bool:
 
 
 def _of_lists(name: str, given: pa.Array, separator: str | None, columns: list[str]) -> _Guess:
-    flat, sizes = flat_of(given, name, separator)
-    what = "lists" if separator is None else f"strings separated by {separator!r}"
+    nested = holds_steps(given)
+    flat, sizes = flat_of(one_array(pc.list_flatten(given)) if nested else given, name, separator)
+    what = "lists of lists" if nested else "lists" if separator is None else f"strings separated by {separator!r}"
     widths = set(sizes[sizes > 0].tolist())
     gaps = len(widths) > 1 or _any_missing(flat)
     if pa.types.is_floating(flat.type) and not (gaps and _ids_as_floats(flat)):
+        if nested:
+            return _Guess(None, "lists of lists of numbers")
         if len(widths) == 1:
             return _Guess(Dense(), f"lists of {widths.pop()} numbers")
         return _Guess(None, "lists of numbers of different lengths")
@@ -338,6 +341,8 @@ def _of_lists(name: str, given: pa.Array, separator: str | None, columns: list[s
             spec = Sequence(separator=separator, vocabulary_of=bare)
             return _Guess(spec, f"{what}, called like a history of {bare!r}")
         return _Guess(Sequence(separator=separator), f"{what}, called like a history")
+    if nested:
+        return _Guess(Sequence(), f"{what}: steps of several values, {len(flat.unique()):,} different")
     return _Guess(MultiValue(separator=separator), f"{what}, {len(flat.unique()):,} different elements")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,9 +15,11 @@ from ..features import FeatureColumn, VarLenSparseFeat
 from .arrow_columns import Factorized, RowError, factorize, numbers_of, one_array, without_empty
 from .categorical import CategoricalEncoder, SharedVocabulary
 from .column_encoder import Context, EmbeddingDim
-from .specs import LONGEST_SEQUENCE, MultiValue, Sequence
+from .specs import LONGEST_SEQUENCE, LONGEST_STEP, MultiValue, Sequence
 
-__all__ = ["Ragged", "RaggedEncoder", "flat_of", "ragged_of"]
+__all__ = ["Ragged", "RaggedEncoder", "flat_of", "holds_steps", "ragged_of"]
+
+log = logging.getLogger("deepctr_torch")
 
 
 class Ragged(NamedTuple):
@@ -35,12 +38,21 @@ class Ragged(NamedTuple):
     sizes: Array
 
 
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def holds_steps(array: pa.Array) -> bool:
+    """Tell if rows are lists of lists."""
+    return _is_list(array.type) and _is_list(array.type.value_type)
+
+
 def flat_of(array: pa.Array, name: str, separator: str | None) -> tuple[pa.Array, Array]:
     """Return the elements of lists, or of strings with a separator, and the size of each row; missing ones included."""
     types = pa.types
     if types.is_null(array.type):
         array = array.cast(pa.large_list(pa.int64()))
-    if not (types.is_list(array.type) or types.is_large_list(array.type) or types.is_fixed_size_list(array.type)):
+    if not _is_list(array.type):
         if separator is None:
             raise ValueError(
                 f"{name!r} must hold lists, got {array.type}: for several values in a string give a separator"
@@ -72,24 +84,49 @@ def ragged_of(array: pa.Array, name: str, separator: str | None) -> Ragged:
 
 
 class _Cut(NamedTuple):
-    """A ragged column cut to `maxlen`: the elements that stay, and the cell of each in a matrix [rows, maxlen]."""
+    """A ragged column cut to `maxlen`: the elements that stay, and the cell of each in a matrix [rows, width].
+
+    Attributes:
+        longest: steps of the longest row before the cut.
+        widest: values of the longest step before the cut; None where rows are lists of single values, or all are empty.
+    """
 
     column: Factorized
     row: Array
     position: Array
     rows: int
     longest: int
+    widest: int | None
     weights: Array | None
 
 
+def _cells(lengths: Array, width: int | None, latest: bool) -> tuple[Array, Array, Array | None]:
+    """Return the list of each element, its place in it, and the elements that stay where lists are cut to `width`.
+
+    Args:
+        lengths: of the lists.
+        width: None to cut none; all elements stay (None) where no list is longer.
+        latest: the last elements of a longer list stay, else the first.
+    """
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    position = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    if width is None or not (lengths > width).any():
+        return owner, position, None
+    if latest:
+        position = position - np.maximum(lengths - width, 0)[owner]
+    stay = np.flatnonzero((position >= 0) & (position < width))
+    return owner[stay], position[stay], stay
+
+
 class RaggedEncoder(CategoricalEncoder):
-    """Several ids a row, padded with 0: int32 [N, maxlen]."""
+    """Several ids a row, padded with 0: int32 [N, width]."""
 
     spec: Sequence | MultiValue
+    counted = (*CategoricalEncoder.counted, "longest", "widest")
 
     def __init__(self, name: str, spec: Sequence | MultiValue, shared: SharedVocabulary) -> None:
         super().__init__(name, spec, shared)
-        self.longest = 0
+        self.longest = self.widest = 0
         self.weights = spec.weights if isinstance(spec, MultiValue) else None
 
     @property
@@ -102,26 +139,57 @@ class RaggedEncoder(CategoricalEncoder):
 
     @property
     def maxlen(self) -> int:
-        """The width of the input, at least 1."""
+        """The steps of the input, at least 1."""
         return self.spec.maxlen or max(self.longest, 1)
 
-    def _cut(self, table: pa.Table, context: Context, maxlen: int | None) -> _Cut:
-        """Return the elements of a chunk, cut to `maxlen`; all of them if that is None."""
+    @property
+    def step_width(self) -> int:
+        """The values of a step, at least 1."""
+        given = self.spec.step_width if isinstance(self.spec, Sequence) else 1
+        return given or max(self.widest, 1)
+
+    @property
+    def nested(self) -> bool | None:
+        """Whether steps are lists; None before there was a value."""
+        return self.widest > 0 if self.elements else None
+
+    @property
+    def width(self) -> int:
+        """The width of the input."""
+        return self.maxlen * self.step_width
+
+    def _cut(self, table: pa.Table, context: Context, maxlen: int | None, step_width: int) -> _Cut:
+        """Return the elements of a chunk, cut to `maxlen` steps of `step_width`; all of them if `maxlen` is None."""
         column = self.spec.column or self.name
-        ragged = ragged_of(one_array(table[column]), column, self.spec.separator)
-        lengths, rows = ragged.lengths, len(ragged.lengths)
-        row = np.repeat(np.arange(rows), lengths)
-        position = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        flat, kept = ragged.flat, ragged.kept
-        if maxlen is not None and (lengths > maxlen).any():
-            if isinstance(self.spec, Sequence) and self.spec.keep == "latest":
-                position = position - np.maximum(lengths - maxlen, 0)[row]
-            stay = np.flatnonzero((position >= 0) & (position < maxlen))
-            row, position, flat, kept = row[stay], position[stay], flat.take(stay), kept[stay]
+        array, latest = one_array(table[column]), isinstance(self.spec, Sequence) and self.spec.keep == "latest"
+        if isinstance(self.spec, Sequence) and holds_steps(array):
+            return self._cut_steps(array, column, context, maxlen, step_width, latest)
+        ragged = ragged_of(array, column, self.spec.separator)
+        if self.nested and len(ragged.flat):
+            at = int(ragged.lengths.argmax())
+            raise RowError(f"{column!r} must hold lists of lists, as those learned from, got {array.type}", at)
+        row, position, stay = _cells(ragged.lengths, maxlen, latest)
+        flat, kept = (ragged.flat, ragged.kept) if stay is None else (ragged.flat.take(stay), ragged.kept[stay])
         weights = self._weights(table, ragged.sizes)
         values = factorize(flat, column, context.text or self.spec.separator is not None)
-        longest = int(lengths.max(initial=0))
-        return _Cut(values, row, position, rows, longest, None if weights is None else weights[kept])
+        longest, rows = int(ragged.lengths.max(initial=0)), len(ragged.lengths)
+        return _Cut(values, row, position, rows, longest, None, None if weights is None else weights[kept])
+
+    def _cut_steps(
+        self, array: pa.Array, column: str, context: Context, maxlen: int | None, step_width: int, latest: bool
+    ) -> _Cut:
+        """`_cut` of rows that are lists of steps, which are lists."""
+        sizes = pc.fill_null(pc.list_value_length(array), 0).to_numpy().astype(np.int64)
+        row, step, stay = _cells(sizes, maxlen, latest)
+        steps = one_array(pc.list_flatten(array))
+        ragged = ragged_of(steps if stay is None else steps.take(stay), column, None)
+        if self.nested is False and len(ragged.flat):
+            at = int(row[ragged.lengths.argmax()])
+            raise RowError(f"{column!r} must hold lists of single values, as those learned from, got {array.type}", at)
+        owner, place, stay = _cells(ragged.lengths, step_width, latest)
+        values = factorize(ragged.flat if stay is None else ragged.flat.take(stay), column, context.text)
+        longest, widest = int(sizes.max(initial=0)), int(ragged.lengths.max(initial=0)) or None
+        return _Cut(values, row[owner], step[owner] * step_width + place, len(sizes), longest, widest, None)
 
     def _weights(self, table: pa.Table, sizes: Array) -> Array | None:
         """Return one weight for each raw element; 1 in rows without weights."""
@@ -151,21 +219,38 @@ class RaggedEncoder(CategoricalEncoder):
 
     def summarize(self, table: pa.Table, context: Context) -> Any:
         limit = self._limit
-        cut = self._cut(table, context, limit)
+        learned = self.shared.fitted or (isinstance(self.spec, Sequence) and self.spec.step_width is not None)
+        cut = self._cut(table, context, limit, self.step_width if learned else LONGEST_STEP)
         empty = cut.rows - len(np.unique(cut.row))
         longest = cut.longest if limit is None else min(cut.longest, limit)
-        return (cut.rows, empty, len(cut.row), self._count(cut.column)), longest
+        return (cut.rows, empty, len(cut.row), self._count(cut.column)), longest, cut.widest
 
     def update(self, summary: Any) -> None:
-        counts, longest = summary
+        counts, longest, widest = summary
+        if counts[2] and self.nested not in (None, widest is not None):
+            raise ValueError(f"{self.inputs[0]!r} must hold lists of single values or lists of lists, got both")
         super().update(counts)
         if not self.shared.fitted:  # an update does not change the width
-            self.longest = max(self.longest, longest)
+            self.longest, self.widest = max(self.longest, longest), max(self.widest, widest or 0)
+        elif widest is not None:
+            self.widest = max(self.widest, 1)
+
+    def compute(self) -> None:
+        super().compute()
+        if self.widest > LONGEST_STEP:
+            if isinstance(self.spec, Sequence) and self.spec.step_width is None:
+                log.warning(
+                    "%r has steps of up to %d values, of which %d are read: a step_width reads more",
+                    self.name,
+                    self.widest,
+                    LONGEST_STEP,
+                )
+            self.widest = LONGEST_STEP
 
     def encode(self, table: pa.Table, context: Context) -> dict[str, Array]:
-        cut = self._cut(table, context, self.maxlen)
-        cells = (context.first_row + cut.row) * self.maxlen + cut.position
-        ids = np.zeros((cut.rows, self.maxlen), self.shared.id_dtype)
+        cut = self._cut(table, context, self.maxlen, self.step_width)
+        cells = (context.first_row + cut.row) * self.width + cut.position
+        ids = np.zeros((cut.rows, self.width), self.shared.id_dtype)
         ids[cut.row, cut.position] = self._rows(cut.column, context, cells)
         if cut.weights is None:
             return {self.name: ids}
@@ -174,18 +259,17 @@ class RaggedEncoder(CategoricalEncoder):
         return {self.name: ids, self.outputs[1]: weights}
 
     def encode_missing(self, rows: int) -> dict[str, Array]:
-        out: dict[str, Array] = {self.name: np.zeros((rows, self.maxlen), self.shared.id_dtype)}
+        out: dict[str, Array] = {self.name: np.zeros((rows, self.width), self.shared.id_dtype)}
         if self.weights:
             out[self.outputs[1]] = np.zeros((rows, self.maxlen), np.float32)
         return out
 
     def feature_columns(self, embedding_dim: EmbeddingDim) -> list[FeatureColumn]:
         weights = self.outputs[1] if self.weights else None
-        return [VarLenSparseFeat(self._sparse(embedding_dim), self.maxlen, self.spec.combiner, weight_name=weights)]
-
-    def state(self) -> dict[str, Any]:
-        return {**super().state(), "longest": self.longest}
+        column = VarLenSparseFeat(self._sparse(embedding_dim), self.maxlen, self.spec.combiner, weight_name=weights)
+        if isinstance(self.spec, Sequence):
+            column = column._replace(step_width=self.step_width, step_combiner=self.spec.step_combiner)
+        return [column]
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        super().restore(state)
-        self.longest = int(state["longest"])
+        super().restore({"widest": 0, **state})  # encoders saved earlier knew no steps

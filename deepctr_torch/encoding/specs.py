@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +13,7 @@ from ..registry import suggest
 
 __all__ = [
     "LONGEST_SEQUENCE",
+    "LONGEST_STEP",
     "SPECS",
     "TIMESTAMP_PARTS",
     "Categorical",
@@ -32,6 +33,7 @@ SCALINGS = ("standard", "quantile", "minmax", "plain")
 TIMESTAMP_PARTS = {"minute": 60, "hour": 24, "weekday": 7, "weekend": 2, "day": 31, "month": 12, "hour_of_week": 168}
 UNITS = ("s", "ms", "us", "ns")
 LONGEST_SEQUENCE = 256  # of a Sequence without a `maxlen`: each step is attended to, and memory is that of all cells
+LONGEST_STEP = 16  # values of a Sequence without a `step_width`: each row has room for as many in every step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +51,10 @@ class _Spec:
     embedding_dim: int | str | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):  # numpy's numbers as Python's, which JSON knows
-            value = getattr(self, field.name)
+        for option in fields(self):  # numpy's numbers as Python's, which JSON knows
+            value = getattr(self, option.name)
             if isinstance(value, np.generic):
-                object.__setattr__(self, field.name, value.item())
+                object.__setattr__(self, option.name, value.item())
         check_type("train_only", self.train_only, bool, "True or False")
         if isinstance(self.embedding_dim, str):
             check_choice("embedding_dim", self.embedding_dim, ["auto"])
@@ -167,20 +169,32 @@ class _Ragged(_WithShared):
 class Sequence(_Ragged):
     """A history a row, in the order of time: a list, or a string with a separator. Becomes ids, padded with 0.
 
+    Where rows are lists of lists, a step has several values, such as the tags of an item: models see their vectors
+    pooled.
+
     Args:
-        maxlen: width of the input, longer sequences are cut; None for the longest of training, at most 256.
+        maxlen: steps of the input, longer sequences are cut; None for the longest of training, at most 256.
         separator: what stands between the elements of strings; None where rows are lists.
         combiner: how models without attention pool the vectors: "mean", "sum" or "max".
-        keep: which elements of longer ones stay: the "latest" (last) or the "first".
+        keep: which elements of longer ones, and of longer steps, stay: the "latest" (last) or the "first".
+        step_width: values of a step in lists of lists; None for the most of training, at most 16.
+        step_combiner: how the vectors of a step are pooled: "mean", "sum" or "max".
 
-    Missing elements are left out.
+    Missing elements are left out; a step without values keeps its place.
     """
 
     maxlen: int | None = 50
     keep: str = "latest"
+    step_width: int | None = field(default=None, kw_only=True)
+    step_combiner: str = field(default="mean", kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.step_width is not None:
+            check_at_least("step_width", self.step_width, 1)
+            if self.separator is not None:
+                raise ValueError("step_width is of lists of lists: leave out separator")
+        check_choice("step_combiner", self.step_combiner, ("mean", "sum", "max"))
         check_choice("keep", self.keep, ("latest", "first"))
 
 

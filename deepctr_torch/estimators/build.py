@@ -11,13 +11,13 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from ..encoding import Categorical, FeatureEncoder, auto_dimension
+from ..encoding import FeatureEncoder, auto_dimension
 from ..encoding import Sequence as History
 from ..features import DenseFeat, FeatureColumn, VarLenSparseFeat
 from ..layers.core import DNN
 from ..layers.parallel import ParallelDNN
 from ..models import MODELS, BaseModel, model_traits
-from .features import HistoryLike, history_features
+from .features import TARGETS, HistoryLike, history_features
 
 __all__ = [
     "LOSSES",
@@ -78,7 +78,7 @@ def _histories(encoder: FeatureEncoder, cls: type, history: HistoryLike) -> dict
     found = history_features(history, kinds) or {
         n.removeprefix("hist_"): [n]
         for n, k in kinds.items()
-        if isinstance(k, History) and n.startswith("hist_") and isinstance(kinds.get(n[5:]), Categorical)
+        if isinstance(k, History) and n.startswith("hist_") and isinstance(kinds.get(n[5:]), TARGETS)
     }
     if not found:
         raise ValueError(

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from ..encoding import Categorical, FeatureEncoder, Timestamp
+from ..encoding import Categorical, FeatureEncoder, MultiValue, Timestamp
 from ..encoding import Sequence as History
 from ..encoding.infer import code_of, infer_specs, sample
 from ..encoding.specs import FeatureSpec
@@ -14,6 +14,7 @@ from ..tables import RowSubset
 from .inputs import RawData, TableLike
 
 __all__ = [
+    "TARGETS",
     "FeaturesLike",
     "HistoryLike",
     "check_same_features",
@@ -27,6 +28,7 @@ __all__ = [
 FeaturesLike: TypeAlias = str | Mapping[str, FeatureSpec | str] | FeatureEncoder
 HistoryLike: TypeAlias = str | Sequence[str] | Mapping[str, str | Sequence[str]] | None  # column(s), by target or not
 INFER_ROWS = 100_000
+TARGETS = (Categorical, MultiValue)  # what histories are compared with
 REST = "*"  # of a dict of kinds: all columns that it does not name
 
 
@@ -144,7 +146,7 @@ def history_columns(history: HistoryLike, features: Mapping[str, FeatureSpec]) -
     are both amounts and codes, the target is the codes.
 
     Raises:
-        ValueError: a column of another name, or a target that is no `Categorical` feature.
+        ValueError: a column of another name, or a target that is no `Categorical` or `MultiValue` feature.
 
     >>> kinds = {"movie": Categorical(), "shop_code": Categorical(column="shop")}
     >>> history_columns(["hist_movie", "hist_movie_long", "hist_shop"], kinds)
@@ -163,8 +165,10 @@ def history_columns(history: HistoryLike, features: Mapping[str, FeatureSpec]) -
     for target, column in given:
         owner = _target(target, features)
         if owner is None:
-            known = sorted(n for n, k in features.items() if isinstance(k, Categorical))
-            raise ValueError(f"the history {column!r} needs a Categorical feature {target!r}: there are {known}")
+            known = sorted(n for n, k in features.items() if isinstance(k, TARGETS))
+            raise ValueError(
+                f"the history {column!r} needs a Categorical or MultiValue feature {target!r}: there are {known}"
+            )
         out.setdefault(owner, []).append(column)
     for owner, columns in out.items():
         columns.sort(key=lambda column: column not in (f"hist_{owner}", f"hist_{features[owner].column}"))
@@ -178,7 +182,7 @@ def history_features(history: HistoryLike, features: Mapping[str, FeatureSpec]) 
 
 def _target(name: str, features: Mapping[str, FeatureSpec]) -> str | None:
     """The feature that the histories of a column are compared with, if there is one."""
-    return name if isinstance(features.get(name), Categorical) else code_of(name, features)
+    return name if isinstance(features.get(name), TARGETS) else code_of(name, features)
 
 
 def _target_in(column: str, features: Mapping[str, FeatureSpec]) -> str:

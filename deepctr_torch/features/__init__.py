@@ -10,6 +10,7 @@ from .columns import (
     VarLenSparseFeat,
     build_input_features,
     get_feature_names,
+    input_width,
 )
 from .packing import check_exact, checkable, packed_ids, rows_packed
 from .schema import Batch, FeatureSchema
@@ -26,6 +27,7 @@ __all__ = [
     "check_exact",
     "checkable",
     "get_feature_names",
+    "input_width",
     "packed_ids",
     "rows_packed",
 ]

@@ -112,6 +112,8 @@ class _VarLenSparseFeat(NamedTuple):
     combiner: str
     length_name: str | None
     weight_name: str | None
+    step_width: int
+    step_combiner: str
 
 
 class VarLenSparseFeat(_VarLenSparseFeat):
@@ -119,11 +121,14 @@ class VarLenSparseFeat(_VarLenSparseFeat):
 
     Args:
         sparsefeat: what each element is.
-        maxlen: width of the input, the longest sequence.
+        maxlen: steps of the longest sequence; the input has the width `maxlen * step_width`.
         combiner: "sum", "mean" or "max": how models without attention pool the vectors.
         length_name: input column with the number of valid elements; without one, id 0 is padding.
         weight_name: input column of `maxlen` non-negative numbers, one weight an element: `sum` gives sum(w * e),
             `mean` gives sum(w * e) / sum(w), `max` the maximum of w * e.
+        step_width: ids of one step, padded with 0, such as the tags of an item in a history of items. With more than
+            one, a step is the pooled vector of its ids; without a `length_name`, one without ids is padding.
+        step_combiner: "sum", "mean" or "max": how they are pooled.
 
     >>> VarLenSparseFeat(SparseFeat("genres", 20), maxlen=5).name
     'genres'
@@ -138,16 +143,20 @@ class VarLenSparseFeat(_VarLenSparseFeat):
         combiner: str = "mean",
         length_name: str | None = None,
         weight_name: str | None = None,
+        step_width: float = 1,
+        step_combiner: str = "mean",
     ) -> VarLenSparseFeat:
         check_type("sparsefeat", sparsefeat, SparseFeat, "a SparseFeat")
-        width = _whole(f"maxlen of {sparsefeat.name!r}", maxlen)
+        steps = _whole(f"maxlen of {sparsefeat.name!r}", maxlen)
+        width = _whole(f"step_width of {sparsefeat.name!r}", step_width)
         check_choice(f"combiner of {sparsefeat.name!r}", combiner, COMBINERS)
+        check_choice(f"step_combiner of {sparsefeat.name!r}", step_combiner, COMBINERS)
         if sparsefeat.mask_zero:
             raise ValueError(
                 f"mask_zero belongs to columns of one id, got the sequence {sparsefeat.name!r}: without a length_name "
                 "its id 0 is padding"
             )
-        return super().__new__(cls, sparsefeat, width, combiner, length_name, weight_name)
+        return super().__new__(cls, sparsefeat, steps, combiner, length_name, weight_name, width, step_combiner)
 
     @property
     def name(self) -> str:
@@ -224,7 +233,7 @@ def input_width(column: FeatureColumn) -> int:
     """Return the width of the input of a column."""
     if isinstance(column, SparseFeat):
         return 1
-    return column.dimension if isinstance(column, DenseFeat) else column.maxlen
+    return column.dimension if isinstance(column, DenseFeat) else column.maxlen * column.step_width
 
 
 def build_input_features(feature_columns: Iterable[FeatureColumn]) -> OrderedDict[str, tuple[int, int]]:

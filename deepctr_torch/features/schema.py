@@ -32,7 +32,7 @@ class Batch(NamedTuple):
     Attributes:
         ids: int [B, I]: the ids, then the sequences (each as wide as `widths` says), then the sequence lengths.
         dense: float32 [B, D]: the numbers, then the element weights of sequences.
-        widths: how many elements of each sequence are present.
+        widths: how many ids of each sequence are present, those of whole steps.
     """
 
     ids: Tensor
@@ -79,7 +79,7 @@ class FeatureSchema:
         weights = dict.fromkeys((s.weight_name, s.maxlen) for s in self.sequences if s.weight_name is not None)
         self.dense = numbers + [w for w in weights if w not in numbers]
         self._check_helpers(seen)
-        self.widths = tuple(s.maxlen for s in self.sequences)
+        self.widths = tuple(input_width(s) for s in self.sequences)
         self.id_position = {c.name: i for i, c in enumerate(self.ids)}
         self.sequence_position = {c.name: i for i, c in enumerate(self.sequences)}
         self.dense_slice: dict[str, tuple[int, int]] = {}
@@ -195,7 +195,7 @@ class FeatureSchema:
         return X
 
 
-_EMBEDDING_FIELDS = ("embedding_dim", "embedding_name", "group_name", "dtype", "combiner")
+_EMBEDDING_FIELDS = ("embedding_dim", "embedding_name", "group_name", "dtype", "combiner", "step_combiner")
 
 
 def _same_input(first: FeatureColumn, second: FeatureColumn) -> None:

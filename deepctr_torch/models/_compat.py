@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..embedding import EmbeddingLookup, embedding_configs
 from ..features import DenseFeat, FeatureColumn, FeatureSchema, SparseFeat, VarLenSparseFeat, packed_ids, rows_packed
-from ..layers.sequence import pool
+from ..layers.sequence import pool, pool_steps, valid_steps
 from ..metrics import functional
 from ..metrics.task_metrics import TaskMetrics
 from ..training.evaluation import device_of, predict_batch
@@ -268,9 +268,13 @@ def varlen_embedding_lookup(
     varlen_sparse_feature_columns: Iterable[VarLenSparseFeat],
 ) -> dict[str, Tensor]:
     """Vectors [B, T, E] of each sequence, by feature name."""
-    return {
-        c.name: embedding_dict[c.embedding_name](_ids(X, sequence_input_dict, c)) for c in varlen_sparse_feature_columns
-    }
+    found = {}
+    for column in varlen_sparse_feature_columns:
+        ids = _ids(X, sequence_input_dict, column)
+        vectors = embedding_dict[column.embedding_name](ids)
+        several = column.step_width > 1
+        found[column.name] = pool_steps(vectors, ids, column.step_width, column.step_combiner) if several else vectors
+    return found
 
 
 def get_varlen_pooling_list(
@@ -293,7 +297,7 @@ def get_varlen_pooling_list(
         vectors = embedding_dict[column.name]
         weights = None
         if column.length_name is None:
-            mask = _ids(features, feature_index, column) != 0
+            mask = valid_steps(_ids(features, feature_index, column), column.step_width)
         else:
             length = features[:, slice(*feature_index[column.length_name])].long()
             mask = torch.arange(column.maxlen, device=features.device) < length

@@ -135,12 +135,12 @@ class HistoryPairs:
     """Target features, each with one history.
 
     Args:
-        columns: the columns of the model.
+        columns: the columns of the model; a target of several ids, such as tags, is a VarLenSparseFeat.
         histories: target -> name of its history.
         negatives: every history also has negatives, `neg_<history>`.
 
     Attributes:
-        targets: names of the target features, in column order; the histories follow them.
+        targets: names of the target features, in column order, those of several ids last; the histories follow them.
         width: E, the summed embedding dimensions of the targets.
         others: names of the sequences that are no history.
 
@@ -151,22 +151,26 @@ class HistoryPairs:
     def __init__(self, columns: Sequence[FeatureColumn], histories: Mapping[str, str], negatives: bool = False) -> None:
         single = {c.name: c for c in columns if isinstance(c, SparseFeat)}
         sequences = {c.name: c for c in columns if isinstance(c, VarLenSparseFeat)}
+        targets: dict[str, SparseFeat | VarLenSparseFeat] = {
+            **single,
+            **{n: c for n, c in sequences.items() if n in histories},
+        }
         for name, history in histories.items():
-            if name not in single:
+            if name not in targets:
                 raise ValueError(f"history_feature_list names no SparseFeat {name!r}: {suggest(name, single)}")
             for other in [history] + ([f"neg_{history}"] if negatives else []):
                 if other not in sequences:
                     raise ValueError(
                         f"the history of {name!r} must be a VarLenSparseFeat {other!r}: {suggest(other, sequences)}"
                     )
-                dims = single[name].embedding_dim, sequences[other].embedding_dim
+                dims = targets[name].embedding_dim, sequences[other].embedding_dim
                 if dims[0] != dims[1]:
                     raise ValueError(f"{name!r} and {other!r} must have one embedding_dim, got {dims[0]} and {dims[1]}")
         # NOTE[DIFF] W4: the original pairs targets and histories by their places in the list of columns.
-        self.targets = [n for n in single if n in histories]
+        self.targets = [n for n in targets if n in histories]
         self._histories = [histories[n] for n in self.targets]
         self.others = [n for n in sequences if n.removeprefix("neg_") not in self._histories]
-        self.width = sum(single[n].embedding_dim for n in self.targets)
+        self.width = sum(targets[n].embedding_dim for n in self.targets)
 
     def query(self, fields: Fields) -> Tensor:
         """[B, 1, E]: the target."""

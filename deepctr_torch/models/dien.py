@@ -175,8 +175,8 @@ class DIEN(BaseModel):
 
     Args:
         history_feature_list: names of the target features; the history of `item` is the VarLenSparseFeat `hist_item`,
-            oldest step first. To share a table with its target, a history names it in `embedding_name`. Further
-            histories of a target are sequences like others, which are pooled.
+            oldest step first. To share a table with its target, a history names it in `embedding_name`. A target may be
+            a sequence, which is pooled. Further histories of a target are sequences like others, which are pooled.
         gru_type: "GRU", "AIGRU", "AGRU" or "AUGRU" (the paper's choice); see `InterestEvolving`.
         use_negsampling: add the auxiliary loss; for every step of `hist_item` the VarLenSparseFeat `neg_hist_item`
             holds an item that was not chosen (see `deepctr_torch.datasets.sample_negatives`).

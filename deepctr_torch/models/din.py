@@ -26,7 +26,8 @@ class DIN(BaseModel):
 
     Args:
         history_feature_list: names of the target features; the history of `item` is the VarLenSparseFeat `hist_item`.
-            To share a table with its target, a history names it in `embedding_name`. Or a dict of a target and the
+            To share a table with its target, a history names it in `embedding_name`. A target may be a sequence, which
+            is pooled. Or a dict of a target and the
             names of its histories, such as a short and a long one: each gives an interest, by an activation unit of
             its own, as the strength of a sum over raw scores goes with the length.
         dnn_use_bn: batch normalisation in the DNN.

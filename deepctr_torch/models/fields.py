@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..embedding import EmbeddingLookup
 from ..embedding.lookup import FusedGroup, merged
-from ..features import Batch, DenseFeat, FeatureColumn, FeatureSchema
-from ..layers.sequence import pool
+from ..features import Batch, DenseFeat, FeatureColumn, FeatureSchema, VarLenSparseFeat
+from ..layers.sequence import pool, pool_steps, valid_steps
 
 if TYPE_CHECKING:
     from .linear import Linear
@@ -75,21 +75,28 @@ class Fields:
         raise KeyError(name)
 
     def sequence(self, name: str, part: str = "deep") -> Tensor:
-        """[B, T, E]: the vectors of a sequence, padding included."""
+        """[B, T, E]: the vectors of a sequence, padding included; where a step has several ids, they are pooled."""
         number, start, stop = self._span(part, name)
-        return self._rows[number][:, start:stop]
+        rows, column = self._rows[number][:, start:stop], self._sequence(name, part)
+        if column.step_width == 1:
+            return rows
+        start, stop = self.schema.sequence_slice(name, self._batch.widths)
+        return pool_steps(rows, self._batch.ids[:, start:stop], column.step_width, column.step_combiner)
+
+    def _sequence(self, name: str, part: str) -> VarLenSparseFeat:
+        return next(c for c in self._embedding.parts[part].sequences if c.name == name)
 
     def mask(self, name: str) -> Tensor:
-        """bool [B, T]: which elements of a sequence are valid: below its length; without a length column, not id 0."""
+        """bool [B, T]: which steps of a sequence are valid: below its length; without a length column, not only 0."""
         if name not in self._masks:
             widths = self._batch.widths
             column = self.schema.sequences[self.schema.sequence_position[name]]
             start, stop = self.schema.sequence_slice(name, widths)
             if column.length_name is None:
-                self._masks[name] = self._batch.ids[:, start:stop] != 0
+                self._masks[name] = valid_steps(self._batch.ids[:, start:stop], column.step_width)
             else:
                 at = self.schema.length_position(column.length_name, widths)
-                steps = torch.arange(stop - start, device=self._batch.ids.device)
+                steps = torch.arange((stop - start) // column.step_width, device=self._batch.ids.device)
                 self._masks[name] = steps < self._batch.ids[:, at : at + 1]
         return self._masks[name]
 
@@ -103,12 +110,12 @@ class Fields:
         if name in self.schema.id_position:
             number, at, _ = self._span(part, name)
             return self._rows[number][:, at]
-        column = next(c for c in self._embedding.parts[part].sequences if c.name == name)
+        column = self._sequence(name, part)
         weights = None
         if column.weight_name is not None:
             start, _ = self.schema.dense_slice[column.weight_name]
-            width = self._batch.widths[self.schema.sequence_position[name]]
-            weights = self._batch.dense[:, start : start + width]
+            steps = self._batch.widths[self.schema.sequence_position[name]] // column.step_width
+            weights = self._batch.dense[:, start : start + steps]
         return pool(self.sequence(name, part), self.mask(name), column.combiner, weights)
 
     def vectors(self, part: str = "deep") -> list[Tensor]:

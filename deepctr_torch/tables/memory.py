@@ -138,7 +138,8 @@ def _column_tables(raw: Mapping[str, ColumnLike], rows: int, keep_nan: bool) -> 
         raw = {name: np.asarray(v) if str(getattr(v, "dtype", "")) in _FLOATS else v for name, v in raw.items()}
     for start in range(0, size, rows):
         arrays = [
-            _array(name, _rows_of(values, start, start + rows), types[name], keep_nan) for name, values in raw.items()
+            _array(name, _rows_of(values, start, start + rows), types[name], keep_nan, start)
+            for name, values in raw.items()
         ]
         yield plain(pa.table(arrays, names=list(raw)))
 
@@ -172,16 +173,18 @@ def _objects(values: ColumnLike) -> ColumnLike:
     return values.to_numpy() if hasattr(values, "to_numpy") else values
 
 
-def _array(name: str, values: ColumnLike, kind: pa.DataType | None, keep_nan: bool) -> pa.Array:
+def _array(name: str, values: ColumnLike, kind: pa.DataType | None, keep_nan: bool, first_row: int) -> pa.Array:
     import pyarrow as pa
 
     if isinstance(values, (pa.Array, pa.ChunkedArray)):
         return values
     if keep_nan and str(getattr(values, "dtype", "")) in _FLOATS and values.ndim == 1:
         return pa.array(values, from_pandas=False)
-    if getattr(values, "ndim", 1) == 2:
-        flat = pa.array(np.ascontiguousarray(values).reshape(-1), from_pandas=True)
-        return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+    if getattr(values, "ndim", 1) > 1:
+        array = pa.array(np.ascontiguousarray(values).reshape(-1), from_pandas=True)
+        for width in reversed(values.shape[1:]):
+            array = pa.FixedSizeListArray.from_arrays(array, width)
+        return array
     if kind is not None and pa.types.is_string(kind):
         values = _objects(values)
         if not set(map(type, values)) <= {str, type(None)}:
@@ -191,7 +194,24 @@ def _array(name: str, values: ColumnLike, kind: pa.DataType | None, keep_nan: bo
     except OverflowError as error:
         raise ValueError(f"column {name!r} must hold integers of 64 bits, signed or unsigned, got {error}") from error
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise ValueError(f"column {name!r} must hold values of one type, got: {error}") from error
+        depths: set[int] = set()
+        row = next(
+            (row for row, value in enumerate(_objects(values)) if len(depths := depths | _depths(value)) > 1), None
+        )
+        where = "" if row is None else f" in row {first_row + row}"
+        raise ValueError(f"column {name!r} must hold values of one type, got: {error}{where}") from error
+
+
+def _depths(value: object) -> set[int]:
+    """How many lists are around each single value in `value`, missing ones apart.
+
+    >>> _depths([[1, 2], [], 3]), _depths([[]]), _depths(4)
+    ({1, 2}, set(), {0})
+    """
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return {depth + 1 for each in value for depth in _depths(each)}
+    missing = value is None or (isinstance(value, float) and value != value)
+    return set() if missing else {0}
 
 
 def _text(value: object) -> str | None:

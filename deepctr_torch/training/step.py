@@ -18,6 +18,7 @@ from .._memory import keep_freed
 from ..data.batch import LabeledBatch
 from ..embedding import EmbeddingCollection
 from ..embedding.sparse_grad import coalesce_grads, lookup_as_leaves
+from ..features import input_width
 from ..optim.combined import (
     OPTIMIZERS,
     CombinedOptimizer,
@@ -367,7 +368,7 @@ def resolve_embedding_update(model: Any, batch_size: int) -> str:
     parts = model.embedding.parts
     counted = {n: p for n, p in parts.items() if n != "linear" and p.columns} or parts
     rows = sum(config.num_embeddings for p in counted.values() for config in p.tables.configs.values())
-    ids = batch_size * sum(getattr(c, "maxlen", 1) for p in counted.values() for c in p.columns)
+    ids = batch_size * sum(input_width(c) for p in counted.values() for c in p.columns)
     return "dense" if 3 * ids >= 4 * rows else "sparse"
 
 

@@ -528,3 +528,83 @@ def test_a_length_that_is_also_a_feature() -> None:
     assert got.ids.tolist() == [[2, 1, 1, 1, 2, 2, 2, 2, 3]]
     assert got.dense.tolist() == [[3.0]]
     assert got.used.tolist() == [[2, 3]]
+
+
+# ---------------------------------------------------------------------------------------------- steps of several ids
+
+STEPS = FeatureSchema([VarLenSparseFeat(SparseFeat("s", 9), 3, step_width=2)])
+NESTED = [[[1, 2], [3]], [], [[], [4, 5], [6]], None, [[7], None]]
+CELLS = [[1, 2, 3, 0, 0, 0], [0] * 6, [0, 0, 4, 5, 6, 0], [0] * 6, [7, 0, 0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        NESTED,
+        tuple(NESTED),
+        [None if row is None else [np.array(step or [], dtype=int) for step in row] for row in NESTED],
+        pl.Series("s", NESTED),
+        pd.Series(NESTED),
+        pd.Series(pa.array(NESTED), dtype=pd.ArrowDtype(pa.list_(pa.list_(pa.int64())))),
+        pa.array(NESTED),
+        pa.chunked_array([pa.array(NESTED[:2], pa.list_(pa.list_(pa.int64()))), pa.array(NESTED[2:])]),
+        CELLS,
+        np.array(CELLS),
+        pl.Series("s", CELLS),
+        np.array(CELLS).reshape(5, 3, 2),
+        torch.tensor(CELLS).reshape(5, 3, 2),
+    ],
+)
+def test_lists_of_lists_are_padded_by_step(values: Any) -> None:
+    got = to_arrays({"s": values}, STEPS)
+    assert got.ids.tolist() == CELLS
+    assert got.used[:, 0].tolist() == [4, 0, 6, 0, 2]  # to the end of the last step that has an id
+
+
+def test_steps_of_one_size_and_of_text() -> None:
+    assert to_arrays({"s": [[[1, 2]], [[3, 4]]]}, STEPS).ids.tolist() == [[1, 2, 0, 0, 0, 0], [3, 4, 0, 0, 0, 0]]
+    assert to_arrays({"s": [[[1, 2], [3, 4]], [[5, 6]]]}, STEPS).ids.tolist() == [
+        [1, 2, 3, 4, 0, 0],
+        [5, 6, 0, 0, 0, 0],
+    ]
+    assert to_arrays({"s": [[None], []]}, STEPS).ids.tolist() == [[0] * 6] * 2
+    hashed = FeatureSchema([VarLenSparseFeat(SparseFeat("s", 99, use_hash=True), 2, step_width=2)])
+    a, b, c = hash_rows(["a", "b", "c"], 99).tolist()
+    assert to_arrays({"s": [[["a", "b"], ["c"]], [["b"]]]}, hashed).ids.tolist() == [[a, b, c, 0], [b, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([[[1]], [[2], 3]], "'s' must hold a list or nothing in every step, got 3 in row 11"),
+        ([[[1]], 3], "'s' must hold a list or nothing in every row, got 3 in row 1"),
+        (
+            [[[1]], [[2], [3, 4, 5]]],
+            "'s' must hold at most 2 element(s) a step, got 3 in row 11: cut the sequences, or",
+        ),
+        (
+            [[[1]], [[2]] * 4],
+            "'s' must hold at most 3 element(s) a row, got 4 in row 11: cut the sequences, or raise max",
+        ),
+        ([[[1]], [[2], [[3]]]], "the steps of 's' must hold single values, got the list [3] in row 11"),
+        ([[["x"]], [[2], [3]]], "ids of 's' must be integers, got 'x' in row 10, position 0"),
+        ([[[1]], [[2, 9]]], "ids of 's' must be in [0, 9) (its vocabulary_size is 9), got 9 in row 11, position 1"),
+        ([[1, 2, 3], [4]], "'s' must hold 6 element(s) a row, got 3 in row 10"),
+        (np.ones((2, 3, 4), dtype=int), "'s' must hold at most 2 element(s) a step, got 4 in row 10"),
+    ],
+)
+def test_wrong_steps_name_the_row(values: Any, message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        to_arrays({"s": values}, STEPS, offset=10)
+    assert message in str(caught.value)
+
+
+def test_steps_where_single_values_are_wanted() -> None:
+    flat = FeatureSchema([VarLenSparseFeat(SparseFeat("s", 9), 3), DenseFeat("v", 2)])
+    for steps in ([[], [[1], [2]]], [[[]], [[1, 2], [3, 4]]], [[], [[1, 2], [3]]]):
+        with pytest.raises(
+            ValueError, match=r"lists of 's' must hold single values.*: steps of several ids need a step_"
+        ):
+            to_arrays({"s": steps, "v": [[1.0, 2.0]] * 2}, flat)
+    with pytest.raises(ValueError, match=r"lists of 'v' must hold single values, got the list \[2.0\] in row 1"):
+        to_arrays({"s": [[], []], "v": [[1.0, 2.0], [1.0, [2.0]]]}, flat)

@@ -159,7 +159,7 @@ def test_columns_that_no_kind_reads_are_left_out() -> None:
     table = pa.table(
         {
             "place": [{"x": 1}, {"x": 2}],
-            "nested": [[[1], [2]], [[3]]],
+            "nested": [[[[1]], [[2]]], [[[3]]]],
             "raw": pa.array([b"\xff\xfe", b"\x80"]),
             "map": pa.array([[("a", 1)], [("b", 2)]], pa.map_(pa.string(), pa.int64())),
             "city": ["Rome", "Oslo"],
@@ -331,3 +331,25 @@ def test_columns_called_like_predictions_are_left_out_with_the_reason() -> None:
     found = infer_specs({"prediction": [0.1, 0.2], "prediction_buy": [0.3, 0.4], "predictions": [0.5, 0.6]})
     assert list(found.specs) == ["predictions"]
     assert all("called like the predictions" in found.left_out[name] for name in ("prediction", "prediction_buy"))
+
+
+def test_lists_of_lists_are_sequences_with_steps_of_several_values() -> None:
+    data = {
+        "tags": [["a", "b"], ["c"], ["a"]],
+        "hist_tags": [[["a"], ["b", "c"]], [], [["a", None]]],
+        "visits": [[[1, 2], [3]], [[4]], None],
+        "paths": [[[0.5, 1.5], [2.5, 1.0]], [[1.0, 0.0]], []],
+        "hist_shop": [[[1], [2, 3]], [], [[3]]],
+        "shop": [1, 2, 2],
+    }
+    encoder = FeatureEncoder.infer(data)
+    assert encoder.features == {
+        "tags": MultiValue(),
+        "hist_tags": Sequence(vocabulary_of="tags"),
+        "visits": Sequence(),
+        "hist_shop": Sequence(vocabulary_of="shop"),
+        "shop": Categorical(),
+    }
+    assert encoder.reasons["hist_tags"] == "lists of lists, called like a history of 'tags'"
+    assert encoder.reasons["visits"] == "lists of lists: steps of several values, 4 different"
+    assert encoder.left_out == {"paths": "lists of lists of numbers"}

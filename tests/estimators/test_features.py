@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -185,7 +186,7 @@ def test_a_target_of_integers_that_are_both_is_the_codes(tmp_path: Path) -> None
 def test_a_history_that_is_not_there_is_said() -> None:
     with pytest.raises(ValueError, match="DIN needs a history: name its column"):
         classifier("DIN").fit(SHORT.drop("hist_movie"), "click")
-    with pytest.raises(ValueError, match="needs a Categorical feature 'film': there are"):
+    with pytest.raises(ValueError, match="needs a Categorical or MultiValue feature 'film': there are"):
         classifier("DIN", history={"film": "hist_movie"}).fit(SHORT, "click")
     assert history_columns(None, {}) == {}
 
@@ -256,3 +257,45 @@ def test_a_label_of_a_feature_s_name_is_another_thing_if_its_values_are() -> Non
     assert 0 < model.evaluate(table, spent)["auc"] < 1
     with pytest.raises(ValueError, match="y must be given: 'price' is a feature's column, too"):
         model.evaluate(table)
+
+
+def of_lists(rows: int = 300) -> pl.DataFrame:
+    """Rows of `tags` and of `hist_tags`, the tags of earlier items; `click` tells if they have met before."""
+    rng = np.random.default_rng(0)
+
+    def tags(most: int) -> list[str]:
+        return [f"t{t}" for t in rng.choice(6, rng.integers(1, most), replace=False)]
+
+    target = [tags(3) for _ in range(rows)]
+    past = [[tags(4) for _ in range(rng.integers(0, 5))] for _ in range(rows)]
+    click = [int(any(set(t) & set(step) for step in steps)) for t, steps in zip(target, past, strict=True)]
+    return pl.DataFrame({"tags": target, "hist_tags": past, "price": rng.normal(size=rows), "click": click})
+
+
+@pytest.mark.parametrize("model", ["DIN", "DIEN", "DeepFM"])
+def test_histories_of_lists(model: str, tmp_path: Path) -> None:
+    table = of_lists()
+    table.write_parquet(tmp_path / "rows.parquet", row_group_size=70)
+    table.to_pandas().to_parquet(tmp_path / "pandas.parquet")
+    fitted = classifier(model, random_state=0).fit(table, "click")
+    columns = {c.name: c for c in fitted.encoder_.feature_columns()}
+    assert (columns["hist_tags"].step_width, columns["hist_tags"].embedding_name) == (3, "tags")
+    for data in (table.to_pandas(), table.to_arrow(), pd.DataFrame(table.to_dict(as_series=False))):
+        assert_same_weights(classifier(model, random_state=0).fit(data, "click"), fitted)
+        assert np.array_equal(fitted.predict_proba(data), fitted.predict_proba(table))
+    fitted.save(tmp_path / "saved")
+    loaded = CTRClassifier.load(tmp_path / "saved")
+    streamed = classifier(model, random_state=0).fit(tmp_path / "rows.parquet", "click")
+    for each in (loaded, streamed):
+        one = np.concatenate([each.predict_proba(table[i : i + 1]) for i in range(8)])
+        np.testing.assert_allclose(one, each.predict_proba(table[:8]), atol=1e-6)
+        assert np.array_equal(each.predict_proba(tmp_path / "pandas.parquet"), each.predict_proba(table))
+    assert np.array_equal(loaded.predict_proba(table), fitted.predict_proba(table))
+    unknown = {"tags": [["new"], None], "hist_tags": [[["t1", "new"], []], None], "price": [None, 1.0]}
+    assert np.isfinite(loaded.predict_proba(unknown)).all()
+
+
+def test_attention_finds_what_meets_in_lists() -> None:
+    table = of_lists(1500)
+    model = CTRClassifier("DIN", epochs=12, batch_size=64, random_state=0).fit(table, "click")
+    assert model.evaluate(of_lists(1500), metrics=["auc"])["auc"] > 0.9

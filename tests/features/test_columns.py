@@ -32,14 +32,22 @@ def test_fields_in_order() -> None:
         "mask_zero",
     )
     assert DenseFeat._fields == ("name", "dimension", "dtype")
-    assert VarLenSparseFeat._fields == ("sparsefeat", "maxlen", "combiner", "length_name", "weight_name")
+    assert VarLenSparseFeat._fields == (
+        "sparsefeat",
+        "maxlen",
+        "combiner",
+        "length_name",
+        "weight_name",
+        "step_width",
+        "step_combiner",
+    )
 
 
 def test_defaults() -> None:
     assert tuple(SparseFeat("user", 10)) == ("user", 10, 4, False, "int32", "user", "default_group", False)
     assert tuple(DenseFeat("age")) == ("age", 1, "float32")
     item = SparseFeat("item", 5)
-    assert tuple(VarLenSparseFeat(item, 7)) == (item, 7, "mean", None, None)
+    assert tuple(VarLenSparseFeat(item, 7)) == (item, 7, "mean", None, None, 1, "mean")
 
 
 def test_repr_names_the_class_and_the_fields() -> None:
@@ -160,3 +168,15 @@ def test_other_types_are_refused() -> None:
         build_input_features(["user"])  # type: ignore[list-item]
     with pytest.raises(TypeError, match="got tuple"):
         build_input_features([tuple(SparseFeat("a", 3))])  # type: ignore[list-item]
+
+
+def test_a_step_of_several_ids_makes_the_input_wider() -> None:
+    column = sequence(maxlen=3, length_name="n", weight_name="w", step_width=2.0, step_combiner="max")
+    assert (column.step_width, column.step_combiner) == (2, "max")
+    assert build_input_features([column]) == {"genres": (0, 6), "n": (6, 7), "w": (7, 10)}  # one weight a step
+    assert column != column._replace(step_width=3)
+    assert pickle.loads(pickle.dumps(column)) == copy.copy(column) == column
+    with pytest.raises(ValueError, match="step_width of 'genres' must be an integer of at least 1, got 0"):
+        sequence(step_width=0)
+    with pytest.raises(ValueError, match="unknown step_combiner of 'genres' 'men': did you mean 'mean'"):
+        sequence(step_combiner="men")

@@ -202,6 +202,24 @@ def test_padding_longer_than_the_sequences_changes_nothing(case: Case) -> None:
 
 
 @every_model
+def test_a_step_of_several_ids_counts_as_their_mean(case: Case) -> None:
+    """With each id twice, and padded with 0, steps of three ids are those of one; so are the weights of the model."""
+
+    def widened(columns: list[Any]) -> list[Any]:
+        return [c._replace(step_width=3) if isinstance(c, VarLenSparseFeat) else c for c in columns]
+
+    model, wide = case.make(), case.make(tuple(widened(c) for c in case.columns))
+    wide.load_state_dict(model.state_dict())
+    sequences = {c.name for c in case.all_columns if isinstance(c, VarLenSparseFeat)}
+    x = inputs(case.all_columns, 8)
+    x |= {k: np.where(v == 0, 1, v) if k + "_len" in x or k.startswith(("hist_", "neg_")) else v for k, v in x.items()}
+    once = {k: np.stack([v, v, 0 * v], axis=2) if k in sequences else v for k, v in x.items()}  # [N, T, 3]
+    np.testing.assert_allclose(wide.predict(once), model.predict(x), atol=1e-6)
+    matrix = torch.from_numpy(np.concatenate([once[n].reshape(8, -1) for n in wide.feature_index], axis=1, dtype=float))
+    np.testing.assert_allclose(wide.eval()(matrix).detach().numpy(), model.predict(x), atol=1e-6)
+
+
+@every_model
 def test_the_order_of_the_inputs_changes_nothing(case: Case) -> None:
     model = case.make()
     x = inputs(case.all_columns, 6)

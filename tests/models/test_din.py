@@ -206,3 +206,59 @@ def test_attention_weights_pool_the_history_to_what_the_model_reads(normalized: 
     np.testing.assert_allclose(weights, expected, rtol=1e-4, atol=1e-6)
     short = {**x, "n": np.array([1, 0, 1, 1])}
     assert model.attention_weights(short)["attention"].shape == (4, 5)
+
+
+SEVERAL = VarLenSparseFeat(SparseFeat("tags", 9, 4), 3)
+HIST_TAGS = VarLenSparseFeat(SparseFeat("hist_tags", 9, 4, embedding_name="tags"), 5, step_width=3)
+STEPPED = [SparseFeat("user", 6, 4), SEVERAL, HIST_TAGS]
+
+
+def stepped(rows: int, seed: int = 0) -> tuple[dict[str, Any], np.ndarray]:
+    rng = np.random.default_rng(seed)
+    hist = [[rng.integers(1, 9, rng.integers(0, 4)).tolist() for _ in range(rng.integers(0, 6))] for _ in range(rows)]
+    tags = [rng.integers(1, 9, rng.integers(1, 4)).tolist() for _ in range(rows)]
+    return {"user": rng.integers(0, 6, rows), "tags": tags, "hist_tags": hist}, rng.integers(0, 2, rows).astype(float)
+
+
+def test_a_target_of_several_ids_meets_steps_of_several_ids() -> None:
+    """The formula of the model with the mean of the ids of the target, and of each step."""
+    model = DIN(STEPPED, ["tags"], att_activation="sigmoid", init_std=0.3)
+    x, _ = stepped(7)
+    table, user = model.embedding_dict["tags"].weight, model.embedding_dict["user"].weight
+    logits = []
+    for row in range(7):
+        target = table[torch.tensor(x["tags"][row])].mean(dim=0)
+        kept = [step for step in x["hist_tags"][row] if step]
+        keys = [table[torch.tensor(step)].mean(dim=0) for step in kept]
+        scores = [model.attention.local_att(target.view(1, 1, 4), key.view(1, 1, 4)).flatten() for key in keys]
+        interest = sum((s * k for s, k in zip(scores, keys, strict=True)), torch.zeros(4))
+        inputs = torch.cat([user[int(x["user"][row])], target, interest])
+        logits.append(model.dnn_linear(model.dnn(inputs.view(1, -1))) + model.out.bias)
+    expected = torch.sigmoid(torch.cat(logits)).detach().numpy()
+    np.testing.assert_allclose(model.predict(x), expected, atol=1e-6)
+
+
+def test_steps_of_several_ids_train_alike_by_rows_and_by_tables(tmp_path: Any) -> None:
+    x, y = stepped(60)
+    made = []
+    for update in ("dense", "sparse"):
+        model = DIN(STEPPED, ["tags"], l2_reg_embedding=0, init_std=0.1)
+        model.compile("sgd", "binary_crossentropy", embedding_update=update, learning_rate=0.1)
+        before = model.predict(x)
+        model.fit(x, y, batch_size=16, epochs=3, verbose=0, shuffle=False)
+        assert not np.allclose(before, model.predict(x), atol=1e-4)
+        made.append(model)
+    for one, other in zip(made[0].state_dict().values(), made[1].state_dict().values(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
+    made[0].save(tmp_path)
+    loaded: Any = load_model(tmp_path)
+    assert loaded.dnn_feature_columns == STEPPED
+    assert np.array_equal(loaded.predict(x), made[0].predict(x))
+
+
+def test_steps_of_several_ids_can_be_exported() -> None:
+    model = DIN(STEPPED, ["tags"], init_std=0.3).eval()
+    matrix = torch.randint(0, 6, (4, 1 + 3 + 15)).double()
+    rows = {"X": {0: torch.export.Dim("rows", min=2)}}
+    program = torch.export.export(model, (matrix,), dynamic_shapes=rows)
+    torch.testing.assert_close(program.module()(matrix[:3]), model(matrix[:3]))

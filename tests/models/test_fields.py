@@ -269,3 +269,34 @@ def test_models_of_masked_columns_are_saved_and_sequences_are_refused(tmp_path: 
     assert SparseFeat(*USER[:7]) == USER
     with pytest.raises(ValueError, match="mask_zero belongs to columns of one id"):
         VarLenSparseFeat(MISSING, 3)
+
+
+def test_the_ids_of_a_step_are_pooled() -> None:
+    hist = HIST._replace(step_width=2)
+    item = SparseFeat("tags", 6, 2, embedding_name="item")
+    tags = VarLenSparseFeat(item, 2, "max", weight_name="w", step_width=3, step_combiner="sum")
+    x = {
+        "item": [5, 1],
+        "hist": [[[5, 3], [4, 0], [0, 0]], [[0, 2], [0, 0], [3, 3]]],
+        "n": [2, 3],
+        "tags": [[[1, 2, 3], [4, 0, 0]], [[0, 0, 0], [5, 5, 1]]],
+        "w": [[1.0, 2.0], [9.0, 0.5]],
+    }
+    model, fields = fields_of([hist, tags], [ITEM, tags._replace(step_combiner="mean"), hist], x)
+    v, weight = model.embedding_dict["item"].weight, model.linear_model.embedding_dict["item"].weight
+    zero = torch.zeros(2)
+    steps = torch.stack([torch.stack([(v[5] + v[3]) / 2, v[4], zero]), torch.stack([v[2], zero, v[3]])])
+    assert_close(fields.sequence("hist"), steps)
+    assert fields.mask("hist").tolist() == [[True, True, False], [True, True, True]]  # by length: an empty step too
+    assert_close(fields.vector("hist"), torch.stack([steps[0, 0] + v[4], v[2] + v[3]]))
+    first = torch.stack([(v[1] + v[2] + v[3]) / 3, 2 * v[4]]).amax(dim=0)
+    assert_close(fields.vector("tags"), torch.stack([first, 0.5 * (2 * v[5] + v[1]) / 3]))
+    assert fields.mask("tags").tolist() == [[True, True], [False, True]]
+    linear = torch.maximum(weight[1] + weight[2] + weight[3], 2 * weight[4]), 0.5 * (2 * weight[5] + weight[1])
+    assert_close(fields.vector("tags", "linear"), torch.stack(linear))
+    assert fields.stacked.shape == (2, 3, 2)
+
+
+def test_two_columns_of_one_name_must_agree_on_the_width_of_a_step() -> None:
+    with pytest.raises(ValueError, match="two different columns are named 'hist'"):
+        Reader([HIST], [HIST._replace(step_width=2)])

@@ -1,7 +1,7 @@
 """Layers over sequences, one family a file."""
 
 from .attention import AttentionSequencePoolingLayer
-from .pooling import KMaxPooling, SequencePoolingLayer, pool
+from .pooling import KMaxPooling, SequencePoolingLayer, pool, pool_steps, valid_steps
 from .recurrent import AGRUCell, AUGRUCell, DynamicGRU
 
 __all__ = [
@@ -12,4 +12,6 @@ __all__ = [
     "KMaxPooling",
     "SequencePoolingLayer",
     "pool",
+    "pool_steps",
+    "valid_steps",
 ]

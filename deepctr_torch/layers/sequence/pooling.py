@@ -10,19 +10,19 @@ from torch import Tensor, nn
 from ..._checks import check_at_least, check_choice
 from ..utils import sequence_mask
 
-__all__ = ["KMaxPooling", "SequencePoolingLayer", "pool"]
+__all__ = ["KMaxPooling", "SequencePoolingLayer", "pool", "pool_steps", "valid_steps"]
 
 _MODES = ("sum", "mean", "max")
 
 
 def pool(embeddings: Tensor, mask: Tensor, mode: str, weights: Tensor | None = None) -> Tensor:
-    """Pool the valid positions of each sequence; none valid gives zeros: `[B, T, E], [B, T] -> [B, E]`.
+    """Pool the valid positions of each sequence; none valid gives zeros: `[..., T, E], [..., T] -> [..., E]`.
 
     Args:
-        embeddings: [B, T, E].
-        mask: bool [B, T], True at valid positions.
+        embeddings: [..., T, E].
+        mask: bool [..., T], True at valid positions.
         mode: "sum", "mean" or "max".
-        weights: [B, T], not negative: the sum becomes a weighted sum, the mean is divided by the sum of the weights,
+        weights: [..., T], not negative: the sum becomes a weighted sum, the mean is divided by the sum of the weights,
             and the maximum is that of the weighted values. None for equal weights.
 
     >>> values, mask = torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([[True, True, False]])
@@ -32,19 +32,46 @@ def pool(embeddings: Tensor, mask: Tensor, mode: str, weights: Tensor | None = N
     tensor([[1.5000]])
     """
     check_choice("mode", mode, _MODES)
-    valid = mask.unsqueeze(-1)  # [B, T, 1]
-    values = embeddings if weights is None else embeddings * weights.unsqueeze(-1).to(embeddings.dtype)  # [B, T, E]
+    valid = mask.unsqueeze(-1)  # [..., T, 1]
+    values = embeddings if weights is None else embeddings * weights.unsqueeze(-1).to(embeddings.dtype)  # [..., T, E]
     if mode == "max":
-        largest = values.masked_fill(~valid, float("-inf")).amax(dim=1)
+        largest = values.masked_fill(~valid, float("-inf")).amax(dim=-2)
         # NOTE[DIFF] W8: zeros for an empty sequence; upstream gives -1e9.
-        return largest.masked_fill(~valid.any(dim=1), 0.0)
-    total = values.masked_fill(~valid, 0.0).sum(dim=1)  # [B, E]
+        return largest.masked_fill(~valid.any(dim=-2), 0.0)
+    total = values.masked_fill(~valid, 0.0).sum(dim=-2)  # [..., E]
     if mode == "sum":
         return total
     if weights is None:
-        return (total / valid.sum(dim=1).clamp(min=1).float()).to(total.dtype)
-    mass = weights.masked_fill(~mask, 0.0).sum(dim=1, keepdim=True)  # [B, 1]
+        return (total / valid.sum(dim=-2).clamp(min=1).float()).to(total.dtype)
+    mass = weights.masked_fill(~mask, 0.0).sum(dim=-1, keepdim=True)  # [..., 1]
     return (total / torch.where(mass > 0, mass, 1.0)).to(total.dtype)
+
+
+def pool_steps(embeddings: Tensor, ids: Tensor, width: int, mode: str) -> Tensor:
+    """Pool the ids of each step, those that are not 0: `[B, T * width, E], [B, T * width] -> [B, T, E]`.
+
+    Args:
+        embeddings: the vectors of the ids, step after step.
+        ids: 0 is padding.
+        width: ids of a step.
+        mode: "sum", "mean" or "max".
+
+    >>> pool_steps(torch.tensor([[[1.0], [3.0], [5.0], [7.0]]]), torch.tensor([[8, 9, 8, 0]]), 2, "mean")
+    tensor([[[2.],
+             [5.]]])
+    """
+    return pool(_by_step(embeddings, width), _by_step(ids, width) != 0, mode)
+
+
+def valid_steps(ids: Tensor, width: int) -> Tensor:
+    """Tell which steps have an id that is not 0, bool: `[B, T * width] -> [B, T]`."""
+    valid = ids != 0
+    return valid if width == 1 else _by_step(valid, width).any(dim=2)
+
+
+def _by_step(values: Tensor, width: int) -> Tensor:
+    """`[B, T * width, ...] -> [B, T, width, ...]`."""
+    return values.reshape(values.shape[0], values.shape[1] // width, width, *values.shape[2:])
 
 
 class SequencePoolingLayer(nn.Module):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from deepctr_torch.layers.sequence import KMaxPooling, SequencePoolingLayer, pool
+from deepctr_torch.layers.sequence import KMaxPooling, SequencePoolingLayer, pool, pool_steps, valid_steps
 
 VALUES = torch.tensor([[[1.0, -5.0], [3.0, -1.0], [100.0, 100.0]], [[7.0, 7.0]] * 3])
 MASK = torch.tensor([[True, True, False], [False, False, False]])
@@ -112,3 +112,20 @@ def test_k_max_refuses() -> None:
         KMaxPooling(0, 1)
     with pytest.raises(ValueError, match="axis must be a dimension of the 2-dimensional input, got 2"):
         KMaxPooling(1, 2)(torch.zeros(2, 2))
+
+
+@given(
+    ids=st.lists(st.lists(st.integers(0, 3), min_size=6, max_size=6), max_size=4),
+    width=st.sampled_from([1, 2, 3, 6]),
+    mode=st.sampled_from(["sum", "mean", "max"]),
+)
+def test_steps_are_pooled_as_short_sequences(ids: list[list[int]], width: int, mode: str) -> None:
+    given = torch.tensor(ids, dtype=torch.int32).reshape(-1, 6)
+    values = torch.randn(len(ids), 6, 2)
+    pooled, valid = pool_steps(values, given, width, mode), valid_steps(given, width)
+    assert pooled.shape == (len(ids), 6 // width, 2)
+    assert valid.shape == (len(ids), 6 // width)
+    for step in range(6 // width):
+        part = slice(step * width, (step + 1) * width)
+        assert_close(pooled[:, step], pool(values[:, part], given[:, part] != 0, mode))
+        assert valid[:, step].tolist() == [any(row[part]) for row in ids]
