@@ -15,7 +15,7 @@ from typing import Any
 from ._json_files import check_plain_file, read_json, write_json
 from ._lock import file_lock
 
-__all__ = ["CHECKSUMS", "check_files", "replaced", "replaced_files", "write_checksums"]
+__all__ = ["CHECKSUMS", "check_files", "flush", "replaced", "replaced_files", "write_checksums"]
 
 CHECKSUMS = "checksums.json"
 FORMAT = 1
@@ -36,9 +36,9 @@ def replaced(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part
-        _flush(part)
+        flush(part)
         os.replace(part, path)
-        _flush(path.parent)
+        flush(path.parent)
     finally:
         with suppress(FileNotFoundError):
             part.unlink()
@@ -93,13 +93,13 @@ def _put(part: Path, folder: Path) -> None:
     kept = {name: about for name, about in known.items() if name not in gone and (folder / name).is_file()}
     write_checksums(part, kept)
     for name in (CHECKSUMS, *names):
-        _flush(part / name)
+        flush(part / name)
     for name in (CHECKSUMS, *names):
         os.replace(part / name, folder / name)
     for file in old:
         file.unlink()
     for place in (*inner, folder):
-        _flush(place)
+        flush(place)
 
 
 def _names(folder: Path) -> list[str]:
@@ -107,7 +107,7 @@ def _names(folder: Path) -> list[str]:
     return sorted(name for name in names if not name.startswith("."))
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Wait until a file or a folder is on the disk."""
     if os.name != "posix" and path.is_dir():  # a folder cannot be opened there
         return

@@ -64,6 +64,8 @@ def fit(
     init_from: o.InitFrom = None,
     seed: o.Seed = None,
     overwrite: o.Overwrite = False,
+    resume: o.Resume = False,
+    checkpoint_every: o.CheckpointEvery = "10min",
     json: o.AsJson = False,
 ) -> None:
     """Train a model on raw tables, and save it with all that it needs to score raw tables.
@@ -77,8 +79,11 @@ def fit(
         deepctr-torch fit --data 'train/*.csv' --label click --out runs/a
 
         deepctr-torch fit --config runs/a/run.toml --model DCN --set epochs=5 --out runs/b
+
+        deepctr-torch fit --out runs/a --resume
     """
     from .fit import fit as run
+    from .output import Target
     from .settings import parse_settings
 
     if context.args:
@@ -89,7 +94,9 @@ def fit(
         "format": layout, "header": split_names(header), "null": null, "init_from": init_from and str(init_from),
     }  # fmt: skip
     chosen = parse_settings(settings or [])
-    run(given, chosen, split_names(skip), split_names(features), config, out, overwrite, json)
+    every = int(checkpoint_every) if checkpoint_every.isdecimal() else checkpoint_every
+    target = Target(out, overwrite, resume, every)
+    run(given, chosen, split_names(skip), split_names(features), config, target, json)
 
 
 def evaluate(

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ..registry import suggest
 from .console import Progress, TrainingProgress, UsageError, print_facts, print_json, print_metrics
 from .inputs import InputFiles, Reading, input_files
-from .output import LOCK, check_apart, output_folder
-from .run_config import FILE, Run, read_run, run_of, write_run
+from .output import Target, check_apart, output_folder
+from .run_config import Run, load_run, read_run, run_of, write_run
 from .settings import INFER, REST, Settings, check_settings, without_columns
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ __all__ = ["fit"]
 
 
 def fit(
-    given: Mapping[str, Any], said: Settings, skip: Sequence[str], only: Sequence[str], config: Path | None, out: Path,
-    overwrite: bool, as_json: bool,
+    given: Mapping[str, Any], said: Settings, skip: Sequence[str], only: Sequence[str], config: Path | None,
+    target: Target, as_json: bool,
 ) -> None:  # fmt: skip
     """Train and save.
 
@@ -32,14 +32,18 @@ def fit(
         given: the fields of `Run` that options name; None or empty where they do not.
         said: `--set`.
         skip, only: columns that are no features, and those that alone are; empty for all.
-        config, out, overwrite, as_json: the options.
+        config, target, as_json: the options.
     """
     from ..models import MODELS
 
+    out = target.out
+    if target.is_done():
+        _report(load_run(out), out, as_json)
+        return
     for name in skip:
         if said.features.setdefault(name) is not None or name in only:
             raise UsageError(f"--skip leaves {name!r} out: it must not be a feature by --set or --features, too")
-    run = _earlier(config, given.get("init_from")).changed(given, said)
+    run = _earlier(config or target.settings, given.get("init_from")).changed(given, said)
     run.check()
     if run.init_from and (said.features or said.infer or only):
         raise UsageError(
@@ -48,7 +52,7 @@ def fit(
     run = _without_targets(run, said)
     if run.model not in MODELS:
         raise UsageError(f"unknown --model {run.model!r}: {suggest(run.model, MODELS)}")
-    _check_out(out, overwrite)
+    target.check()
     found = _input_files(run, run.data)
     check_apart(out, [*found.files, *(_input_files(run, run.valid).files if run.valid else [])])
     skipped = [name for name, kind in said.features.items() if kind is None]
@@ -60,10 +64,11 @@ def fit(
     estimator = cls(run.model, features=_features(run), skip=_skipped(run, found), **_parameters(run, as_json))
     time = _time(run, found)
     with output_folder(out), Progress(not as_json) as progress:
-        _check_out(out, overwrite)  # another process may have ended in between
-        _train(estimator, run, found, time, progress)
-        estimator.save(out)
-        write_run(_effective(run, estimator), out)
+        target.check(held=True)  # another process may have ended in between
+        with target.kept(run):
+            _train(estimator, run, found, time, progress, target)
+            estimator.save(out)
+            write_run(_effective(run, estimator), out)
     _report(estimator, out, as_json)
 
 
@@ -102,19 +107,6 @@ def _with_only(run: Run, said: Settings, only: Sequence[str], found: InputFiles)
 
 def _input_files(run: Run, paths: Sequence[str]) -> InputFiles:
     return input_files(paths, Reading(run.format, run.header, run.null))
-
-
-def _check_out(out: Path, overwrite: bool) -> None:
-    """`out` is new, empty, or an earlier run that may be replaced."""
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise UsageError(f"--out must be a folder, got the file {out}")
-    there = sorted(path.name for path in out.iterdir() if path.name != LOCK)
-    if there and not overwrite:
-        raise UsageError(f"--out {out} is not empty: name a new folder, or add --overwrite")
-    if there and "config.json" not in there and FILE not in there:
-        raise UsageError(f"--overwrite replaces a run, but {out} holds something else: {', '.join(there[:5])}")
 
 
 def _estimator_class(run: Run, found: InputFiles) -> type[CTREstimator]:
@@ -170,8 +162,9 @@ def _parameters(run: Run, as_json: bool) -> dict[str, Any]:
 
 
 def _train(
-    estimator: CTREstimator, run: Run, found: InputFiles, time: dict[str, Any] | None, progress: Progress
-) -> None:
+    estimator: CTREstimator, run: Run, found: InputFiles, time: dict[str, Any] | None, progress: Progress,
+    target: Target,
+) -> None:  # fmt: skip
     progress.begin("reading and learning the values", None)
     estimator.fit(
         found.dataset(run.label, run.weight),
@@ -180,6 +173,9 @@ def _train(
         init_from=run.init_from,
         callbacks=[TrainingProgress(progress, found.estimate_rows())] if progress.shown else None,
         metrics="default",
+        checkpoint_dir=target.checkpoints,
+        checkpoint_every=target.every,
+        resume=target.resume,
     )
 
 

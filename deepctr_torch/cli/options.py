@@ -91,6 +91,14 @@ InitFrom = Annotated[
 ]
 Seed = Annotated[int | None, _option("--seed", "NUMBER", "Of weights, order and split. Default: 0.", _RUN, least=0)]
 Overwrite = Annotated[bool, _option("--overwrite", None, "Put the new run in the place of the one in `--out`.", _RUN)]
+Resume = Annotated[
+    bool,
+    _option("--resume", None, "Go on with the run in `--out` that was cut off; begin where there is none.", _RUN),
+]
+CheckpointEvery = Annotated[
+    str,
+    _option("--checkpoint-every", "SPAN", "Between two checkpoints: `30s`, `10min`, `2h`, a number of steps.", _RUN),
+]
 
 RunDir = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `fit` wrote.")]
 Files = Annotated[list[str], typer.Argument(metavar="FILES...", help="Files, folders, or globs.")]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from .._lock import file_lock
 from .console import UsageError
+from .run_config import FILE, Run, write_run
 
-__all__ = ["LOCK", "check_apart", "output_folder"]
+__all__ = ["LOCK", "Target", "check_apart", "output_folder"]
 
 LOCK = ".lock"
 
@@ -38,3 +41,76 @@ def output_folder(out: Path) -> Iterator[None]:
         if made:
             with suppress(OSError):
                 out.rmdir()
+
+
+class Target(NamedTuple):
+    """Where a run goes.
+
+    Attributes:
+        out: the folder.
+        overwrite: it may hold an earlier run.
+        resume: it may hold the beginning of this run.
+        every: between two checkpoints.
+    """
+
+    out: Path
+    overwrite: bool = False
+    resume: bool = False
+    every: int | str = "10min"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints, which is there while the run is not done."""
+        return self.out / "checkpoints"
+
+    @property
+    def settings(self) -> Path | None:
+        """The settings of the run to go on with; None where there is none."""
+        file = self.checkpoints / FILE
+        return file if self.resume and file.is_file() else None
+
+    def is_done(self) -> bool:
+        """Whether the run to go on with has come to its end."""
+        return self.resume and not self.checkpoints.exists() and (self.out / FILE).is_file()
+
+    def check(self, held: bool = False) -> None:
+        """`out` is new, empty, the beginning of this run, or an earlier run that may be replaced.
+
+        Args:
+            held: no other process writes there.
+
+        Raises:
+            UsageError: it is not.
+        """
+        out = self.out
+        if self.resume and self.overwrite:
+            raise UsageError("--resume goes on with the run in --out, --overwrite begins it anew: give one of them")
+        if not out.exists():
+            return
+        if not out.is_dir():
+            raise UsageError(f"--out must be a folder, got the file {out}")
+        there = sorted(path.name for path in out.iterdir() if path.name != LOCK)
+        if held and self.checkpoints.name in there and not (self.overwrite or self.resume):
+            raise UsageError(f"--out {out} holds a run that was cut off: add --resume to go on, or --overwrite")
+        if there and not self.overwrite and self.checkpoints.name not in there:
+            raise UsageError(f"--out {out} is not empty: name a new folder, or add --overwrite")
+        if there and not {"config.json", FILE, self.checkpoints.name} & set(there):
+            raise UsageError(f"--overwrite replaces a run, but {out} holds something else: {', '.join(there[:5])}")
+
+    @contextmanager
+    def kept(self, run: Run) -> Iterator[None]:
+        """Keep the settings beside the checkpoints inside the block, and take both away at its end.
+
+        They stay where the block ends by an error or an interrupt behind a checkpoint.
+        """
+        if self.overwrite:
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
+        self.checkpoints.mkdir(exist_ok=True)
+        write_run(run, self.checkpoints)
+        try:
+            yield
+        except BaseException:
+            if not any(self.checkpoints.glob("step-*")):
+                shutil.rmtree(self.checkpoints, ignore_errors=True)
+            raise
+        shutil.rmtree(self.checkpoints)

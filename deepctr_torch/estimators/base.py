@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -17,6 +18,7 @@ from ..encoding import FeatureEncoder
 from ..metrics.task_metrics import TaskMetrics
 from ..models import BaseModel
 from ..tables import Chunk
+from ..training.checkpoint import Checkpoints
 from .build import DimensionLike, LossLike, is_multitask, model_class
 from .features import FeaturesLike, HistoryLike
 from .fit import CallbacksLike, fit
@@ -34,6 +36,7 @@ __all__ = ["CTREstimator", "load_artefact"]
 
 Array = npt.NDArray[Any]
 E = TypeVar("E", bound="CTREstimator")
+NOT_ASKED = ("device", "epochs", "random_state", "verbose")  # what a training may be gone on with differently
 ESTIMATORS: dict[str, type[CTREstimator]] = {}  # name of a subclass -> the class
 
 
@@ -153,6 +156,10 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         init_from: str | PathLike[str] | CTREstimator | None = None,
         callbacks: CallbacksLike = None,
         metrics: str | Sequence[str] = (),
+        checkpoint_dir: str | PathLike[str] | None = None,
+        checkpoint_every: int | str = "10min",
+        keep: int = 3,
+        resume: bool = False,
     ) -> E:
         """Learn from raw rows: first rows to validate on are cut off, then the encoder learns, then the model.
 
@@ -174,24 +181,33 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
             callbacks: of the training; see "Callbacks".
             metrics: of the rows to validate on, to compute after training, for `validation_metrics_`: names, or
                 "default" for `default_metrics`.
+            checkpoint_dir: folder for checkpoints of the training, with the encoder; see "Reliability".
+            checkpoint_every: steps (int) between two of them, or a time such as "30s", "10min", "2h".
+            keep: how many of the last ones stay, beside the best one.
+            resume: go on from the last whole checkpoint, with the same rows, to the same end as without a break.
 
         Raises:
             TypeError, ValueError: wrong input, before training starts (of files: before the step that would use it);
                 names column and row.
+            BlockingIOError: another training writes into `checkpoint_dir`.
         """
         self._check_numbers()
-        fitted = fit(
-            self,
-            X,
-            y,
-            sample_weight=sample_weight,
-            validation=validation,
-            time=time,
-            previous=None if init_from is None else self._previous(init_from),
-            callbacks=callbacks,
-            metrics=metrics,
-            seed=self._draw_seed(),
-        )
+        own = {name: value for name, value in self.get_params(deep=False).items() if name not in NOT_ASKED}
+        checkpoints = Checkpoints.of(checkpoint_dir, checkpoint_every, keep, resume, own)
+        with contextlib.nullcontext() if checkpoints is None else checkpoints.locked():
+            fitted = fit(
+                self,
+                X,
+                y,
+                sample_weight=sample_weight,
+                validation=validation,
+                time=time,
+                previous=None if init_from is None else self._previous(init_from),
+                callbacks=callbacks,
+                metrics=metrics,
+                seed=self._draw_seed(),
+                checkpoints=checkpoints,
+            )
         self._set_fitted(fitted)
         return self
 

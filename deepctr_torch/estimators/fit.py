@@ -7,8 +7,10 @@ import time as clock
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+import numpy as np
 import numpy.typing as npt
 
+from .._json_files import read_json, write_json
 from ..callbacks import Callback, EarlyStopping, History
 from ..data import Files
 from ..encoding import FeatureEncoder
@@ -17,6 +19,7 @@ from ..models.trainable import train_step_of
 from ..optim.sparse import default_lr, parse_optimizer
 from ..registry import suggest
 from ..tables import RowSubset
+from ..training.checkpoint import Checkpoints
 from .build import LOSSES, TABLE_RATE, batch_rows, build_model, eval_steps, is_multitask, model_class
 from .features import check_same_features, choose_encoder
 from .inputs import LabelsLike, RawData, TableLike, WeightsLike, open_data
@@ -36,6 +39,7 @@ __all__ = ["CallbacksLike", "fit"]
 Array = npt.NDArray[Any]
 CallbacksLike: TypeAlias = Callback | Sequence[Callback] | None
 log = logging.getLogger("deepctr_torch")
+ENCODER, SEED = "encoder", "seed.json"  # beside the checkpoints of a training
 METRICS: Mapping[str, list[str]] = {"binary": ["auc"], "multiclass": ["acc"], "regression": ["rmse"]}
 
 
@@ -51,6 +55,7 @@ def fit(
     callbacks: CallbacksLike,
     metrics: str | Sequence[str],
     seed: int,
+    checkpoints: Checkpoints | None = None,
 ) -> Fitted:
     """Fit what `estimator` describes to raw rows, as its method `fit` says.
 
@@ -67,13 +72,17 @@ def fit(
         estimator: its parameters are looked at; it stays as it is.
         X, y, sample_weight, validation, time, callbacks, metrics: as its `fit` has them.
         previous: a fitted estimator to go on from; it stays as it is.
-        seed: of all that is drawn.
+        seed: of all that is drawn; one to go on with has its own where the estimator names none.
+        checkpoints: where the state of the training is kept, or None.
     """
     begin = clock.perf_counter()
     data = open_data(X, y, sample_weight)
     cls = _checked_model(estimator, data)
     _check_previous(estimator, previous, data)
     given = None if validation is None else open_validation(validation, data, time)
+    kept = _kept_encoder(checkpoints)
+    if kept is not None and not isinstance(estimator.random_state, (int, np.integer)):
+        seed = kept.seed
     options = SplitOptions.parse(estimator.validation_fraction if given is None else 0.0, time)
 
     learner = estimator.label_encoder_class.learner(data.labels, previous and previous.label_encoder_)
@@ -84,8 +93,11 @@ def fit(
     if model_traits(cls).funnel and isinstance(learner, ClassLearner) and isinstance(labels, ClassLabelEncoder):
         check_funnel(estimator.model, learner, labels)
     rows, initial_bias = count_training_rows(data, found, parts.train, labels, learner)
-    encoder = _new_encoder(estimator, data, parts.train, options.time, previous)
-    x = _fit_encoder(encoder, data, parts.train, seed, update=previous is not None)
+    encoder = _new_encoder(estimator, data, parts.train, options.time, previous) if kept is None else kept.encoder
+    x = _fit_encoder(encoder, data, parts.train, seed, update=previous is not None and kept is None)
+    if checkpoints is not None and kept is None:
+        encoder.save(checkpoints.directory / ENCODER)
+        write_json(checkpoints.directory / SEED, {"seed": seed})
     train = training_rows(data, parts.train, encoder, labels, x)
     warn_of_leaks(encoder, labels, look_rows(train, data, parts.train, encoder, labels))
     _log_pass(data, "the rows to validate on are encoded", needed=parts.validation is not None)
@@ -97,7 +109,7 @@ def fit(
     if previous is not None:
         carry_weights(previous.model_, model, data.negative_rate if estimator.epochs else None)
         _carry_optimizer(estimator, model, previous)
-    trained = _train(estimator, model, train, valid, rows, callbacks)
+    trained = _train(estimator, model, train, valid, rows, callbacks, checkpoints)
     counts = {"rows": rows, "validation_rows": _count_validation(parts, given)}
     training = _report(estimator, model, counts, seed, clock.perf_counter() - begin, trained)
     if training["still_improving"]:
@@ -159,6 +171,25 @@ def _new_encoder(
         if unused:
             log.warning('features names no kind for %s: unused; add "*": "infer" to use all columns', unused)
     return encoder
+
+
+class _KeptEncoder(NamedTuple):
+    """What a training that is gone on with has beside its checkpoints."""
+
+    encoder: FeatureEncoder
+    seed: int
+
+
+def _kept_encoder(checkpoints: Checkpoints | None) -> _KeptEncoder | None:
+    """The encoder that was learned before the first checkpoint; None where there is no checkpoint.
+
+    Raises:
+        ValueError: it is broken.
+    """
+    if checkpoints is None or not checkpoints.begun:
+        return None
+    encoder = FeatureEncoder.load(checkpoints.directory / ENCODER)
+    return _KeptEncoder(encoder, int(read_json(checkpoints.directory / SEED)["seed"]))
 
 
 def _skipped(estimator: CTREstimator, data: RawData) -> list[str]:
@@ -277,6 +308,7 @@ def _train(
     valid: EncodedBatch | Files | None,
     rows: int,
     callbacks: CallbacksLike,
+    checkpoints: Checkpoints | None,
 ) -> _Trained:
     batch_size = batch_rows(rows) if estimator.batch_size == "auto" else int(estimator.batch_size)
     used = _callbacks(estimator, valid, callbacks)
@@ -291,6 +323,7 @@ def _train(
         validation_data=valid.as_tuple() if isinstance(valid, EncodedBatch) else valid,
         eval_every=eval_steps(rows, batch_size, estimator.eval_every),
         callbacks=used,
+        checkpoint_dir=checkpoints,
     )
     model.eval()
     return _Trained(batch_size, history, used)

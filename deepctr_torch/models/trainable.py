@@ -183,7 +183,7 @@ class TrainableModel(nn.Module):
         max_steps: int | None = None,
         eval_every: int | float | None = None,
         profile: str | os.PathLike[str] | None = None,
-        checkpoint_dir: str | os.PathLike[str] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | Checkpoints | None = None,
         checkpoint_every: int | str = "10min",
         keep: int = 3,
         resume: bool = False,

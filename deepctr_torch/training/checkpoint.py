@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 import random
 import re
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from .._checks import check_at_least
+from .._json_files import read_json, write_json
 from .._lock import file_lock
 from .._tensor_files import read_tensors, write_tensors
+from .._whole_files import CHECKSUMS, check_files, flush, write_checksums
 from ..data.batch import DataSource, LabeledBatch
 from ..data.file_source import FileSource
 
-__all__ = ["Checkpoints", "DataPass", "check_folder", "files_of", "rng_state", "set_rng_state", "write_folder"]
+__all__ = ["Checkpoints", "DataPass", "files_of", "rng_state", "set_rng_state"]
 
 FORMAT = 1
-MANIFEST, STATE, TENSORS = "manifest.json", "state.json", "tensors.safetensors"
+ABOUT, STATE, TENSORS = "about.json", "state.json", "tensors.safetensors"
 NAME = re.compile(r"step-(\d+)")
 SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d)")
 SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
-READ = 1 << 20  # bytes that are hashed at a time
 
 
 class Checkpoints:
@@ -59,17 +59,33 @@ class Checkpoints:
         check_at_least("keep", keep, 1)
         self.keep = keep
         self.resume = resume
-        self.about = {name: value for name, value in (about or {}).items() if _is_plain(value)}
+        self.about: dict[str, Any] = {}
+        self.tell(about or {})
+        self._held = False
         self._last = time.monotonic()
 
     @classmethod
-    def of(cls, directory: str | os.PathLike[str] | None, *how: Any) -> Checkpoints | None:
-        """None where there is no `directory`, else the checkpoints there; `how` as in the constructor."""
+    def of(
+        cls,
+        directory: str | os.PathLike[str] | Checkpoints | None,
+        every: int | str,
+        keep: int,
+        resume: bool,
+        about: Mapping[str, Any] | None,
+    ) -> Checkpoints | None:
+        """What `fit` was asked for: None without a `directory`; that of a caller who holds the folder already."""
+        if isinstance(directory, Checkpoints):
+            directory.tell(about or {})
+            return directory
         if directory is not None:
-            return cls(directory, *how)
-        if how[2]:
+            return cls(directory, every, keep, resume, about)
+        if resume:
             raise ValueError("resume=True needs checkpoint_dir, the folder of the checkpoints to go on from, got None")
         return None
+
+    def tell(self, about: Mapping[str, Any]) -> None:
+        """Add to what the training was asked for, as far as it is plain data."""
+        self.about |= {name: value for name, value in about.items() if _is_plain(value)}
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -79,23 +95,33 @@ class Checkpoints:
             BlockingIOError: another training has it.
             ValueError: it holds checkpoints, and nobody asked to go on from them.
         """
+        if self._held:
+            yield
+            return
         made = not self.directory.exists()
         self.directory.mkdir(parents=True, exist_ok=True)
         try:
             with file_lock(self.directory / ".lock"):
                 for left in self.directory.glob(".*.part"):  # by a process that was killed
                     shutil.rmtree(left)
-                if self._all() and not self.resume:
+                if self.begun and not self.resume:
                     raise ValueError(
                         f"checkpoint_dir must hold no checkpoints, got some in {self.directory}: go on from them with "
                         "resume=True, or name another folder"
                     )
                 self._last = time.monotonic()
+                self._held = True
                 yield
         finally:
+            self._held = False
             if made:
                 with contextlib.suppress(OSError):
                     self.directory.rmdir()
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is any checkpoint."""
+        return bool(self._all())
 
     def _all(self) -> list[Path]:
         """Every checkpoint, the oldest first, whole or not."""
@@ -121,12 +147,25 @@ class Checkpoints:
         """
         tensors: dict[str, Tensor] = {}
         plain = flatten({**state, "about": self.about}, tensors)
-
-        def fill(folder: Path) -> None:
-            write_tensors(_separate(tensors), folder / TENSORS)
-            (folder / STATE).write_text(json.dumps(plain), encoding="utf-8")
-
-        write_folder(self.directory / f"step-{step:010d}", fill, {"step": step, "loss": loss})
+        target = self.directory / f"step-{step:010d}"
+        part = target.with_name(f".{target.name}.part")
+        try:
+            part.mkdir()
+            write_tensors(_separate(tensors), part / TENSORS)
+            write_json(part / STATE, plain)
+            write_json(part / ABOUT, {"format": FORMAT, "step": step, "loss": loss})
+            write_checksums(part)
+            for path in (*part.iterdir(), part):
+                flush(path)
+            if target.exists():
+                _remove(target)
+            part.replace(target)
+            flush(self.directory)
+        except OSError as error:
+            problem = f"cannot be written, the checkpoints before it stay: {error.strerror or error}"
+            raise OSError(error.errno, problem, str(target)) from error
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
         self._prune(step)
         self._last = time.monotonic()
 
@@ -148,9 +187,7 @@ class Checkpoints:
         broken: list[str] = []
         for path in reversed(there):
             try:
-                check_folder(path)
-                plain = json.loads((path / STATE).read_text(encoding="utf-8"))
-                state: dict[str, Any] = unflatten(plain, read_tensors(path / TENSORS))
+                state = _read(path)
             except (OSError, ValueError) as error:
                 broken.append(str(error))
                 continue
@@ -187,116 +224,33 @@ def _interval(every: int | str) -> tuple[int | None, float]:
     return every, 0.0
 
 
+def _read(path: Path) -> dict[str, Any]:
+    """The state in a checkpoint.
+
+    Raises:
+        OSError, ValueError: it is not whole, or of another format; names the file.
+    """
+    if not (path / CHECKSUMS).exists():
+        raise FileNotFoundError(f"{path} must be whole, but lacks {CHECKSUMS}")
+    check_files(path, ABOUT, STATE, TENSORS)
+    about = read_json(path / ABOUT)
+    if about.get("format") != FORMAT:
+        raise ValueError(f"{path / ABOUT} must be of format {FORMAT}, got {about.get('format')!r} of another version")
+    state: dict[str, Any] = unflatten(read_json(path / STATE), read_tensors(path / TENSORS))
+    return state
+
+
 def _step_of(path: Path) -> int:
     return int(path.name.removeprefix("step-"))
 
 
 def _loss_of(path: Path) -> float | None:
-    """The loss in the manifest of a checkpoint; None where it is missing, broken or no number."""
+    """The loss by which a checkpoint is known; None where it is missing, broken or no number."""
     try:
-        loss = _read_manifest(path)["about"]["loss"]
-    except (OSError, ValueError, KeyError):
+        loss = read_json(path / ABOUT).get("loss")
+    except (OSError, ValueError):
         return None
     return loss if isinstance(loss, float) and np.isfinite(loss) else None
-
-
-# ------------------------------------------------------------------ folders that are whole or not there
-
-
-def write_folder(target: Path, fill: Callable[[Path], None], about: Mapping[str, Any]) -> None:
-    """Write a folder in the place of the one that may be there: under another name, flushed, with a checksum a file.
-
-    Args:
-        target: where it appears when it is whole.
-        fill: writes files into the folder it is given.
-        about: plain data to put beside the checksums.
-
-    Raises:
-        OSError: it cannot be written; what was there stays.
-    """
-    part = target.with_name(f".{target.name}.part")
-    try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        try:
-            fill(part)
-            files = {}
-            for path in sorted(p for p in part.rglob("*") if p.is_file()):
-                _flush(path)
-                files[path.relative_to(part).as_posix()] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-            (part / MANIFEST).write_text(_manifest({"format": FORMAT, "about": dict(about), "files": files}))
-            for path in (part / MANIFEST, part):
-                _flush(path)
-            if target.exists():
-                _remove(target)
-            part.replace(target)
-            _flush(target.parent)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-    except OSError as error:
-        raise OSError(error.errno, f"cannot be written, what was there stays: {error.strerror}", str(target)) from error
-
-
-def _manifest(content: Mapping[str, Any]) -> str:
-    """The text of a manifest, which holds the checksum of all else in it."""
-    own = hashlib.sha256(json.dumps(content).encode()).hexdigest()
-    return json.dumps({**content, "sha256": own})
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder.
-
-    Raises:
-        ValueError: it is broken, or of another format.
-    """
-    path = folder / MANIFEST
-    text = path.read_text(encoding="utf-8")
-    try:
-        content = json.loads(text)
-        own = {name: value for name, value in content.items() if name != "sha256"}
-        whole = _manifest(own) == text
-    except (ValueError, AttributeError):
-        whole = False
-    if not whole:
-        raise ValueError(f"{path} is broken: it does not have the checksum that it names")
-    if own["format"] != FORMAT:
-        raise ValueError(f"{path} must be of format {FORMAT}, got {own['format']!r}: it was written by another version")
-    return own
-
-
-def check_folder(folder: Path) -> None:
-    """Check every file of a folder against its manifest.
-
-    Raises:
-        OSError: a file is missing or cannot be read.
-        ValueError: a file is not what was written; names it.
-    """
-    for name, expected in _read_manifest(folder)["files"].items():
-        path = folder / name
-        size = path.stat().st_size
-        if size != expected["bytes"]:
-            raise ValueError(f"{path} is broken: it must have {expected['bytes']} bytes, got {size}")
-        if _sha256(path) != expected["sha256"]:
-            raise ValueError(f"{path} is broken: it does not have the checksum in {MANIFEST}")
-
-
-def _sha256(path: Path) -> str:
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(READ):
-            found.update(block)
-    return found.hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file or the entries of a folder are on the disk."""
-    if path.is_dir() and os.name == "nt":
-        return
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _remove(folder: Path) -> None:
@@ -330,7 +284,7 @@ def flatten(value: Any, tensors: dict[str, Tensor], path: str = "") -> Any:
     if isinstance(value, np.ndarray):
         if value.dtype.kind in "fiub":
             return {"array": flatten(torch.from_numpy(np.ascontiguousarray(value)), tensors, path)}
-        return {"objects": [flatten(v, tensors, f"{path}/{i}") for i, v in enumerate(value.tolist())]}
+        return {"objects": _coded(value, tensors, path)}
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):
@@ -356,12 +310,20 @@ def unflatten(value: Any, tensors: Mapping[str, Tensor]) -> Any:
     if tag == "array":
         return tensors[content["tensor"]].numpy()
     if tag == "objects":
-        out = np.empty(len(content), object)
-        out[:] = [unflatten(v, tensors) for v in content]
-        return out
+        codes, values = (unflatten(v, tensors) for v in content)
+        distinct = np.empty(len(values), object)
+        distinct[:] = values
+        return distinct[codes]
     if tag == "tuple":
         return tuple(unflatten(v, tensors) for v in content)
     return {unflatten(k, tensors): unflatten(v, tensors) for k, v in content}
+
+
+def _coded(values: npt.NDArray[Any], tensors: dict[str, Tensor], path: str) -> list[Any]:
+    """An array of objects [N] as numbers and the distinct objects that they stand for."""
+    places: dict[Any, int] = {}
+    codes = np.array([places.setdefault((type(v), v), len(places)) for v in values.tolist()], np.int64)
+    return [flatten(codes, tensors, path), [flatten(v, tensors, path) for _, v in places]]
 
 
 def _is_plain(value: Any) -> bool:

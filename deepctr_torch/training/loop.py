@@ -192,7 +192,7 @@ class Trainer:
         self.total_steps = self._total_steps()
         self.schedule = None if compiled.lr_schedule is None else compiled.lr_schedule()
         if checkpoints is not None:
-            checkpoints.about |= self._about(source)
+            checkpoints.tell(self._about(source))
 
     def _about(self, source: DataSource) -> dict[str, Any]:
         """What a checkpoint must agree on to be one of this training."""
@@ -402,7 +402,10 @@ class Trainer:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave, before the steps are prepared; what is random follows in `_go_on`."""
         model, update, files = self.model, self.update, files_of(self.source)
-        model.load_state_dict(state["weights"])
+        try:
+            model.load_state_dict(state["weights"])
+        except RuntimeError as error:
+            raise ValueError(f"the checkpoint must be of a model built alike, got another: {error}") from error
         for name, value in state["model"].items():
             setattr(model, name, value)
         for name, parameter in model.named_parameters():

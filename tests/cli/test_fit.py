@@ -14,6 +14,7 @@ import pytest
 from deepctr_torch.cli.run_config import from_toml
 from deepctr_torch.encoding import FeatureEncoder
 from deepctr_torch.estimators import CTRClassifier
+from deepctr_torch.training.checkpoint import Checkpoints
 
 from ..support.cli_tables import as_json, failed, ran
 
@@ -377,3 +378,42 @@ def test_only_some_columns_are_features(tmp_path: Path) -> None:
         (["--set", "features.*=Numeric"], 2, "--set features.* must be infer, got 'Numeric'"),
     ]:
         assert message in failed(*arguments, *new, *wrong, code=code)
+
+
+# ------------------------------------------------------------------ a run that is cut off
+
+
+def test_a_run_that_was_cut_off_goes_on(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, whole = tmp_path / "run", tmp_path / "whole"
+    asked = ["fit", "--data", data / "movielens" / "train.csv", "--label", "liked", "--split-by", "timestamp", *SMALL]
+    ran(*asked, "--set", "epochs=2", "--out", whole)
+    write, done = Checkpoints.write, []
+
+    def cut_off(checkpoints: Checkpoints, step: int, *how: Any) -> None:
+        write(checkpoints, step, *how)
+        done.append(step)
+        if len(done) in (3, 4):
+            raise RuntimeError("cut off")
+
+    monkeypatch.setattr(Checkpoints, "write", cut_off)
+    settings = ["--set", "epochs=2", "--checkpoint-every", 2]
+    assert "cut off" in failed(*asked, *settings, "--out", out)
+    assert {path.name for path in out.iterdir()} == {"checkpoints"}
+    assert "holds a run that was cut off: add --resume to go on" in failed(*asked, *settings, "--out", out, code=2)
+    assert "give one of them" in failed(*asked, "--out", out, "--resume", "--overwrite", code=2)
+    assert "cut off" in failed("fit", "--out", out, "--resume", "--checkpoint-every", 2)  # run.toml lies beside them
+    ran("fit", "--out", out, "--resume")
+    assert done[:4] == [2, 4, 6, 8]
+    assert {path.name for path in out.iterdir()} == {path.name for path in whole.iterdir()}
+    for name in ("weights.safetensors", "optimizer.safetensors", "run.toml", "encoder.json"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes(), name
+    assert as_json("fit", "--out", out, "--resume")["rows"] == 808  # nothing is left to do
+    ran(*asked, "--out", out, "--overwrite")
+
+
+def test_a_run_without_a_checkpoint_leaves_nothing(data: Path, tmp_path: Path) -> None:
+    wrong = ["--set", "model_args.dnn_hidden_units=[-1]"]
+    failed("fit", "--data", data / "movielens" / "train.csv", "--label", "liked", "--out", tmp_path / "run", *wrong)
+    assert not (tmp_path / "run").exists()
+    asked = ["fit", "--data", data / "movielens" / "train.csv", "--label", "liked", *SMALL]
+    ran(*asked, "--out", tmp_path / "run", "--resume")

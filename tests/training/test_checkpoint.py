@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from deepctr_torch.callbacks import Callback, CSVLogger, EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from deepctr_torch.data import Files
 from deepctr_torch.metrics import state as metric_state
-from deepctr_torch.training.checkpoint import Checkpoints, check_folder, flatten, unflatten, write_folder
+from deepctr_torch.training import checkpoint
+from deepctr_torch.training.checkpoint import Checkpoints, flatten, unflatten
 from tests.support import click_files
 from tests.support.resume import CutOff, CutOffError, assert_same_end, resumed_until_done
 from tests.support.training import assert_same_weights, both_labels, deepfm, inputs, labels, mmoe
@@ -232,7 +233,7 @@ def test_a_training_that_was_done_is_loaded(tmp_path: Path) -> None:
 
 def test_files_and_folders_are_flushed(tmp_path: Path, flushed: list[int]) -> None:
     Checkpoints(tmp_path, every=1).write(1, {"step": 1}, None)
-    assert len(flushed) == 5  # tensors, state, manifest, their folder, and the folder around it
+    assert len(flushed) == 6  # tensors, state, about, checksums, their folder, and the folder around it
 
 
 def test_the_last_ones_and_the_best_stay(tmp_path: Path) -> None:
@@ -259,7 +260,7 @@ def test_a_broken_one_is_named_and_the_one_before_it_used(tmp_path: Path) -> Non
     with pytest.warns(UserWarning, match=r"step-000000000[68].*; going on from step-0000000004") as warned:
         model = fitted(epochs=3, checkpoint_dir=tmp_path, checkpoint_every=100, keep=1, resume=True)
     assert len(warned) == 2
-    assert "tensors.safetensors is broken: it does not have the checksum" in str(warned[0].message)
+    assert "tensors.safetensors must be as it was saved" in str(warned[0].message)
     assert_same_end(model, whole, X)
     assert names(tmp_path) == [24]
 
@@ -267,36 +268,27 @@ def test_a_broken_one_is_named_and_the_one_before_it_used(tmp_path: Path) -> Non
 def test_if_all_are_broken_nothing_begins(tmp_path: Path) -> None:
     fitted(checkpoint_dir=tmp_path)
     for path in tmp_path.glob("step-*"):
-        (path / "manifest.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"must hold a whole checkpoint, got broken ones: .*manifest.json is broken"):
+        (path / "checksums.json").unlink()
+    with pytest.raises(ValueError, match=r"must hold a whole checkpoint, got broken ones: .* but lacks checksums.json"):
         fitted(checkpoint_dir=tmp_path, resume=True)
 
 
-def test_every_byte_of_a_manifest_counts(tmp_path: Path) -> None:
-    write_folder(tmp_path / "f", lambda folder: (folder / "a.txt").write_text("abc"), {"step": 1})
-    check_folder(tmp_path / "f")
-    path = tmp_path / "f" / "manifest.json"
-    text = path.read_bytes()
-    for at in range(len(text)):
-        path.write_bytes(text[:at] + bytes([text[at] ^ 1]) + text[at + 1 :])
-        with pytest.raises(ValueError, match=r"manifest\.json"):
-            check_folder(tmp_path / "f")
-
-
-def test_a_checkpoint_that_cannot_be_written_leaves_the_others(tmp_path: Path) -> None:
+def test_a_checkpoint_that_cannot_be_written_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoints = Checkpoints(tmp_path, every=1)
     checkpoints.write(1, {"step": 1}, None)
     with pytest.raises(TypeError, match="thing/0 of a checkpoint must be numbers, text, tensors or arrays, got object"):
         checkpoints.write(2, {"thing": [object()]}, None)
 
-    def full(folder: Path) -> None:
-        (folder / "a").write_text("a")
+    def full(tensors: Any, path: Path) -> None:
+        path.write_text("a")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="what was there stays: No space left on device"):
-        write_folder(tmp_path / "step-0000000001", full, {})
+    monkeypatch.setattr(checkpoint, "write_tensors", full)
+    for step in (1, 2):
+        with pytest.raises(OSError, match="the checkpoints before it stay: No space left on device"):
+            checkpoints.write(step, {"step": step}, None)
     assert [path.name for path in tmp_path.iterdir()] == ["step-0000000001"]
-    check_folder(tmp_path / "step-0000000001")
+    assert Checkpoints(tmp_path, resume=True).load() == {"step": 1}
 
 
 def test_checkpoints_of_something_else_are_refused(tmp_path: Path) -> None:
@@ -373,7 +365,7 @@ def test_states_come_back_as_they_were() -> None:
     }
     tensors: dict[str, torch.Tensor] = {}
     back = unflatten(flatten(state, tensors), tensors)
-    assert set(tensors) == {"a/b", "a/b+", "array"}
+    assert set(tensors) == {"a/b", "a/b+", "array", "words"}
     torch.testing.assert_close(back["a/b"], state["a/b"])
     torch.testing.assert_close(back["a"]["b"], torch.ones(2, 2, dtype=torch.bfloat16))
     assert back["a"][3] == (1, None, [True, 0.1])
