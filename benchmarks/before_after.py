@@ -5,8 +5,10 @@
 In each group the two sides are processes that stay alive, each with the worker of its own checkout. After a warm-up, in
 which each chooses the work of a round, the rounds go back and forth between them, so that what disturbs the machine
 disturbs both. What counts is the median of the ratios now / before, one a round; the spread is in the results. A group
-is slower if its median is below 0.97 and its largest ratio below 1. Writes `before_after.json` and `before_after.md` to
-`benchmarks/results`; `--only` takes the beginnings of the names of groups, and keeps the others as they are there.
+is slower if its median is below 0.97 and its largest ratio below 1. On a machine that others use too, `--clock
+processor --threads 1` counts the seconds of the processor instead (a checkout whose worker does not tell them needs a
+copy of this one). Writes `before_after.json` and `before_after.md` to `benchmarks/results`; `--only` takes the
+beginnings of the names of groups, and keeps the others as they are there.
 """
 
 from __future__ import annotations
@@ -44,8 +46,8 @@ def jobs(group: Group) -> dict[str, dict[str, Any]]:
     return {f"{group.name}{', ' if name else ''}{name}": job for name, job in named.items()}
 
 
-def measure(job: dict[str, Any], checkouts: dict[str, Path], rounds: int) -> dict[str, Any]:
-    """Rates of both sides, round by round."""
+def measure(job: dict[str, Any], checkouts: dict[str, Path], rounds: int, rate: str) -> dict[str, Any]:
+    """Rates of both sides, round by round; `rate` is the word of the worker's answer that counts."""
     workers = {name: Worker(job, sys.executable, path) for name, path in checkouts.items()}
     rates: dict[str, list[float]] = {name: [] for name in workers}
     try:
@@ -55,7 +57,7 @@ def measure(job: dict[str, Any], checkouts: dict[str, Path], rounds: int) -> dic
         for turn in range(rounds):
             for name in list(workers)[:: 1 if turn % 2 else -1]:
                 if (found := workers[name].ask()) is not None:
-                    rates[name].append(found["rate"])
+                    rates[name].append(found[rate])
     finally:
         for worker in workers.values():
             worker.end()
@@ -97,14 +99,17 @@ def report(results: dict[str, Any]) -> str:
         "Samples (imports: imports) a second, medians; the ratio now / before of each round: median (smallest to "
         f"largest). Command: `{results['command']}`.",
         "Where the spread is wide, other programs had the machine in a part of the rounds (`busy_before` in the JSON "
-        "file): such a group says nothing.",
+        "file): such a group says nothing. Where the clock is `processor`, seconds are those of the processor for one "
+        "thread (`--clock processor --threads 1`), so that other programs count little.",
         "",
-        "| group | now | before | ratio | date |",
-        "| --- | --- | --- | --- | --- |",
+        "| group | now | before | ratio | clock | date |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for name, f in results["groups"].items():
         ratio = f"{f['ratio']:.3f} ({f['low']:.3f} to {f['high']:.3f})"
-        lines.append(f"| {name} | {f['now']:,.4g} | {f['before']:,.4g} | {ratio} | {f['date']} |")
+        lines.append(
+            f"| {name} | {f['now']:,.4g} | {f['before']:,.4g} | {ratio} | {f.get('clock', 'wall')} | {f['date']} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -114,24 +119,31 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=2.0, help="of a round")
+    parser.add_argument("--clock", choices=["wall", "processor"], default="wall")
     parser.add_argument("--only", default="", help="beginnings of the names of groups, separated by commas")
     given = parser.parse_args()
     checkouts = {"now": HERE.parent, "before": given.before.resolve()}
     path = RESULTS / "before_after.json"
     results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"groups": {}}
     results["command"] = f"python benchmarks/before_after.py BEFORE --rounds {given.rounds} --seconds {given.seconds}"
+    rate = "rate" if given.clock == "wall" else "processor_rate"
     tasks: dict[str, Any] = {}
     for group in groups(bf16=False):
         for name, job in jobs(group).items():
             full = {**job, "seconds": given.seconds, "threads": given.threads}
-            tasks[name] = lambda full=full: measure(full, checkouts, given.rounds)
+            tasks[name] = lambda full=full: measure(full, checkouts, given.rounds, rate)
     for name, statement in IMPORTS.items():
         tasks[name] = lambda statement=statement: measure_import(statement, checkouts, given.rounds)
     here = machine(given.threads)
     for name, task in tasks.items():
         if not name.startswith(tuple(given.only.split(","))):
             continue
-        about = {"machine": here, "busy_before": busy(), "commits": {n: commit(p) for n, p in checkouts.items()}}
+        about = {
+            "clock": given.clock,
+            "machine": here,
+            "busy_before": busy(),
+            "commits": {n: commit(p) for n, p in checkouts.items()},
+        }
         results["groups"][name] = {**task(), **about, "date": time.strftime("%Y-%m-%d %H:%M")}
         path.write_text(json.dumps(results, indent=1) + "\n")
         (RESULTS / "before_after.md").write_text(report(results))

@@ -248,11 +248,12 @@ def main() -> None:
             steps, each = warm_up(side, job["seconds"], most)
             answer(steps=steps, step_seconds=each, detail=side.detail)
             continue
-        begin = time.perf_counter()
+        begin, busy = time.perf_counter(), time.process_time()
         side.run(steps)
-        seconds = time.perf_counter() - begin
+        seconds, busy = time.perf_counter() - begin, time.process_time() - busy
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-        answer(rate=steps * job["batch"] / seconds, seconds=seconds, peak_mb=peak)
+        samples = steps * job["batch"]
+        answer(rate=samples / seconds, processor_rate=samples / busy, seconds=seconds, peak_mb=peak)
 
 
 if __name__ == "__main__":

@@ -176,6 +176,8 @@ def _shaped(raw: ColumnLike, name: str, width: int, offset: int, exact: bool = T
     Args:
         exact: a list shorter than `width` is an error; otherwise it is padded.
     """
+    if isinstance(raw, np.ndarray) and raw.ndim == width == 1 and raw.dtype != object:
+        return raw[:, None]  # first, since a single row has as many columns to look at
     lists = _lists(raw, name)
     array = to_numpy(raw) if lists is None else lists[0]
     if lists is None and not exact and isinstance(raw, (list, tuple)) and array.ndim == 2 and array.shape[1] < width:

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..features import Batch, FeatureSchema, SparseFeat, VarLenSparseFeat, input_width
+from ..features import Batch, FeatureSchema, SparseFeat, VarLenSparseFeat, input_width, merged
 from ..layers.kernels.autograd import watched
 from .collection import EmbeddingCollection, EmbeddingConfig, FusedTable
 
-__all__ = ["EmbeddingLookup", "FusedGroup", "LookupSpec", "merged"]
+__all__ = ["EmbeddingLookup", "FusedGroup", "LookupSpec"]
 
 
 @dataclass(frozen=True)
@@ -203,14 +203,3 @@ def _side_by_side(rows: Sequence[Tensor], config: EmbeddingConfig) -> Tensor:
     if at < config.embedding_dim:
         pieces.append(rows[0].new_zeros(*rows[0].shape[:-1], config.embedding_dim - at))
     return torch.cat(pieces, dim=-1)
-
-
-def merged(pieces: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Join neighbouring (start, stop) ranges; (0, 0) if there is none."""
-    runs: list[tuple[int, int]] = []
-    for start, stop in pieces:
-        if runs and runs[-1][1] == start:
-            runs[-1] = (runs[-1][0], stop)
-        else:
-            runs.append((start, stop))
-    return runs or [(0, 0)]

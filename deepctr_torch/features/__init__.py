@@ -12,7 +12,7 @@ from .columns import (
     get_feature_names,
     input_width,
 )
-from .packing import check_exact, checkable, packed_ids, rows_packed
+from .packing import check_exact, checkable, merged, packed_ids, rows_packed
 from .schema import Batch, FeatureSchema
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "checkable",
     "get_feature_names",
     "input_width",
+    "merged",
     "packed_ids",
     "rows_packed",
 ]

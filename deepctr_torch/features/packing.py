@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from ..hashing import hash_rows
 from .columns import SparseColumn, VarLenSparseFeat
 
-__all__ = ["EXACT", "check_exact", "checkable", "packed_ids", "rows_are_packed", "rows_packed"]
+__all__ = ["EXACT", "check_exact", "checkable", "merged", "packed_ids", "rows_are_packed", "rows_packed"]
 
 EXACT = {"float32": 2**24, "float16": 2**11, "bfloat16": 2**8}  # every integer up to here has a float of its own
 _ROWS_PACKED: ContextVar[bool] = ContextVar("_ROWS_PACKED", default=False)
@@ -55,3 +55,14 @@ def check_exact(column: SparseColumn, dtype: str) -> None:
     if limit is not None and (column.vocabulary_size > limit or hashed):
         what = "hashes any 64-bit integer" if hashed else f"has a vocabulary of {column.vocabulary_size}"
         raise ValueError(f"{dtype} rounds ids above {limit}, and {column.name!r} {what}: pass int64 or float64")
+
+
+def merged(pieces: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join neighbouring (start, stop) ranges; (0, 0) if there is none."""
+    runs: list[tuple[int, int]] = []
+    for start, stop in pieces:
+        if runs and runs[-1][1] == start:
+            runs[-1] = (runs[-1][0], stop)
+        else:
+            runs.append((start, stop))
+    return runs or [(0, 0)]

@@ -7,9 +7,12 @@ a float.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .columns import (
@@ -21,7 +24,7 @@ from .columns import (
     build_input_features,
     input_width,
 )
-from .packing import EXACT, check_exact, checkable, packed_ids, rows_are_packed
+from .packing import EXACT, check_exact, checkable, merged, packed_ids, rows_are_packed
 
 __all__ = ["Batch", "FeatureSchema"]
 
@@ -151,29 +154,46 @@ class FeatureSchema:
                 f"the packed input must have shape [B, {self.packed_width}] (see feature_index), got {list(X.shape)}"
             )
         # NOTE[DIFF] W11: the original rounds ids above 2**24 to a neighbour; here it must be float64 or integer.
-        for column in self.sparse:
-            check_exact(column, str(X.dtype).removeprefix("torch."))
-        parts = [packed_ids(X, self.feature_index[c.name], c) for c in self.sparse]
-        parts += [X[:, slice(*self.feature_index[n])].long() for n in self.lengths]
-        numbers = [X[:, slice(*self.feature_index[n])] for n, _ in self.dense]
-        empty = X[:, :0]
-        ids = torch.cat(parts, dim=1) if parts else empty.long()
+        dtype = str(X.dtype).removeprefix("torch.")
+        if dtype in EXACT:
+            for column in self.sparse:
+                check_exact(column, dtype)
+        if rows_are_packed() or not any(c.use_hash for c in self.sparse):
+            ids = _columns(X, self._packed_ids).long()
+        else:
+            parts = [packed_ids(X, self.feature_index[c.name], c) for c in self.sparse]
+            parts += [X[:, slice(*self.feature_index[n])].long() for n in self.lengths]
+            ids = torch.cat(parts, dim=1)
         if checkable(ids) and not rows_are_packed():
             self._check_rows(ids)
-        return Batch(ids, torch.cat(numbers, dim=1).float() if numbers else empty.float(), self.widths)
+        return Batch(ids, _columns(X, self._packed_dense).float(), self.widths)
 
     def _check_rows(self, ids: Tensor) -> None:
         """Raise if an id lies beyond its vocabulary, where it would read the row of another table."""
-        owner = [c for c in self.sparse for _ in range(input_width(c))]
-        limits = torch.tensor([c.vocabulary_size for c in owner])
-        wrong = (ids[:, : len(owner)] < 0) | (ids[:, : len(owner)] >= limits)
-        if bool(wrong.any()):
-            row, at = (int(i) for i in wrong.nonzero()[0])
-            column = owner[at]
+        found = ids.numpy()[:, : len(self._limits)]
+        wrong = (found < 0) | (found >= self._limits)
+        if wrong.any():
+            row, at = (int(i) for i in np.argwhere(wrong)[0])
+            column = [c for c in self.sparse for _ in range(input_width(c))][at]
             raise ValueError(
                 f"ids of {column.name!r} must be in [0, {column.vocabulary_size}) (its vocabulary_size is "
-                f"{column.vocabulary_size}), got {int(ids[row, at])} in row {row}"
+                f"{column.vocabulary_size}), got {int(found[row, at])} in row {row}"
             )
+
+    @cached_property
+    def _packed_ids(self) -> list[tuple[int, int]]:
+        """Where the ids of a batch lie in a packed matrix."""
+        return merged([self.feature_index[n] for n in [*(c.name for c in self.sparse), *self.lengths]])
+
+    @cached_property
+    def _packed_dense(self) -> list[tuple[int, int]]:
+        """Where the numbers of a batch lie in a packed matrix."""
+        return merged([self.feature_index[n] for n, _ in self.dense])
+
+    @cached_property
+    def _limits(self) -> NDArray[np.int64]:
+        """One past the largest id of each position in `Batch.ids`, without the lengths."""
+        return np.array([c.vocabulary_size for c in self.sparse for _ in range(input_width(c))], np.int64)
 
     def pack(self, batch: Batch) -> Tensor:
         """Invert `unpack` inside `rows_packed`: return [B, W] in float32, or float64 where that would round ids."""
@@ -193,6 +213,12 @@ class FeatureSchema:
             a = self.feature_index[name][0]
             X[:, a : a + stop - start] = batch.ids[:, start:stop].to(dtype)
         return X
+
+
+def _columns(X: Tensor, runs: list[tuple[int, int]]) -> Tensor:
+    """The columns of a packed matrix in (start, stop) runs, side by side."""
+    pieces = [X[:, start:stop] for start, stop in runs]
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)
 
 
 _EMBEDDING_FIELDS = ("embedding_dim", "embedding_name", "group_name", "dtype", "combiner", "step_combiner")

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ..embedding import EmbeddingLookup
-from ..embedding.lookup import FusedGroup, merged
-from ..features import Batch, DenseFeat, FeatureColumn, FeatureSchema, VarLenSparseFeat
+from ..embedding.lookup import FusedGroup
+from ..features import Batch, DenseFeat, FeatureColumn, FeatureSchema, VarLenSparseFeat, merged
 from ..layers.sequence import pool, pool_steps, valid_steps
 
 if TYPE_CHECKING:
