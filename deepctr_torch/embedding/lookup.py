@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..features import Batch, FeatureSchema, SparseFeat, VarLenSparseFeat, input_width, merged
+from ..features import Batch, FeatureColumn, FeatureSchema, SparseFeat, VarLenSparseFeat, input_width, merged
 from ..layers.kernels.autograd import watched
 from .collection import EmbeddingCollection, EmbeddingConfig, FusedTable
 
@@ -42,6 +42,12 @@ class LookupSpec:
 
     columns: tuple[SparseFeat | VarLenSparseFeat, ...]
     tables: EmbeddingCollection
+
+    @classmethod
+    def of(cls, columns: Sequence[FeatureColumn], tables: EmbeddingCollection) -> LookupSpec:
+        """Those among `columns` that hold ids, sequences last."""
+        singles = (c for c in columns if isinstance(c, SparseFeat))
+        return cls((*singles, *(c for c in columns if isinstance(c, VarLenSparseFeat))), tables)
 
     @property
     def singles(self) -> tuple[SparseFeat, ...]:
@@ -93,17 +99,15 @@ class EmbeddingLookup(nn.Module):
                 self._add_group(name, part, [c for c in part.columns if widths[c.name] == width])
 
     def _add_group(self, name: str, part: LookupSpec, columns: list[SparseFeat | VarLenSparseFeat]) -> None:
-        ordered = [c for c in columns if isinstance(c, SparseFeat)] + [
-            c for c in columns if isinstance(c, VarLenSparseFeat)
-        ]
-        singles = tuple(c.name for c in ordered if isinstance(c, SparseFeat))
-        sequences = tuple(c.name for c in ordered if isinstance(c, VarLenSparseFeat))
+        read = LookupSpec.of(columns, part.tables)
+        ordered = read.columns
+        singles, sequences = tuple(c.name for c in read.singles), tuple(c.name for c in read.sequences)
         places = [part.tables.where(c.embedding_name) for c in ordered]
         offsets = [p[1] for c, p in zip(ordered, places, strict=True) for _ in range(input_width(c))]
         buffer = f"offsets_{len(self.groups)}"
         values = torch.tensor(offsets, dtype=torch.int64)
-        for *read, other in self._plans:  # the linear part reads what the deep part reads: one index for both
-            if [singles, sequences] == read and torch.equal(values, getattr(self, other)):
+        for *planned, other in self._plans:  # the linear part reads what the deep part reads: one index for both
+            if [singles, sequences] == planned and torch.equal(values, getattr(self, other)):
                 buffer = other
                 break
         else:
@@ -112,7 +116,7 @@ class EmbeddingLookup(nn.Module):
             self.group_of[name, column.name] = len(self.groups)
         self._plans.append((singles, sequences, buffer))
         table_of = {c.name: c.embedding_name for c in ordered}
-        mask_zero = tuple(c.name for c in ordered if isinstance(c, SparseFeat) and c.mask_zero)
+        mask_zero = tuple(c.name for c in read.singles if c.mask_zero)
         self.groups.append(FusedGroup(part.tables, places[0][0], singles, sequences, table_of, mask_zero))
 
     @property

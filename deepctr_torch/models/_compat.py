@@ -34,7 +34,6 @@ __all__ = [
     "check_gpus",
     "check_state",
     "combined_dnn_input",
-    "compute_input_dim",
     "create_embedding_matrix",
     "embedding_lookup",
     "get_dense_input",
@@ -87,7 +86,8 @@ STATE: dict[str, tuple[type, ...]] = {  # what the loop keeps in a model, in wor
     "task_specs": (tuple, list),
 }
 UNUSED = (  # methods that nothing calls of a model with a `forward(X)` of its own
-    "attention_maps", "attention_weights", "build_dnn", "build_lookup", "fields", "logits", "penalized", "predict_rows",
+    "add_dnn", "attention_maps", "attention_weights", "build_dnn", "build_lookup", "fields", "logits", "penalized",
+    "predict_rows",
 )  # fmt: skip
 
 
@@ -179,18 +179,6 @@ def _sparse(columns: Iterable[FeatureColumn]) -> list[SparseFeat]:
 
 def _varlen(columns: Iterable[FeatureColumn]) -> list[VarLenSparseFeat]:
     return [c for c in columns if isinstance(c, VarLenSparseFeat)]
-
-
-def compute_input_dim(
-    columns: Iterable[FeatureColumn], include_sparse: bool, include_dense: bool, feature_group: bool
-) -> int:
-    total = 0
-    for column in columns:
-        if isinstance(column, DenseFeat):
-            total += column.dimension if include_dense else 0
-        elif include_sparse:
-            total += 1 if feature_group else column.embedding_dim
-    return total
 
 
 def input_from_feature_columns(

@@ -1,4 +1,4 @@
-"""Helpers of models that see the deep side as fields, and of those that pair targets with histories."""
+"""Helpers of models that see fields, of those that pair targets with histories, and of those of several tasks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._checks import check_choice
 from ..features import DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
+from ..layers.core import PredictionLayer
+from ..layers.interaction.fm import FM, MulticlassFM
 from ..registry import suggest
 from .basemodel import BaseModel
 from .fields import Fields
@@ -19,13 +22,16 @@ __all__ = [
     "HistoryNames",
     "HistoryPairs",
     "PaddedGRU",
+    "build_fm",
     "field_count",
     "history_rounds",
     "last_state",
     "left_aligned",
     "linear_order",
     "linear_refined",
+    "mixture",
     "refuse_dense",
+    "set_tasks",
 ]
 
 
@@ -33,6 +39,12 @@ def field_count(model: BaseModel) -> int:
     """Number of sparse features and sequences of the deep side."""
     # NOTE[DIFF] C8: the original counts tables, and fails where features share one.
     return len(model.embedding.parts["deep"].columns)
+
+
+def build_fm(model: BaseModel) -> nn.Module:
+    """A factorization machine, of several classes if the task has them; refuses columns of several widths."""
+    size = model.embedding_size
+    return FM() if model.num_classes is None else MulticlassFM(size, model.num_classes)
 
 
 def refuse_dense(model: BaseModel) -> None:
@@ -189,3 +201,37 @@ class HistoryPairs:
         ]
         masks = [F.pad(m, (0, time - m.shape[1])) for m in masks]
         return torch.cat(vectors, dim=-1), torch.stack(masks, dim=0).any(dim=0)
+
+
+def mixture(weights: Tensor, parts: Tensor) -> Tensor:
+    """Weighted sum of K vectors, `[..., K], [..., K, H] -> [..., H]`.
+
+    One vector is no sum: as a batch of matrix products of one row and column it would cost several times as much.
+
+    >>> mixture(torch.tensor([[1.0, 10.0]]), torch.tensor([[[2.0], [3.0]]]))
+    tensor([[32.]])
+    """
+    if parts.shape[-2] == 1:
+        return weights * parts.squeeze(dim=-2)
+    return (weights.unsqueeze(dim=-2) @ parts).squeeze(dim=-2)
+
+
+def set_tasks(model: BaseModel, task_types: Sequence[str], task_names: Sequence[str]) -> None:
+    """Give `model` its tasks, and a head with a bias of its own for each.
+
+    Raises:
+        ValueError: fewer than two tasks, as many names as types are not given, or an unknown type.
+    """
+    if len(task_names) < 2:
+        raise ValueError(f"a multi-task model needs at least two task_names, got {list(task_names)}")
+    if len(set(task_names)) != len(task_names):
+        raise ValueError(f"task_names must differ, got {list(task_names)}")
+    if len(task_types) != len(task_names):
+        raise ValueError(
+            f"task_types and task_names must be of one length, got {len(task_types)} and {len(task_names)}"
+        )
+    for kind in task_types:
+        check_choice("task type", kind, ["binary", "regression"])
+    model.num_tasks, model.task_names = len(task_names), task_names
+    model.task_specs = tuple(zip(task_names, task_types, strict=True))
+    model.out = nn.ModuleList([PredictionLayer(kind) for kind in task_types])

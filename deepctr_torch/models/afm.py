@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..features import FeatureColumn
-from ..layers.interaction import FM, AFMLayer
-from ..layers.interaction.fm import MulticlassFM
-from ._registry import register_model
-from ._shared import field_count, refuse_dense
-from .basemodel import BaseModel
-from .fields import Fields
+from ..layers.interaction import AFMLayer
+from ._shared import build_fm, field_count, refuse_dense
+from .basemodel import BaseModel, Fields, register_model
 
 __all__ = ["AFM"]
 
@@ -56,17 +53,12 @@ class AFM(BaseModel):
         # NOTE[DIFF] C14: without fields the original fails; here the linear side is left.
         self.use_fm = field_count(self) > 0
         if self.use_fm:
-            self.fm = self._attention(attention_factor, l2_reg_att, afm_dropout) if use_attention else self._plain()
-        self.to(device)
+            self.fm = self._attention(attention_factor, l2_reg_att, afm_dropout) if use_attention else build_fm(self)
 
     def _attention(self, attention_factor: int, l2_reg_att: float, dropout: float) -> AFMLayer:
         layer = AFMLayer(self.embedding_size, attention_factor, dropout_rate=dropout, outputs=self.outputs)
         self.add_regularization_weight([layer.attention_W], l2=l2_reg_att)
         return layer
-
-    def _plain(self) -> nn.Module:
-        width = self.embedding_size  # read in any case: it refuses columns of several widths
-        return FM() if self.num_classes is None else MulticlassFM(width, self.num_classes)
 
     def attention_maps(self, fields: Fields) -> dict[str, Tensor]:
         if not self.use_fm or not isinstance(self.fm, AFMLayer):

@@ -11,10 +11,8 @@ from torch import Tensor, nn
 from ..features import FeatureColumn
 from ..layers.activation import ActivationLike
 from ..layers.interaction import LogTransformLayer
-from ._registry import register_model
 from ._shared import field_count
-from .basemodel import BaseModel
-from .fields import Fields
+from .basemodel import BaseModel, Fields, register_model
 
 __all__ = ["AFN"]
 
@@ -26,9 +24,6 @@ class AFN(BaseModel):
     Args:
         ltl_hidden_size: number of logarithmic neurons, that is of learned products.
         afn_dnn_hidden_units: layer sizes of the DNN, always with batch normalisation; empty for its output layer alone.
-        l2_reg_dnn: L2 penalty of the DNN.
-        dnn_dropout: share of units set to zero in training.
-        dnn_activation: activation of the DNN.
     """
 
     def __init__(
@@ -64,7 +59,6 @@ class AFN(BaseModel):
                 width, afn_dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=True
             )
             self.afn_dnn_linear = self.penalized(nn.Linear(self.afn_dnn.output_dim, self.outputs), l2_reg_dnn)
-        self.to(device)
 
     def logits(self, fields: Fields) -> Tensor:  # [B, 1]
         if not self.use_afn:

@@ -12,10 +12,8 @@ from .._checks import check_at_least
 from ..features import FeatureColumn
 from ..layers.activation import ActivationLike
 from ..layers.interaction import InteractingLayer
-from ._registry import register_model
 from ._shared import field_count
-from .basemodel import BaseModel
-from .fields import Fields
+from .basemodel import BaseModel, Fields, register_model
 
 __all__ = ["AutoInt"]
 
@@ -28,11 +26,6 @@ class AutoInt(BaseModel):
         att_layer_num: number of interacting layers; 0 for the DNN alone.
         att_head_num: attention heads, a divisor of the embedding_dim.
         att_res: residual connection in each interacting layer.
-        dnn_hidden_units: layer sizes of the DNN; empty for none.
-        dnn_activation: activation of the DNN.
-        l2_reg_dnn: L2 penalty of the DNN.
-        dnn_use_bn: batch normalisation in the DNN.
-        dnn_dropout: share of units set to zero in training.
     """
 
     def __init__(
@@ -80,7 +73,6 @@ class AutoInt(BaseModel):
             )
         if self.use_att:
             self.int_layers = nn.ModuleList(InteractingLayer(size, att_head_num, att_res) for _ in range(att_layer_num))
-        self.to(device)
 
     def attention_maps(self, fields: Fields) -> dict[str, Tensor]:
         if not self.use_att:

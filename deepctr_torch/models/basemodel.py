@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -16,18 +17,19 @@ from .._checks import check_at_least, check_choice, refuse_names
 from ..callbacks import History
 from ..data.interop import to_numpy
 from ..embedding import EmbeddingCollection, EmbeddingLookup, LookupSpec, embedding_configs
-from ..features import Batch, DenseFeat, FeatureColumn, FeatureSchema, SparseFeat, VarLenSparseFeat
+from ..features import Batch, DenseFeat, FeatureColumn, FeatureSchema
 from ..layers.activation import ActivationLike
 from ..layers.core import DNN, PredictionLayer
 from ..registry import suggest
 from ..training.losses import get_loss
 from . import _compat as _upstream
 from . import _serialization as _saving
+from ._registry import register_model
 from .fields import Fields
 from .linear import Linear
 from .trainable import TrainableModel
 
-__all__ = ["BaseModel", "Linear"]
+__all__ = ["BaseModel", "Fields", "Linear", "register_model"]
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -42,6 +44,8 @@ class ModelMeta(type):
         # NOTE[DIFF] W24: the original reseeds the global generator whenever a model is built.
         with torch.random.fork_rng(devices=[]):
             model = super().__call__(*args, **kwargs)
+        if len({tensor.device for tensor in chain(model.parameters(), model.buffers())}) > 1:
+            model.to(model.device)  # parts that `__init__` made after those of `BaseModel`
         bound = inspect.signature(cls.__init__).bind(model, *args, **kwargs)  # type: ignore[misc]
         given = list(bound.arguments.items())[1:]
         object.__setattr__(model, "_arguments", {k: list(v) if isinstance(v, list) else v for k, v in given})
@@ -51,7 +55,7 @@ class ModelMeta(type):
 class BaseModel(TrainableModel, metaclass=ModelMeta):
     """A CTR model: embedding tables, a linear side, a head, and the training loop.
 
-    All models share these arguments:
+    All models share these arguments, and those of the DNN if they have one:
 
     Args:
         linear_feature_columns: list of columns of the linear side.
@@ -64,14 +68,19 @@ class BaseModel(TrainableModel, metaclass=ModelMeta):
         device: device of the model, such as "cpu" or "cuda:0".
         gpus: None, or one device that is `device`.
         num_classes: number of classes of a multiclass task.
+        dnn_hidden_units: layer sizes of the DNN; empty for its output layer alone, or for none (see the model's page).
+        dnn_activation: activation of the DNN; whatever `activation_layer` takes.
+        dnn_dropout: share of the DNN's units set to zero in training.
+        dnn_use_bn: batch normalisation in the DNN.
+        l2_reg_dnn: L2 penalty of the DNN and its output layer.
 
     A subclass overrides `logits`:
 
     >>> class LogisticRegression(BaseModel):
     ...     def logits(self, fields):
     ...         return fields.linear
-    >>> model = LogisticRegression([SparseFeat("user", 3)], [])
-    >>> model(torch.tensor([[0], [2]])).shape
+    >>> model = LogisticRegression([DenseFeat("price")], [])
+    >>> model(torch.tensor([[0.5], [2.0]])).shape
     torch.Size([2, 1])
     """
 
@@ -148,9 +157,7 @@ class BaseModel(TrainableModel, metaclass=ModelMeta):
         self.linear_model.relocate()
         own: dict[str, LookupSpec] = {}
         if self.reads_deep_tables:
-            sparse = [c for c in self.dnn_feature_columns if isinstance(c, SparseFeat)]
-            sequences = [c for c in self.dnn_feature_columns if isinstance(c, VarLenSparseFeat)]
-            own["deep"] = LookupSpec((*sparse, *sequences), self.embedding_dict)
+            own["deep"] = LookupSpec.of(self.dnn_feature_columns, self.embedding_dict)
         if self.linear_feature_columns:
             own["linear"] = self.linear_model.part
         self.embedding = EmbeddingLookup(self.schema, {**own, **parts})
@@ -243,6 +250,20 @@ class BaseModel(TrainableModel, metaclass=ModelMeta):
         dnn = DNN(inputs_dim, hidden_units, activation, dropout_rate=dropout, use_bn=use_bn, init_std=self.init_std)
         return self.penalized(dnn, l2)
 
+    def add_dnn(
+        self,
+        inputs_dim: int,
+        hidden_units: Sequence[int],
+        activation: ActivationLike,
+        l2: float,
+        *,
+        dropout: float = 0,
+        use_bn: bool = False,
+    ) -> None:
+        """Build the DNN `self.dnn`, as `build_dnn` does, and the output layer `self.dnn_linear` over it."""
+        self.dnn = self.build_dnn(inputs_dim, hidden_units, activation, l2, dropout=dropout, use_bn=use_bn)
+        self.dnn_linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2)
+
     def add_regularization_weight(self, weight_list: Any, l1: float = 0.0, l2: float = 0.0) -> None:
         """Add `l1 * sum(|w|) + l2 * sum(w ** 2)` to the loss.
 
@@ -290,7 +311,13 @@ class BaseModel(TrainableModel, metaclass=ModelMeta):
         feature_group: bool = False,
     ) -> int:
         """Width of the deep input made of `feature_columns`; with `feature_group` each sparse feature counts 1."""
-        return _upstream.compute_input_dim(feature_columns, include_sparse, include_dense, feature_group)
+        total = 0
+        for column in feature_columns:
+            if isinstance(column, DenseFeat):
+                total += column.dimension if include_dense else 0
+            elif include_sparse:
+                total += 1 if feature_group else column.embedding_dim
+        return total
 
     def input_from_feature_columns(
         self, X: Tensor, feature_columns: Iterable[FeatureColumn], embedding_dict: Any, support_dense: bool = True

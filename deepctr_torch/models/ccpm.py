@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..features import FeatureColumn
 from ..layers.activation import ActivationLike
 from ..layers.interaction import ConvLayer
-from ._registry import register_model
 from ._shared import field_count, refuse_dense
-from .basemodel import BaseModel
-from .fields import Fields
+from .basemodel import BaseModel, Fields, register_model
 
 __all__ = ["CCPM"]
 
@@ -28,11 +26,6 @@ class CCPM(BaseModel):
     Args:
         conv_kernel_width: width of each convolution, in fields.
         conv_filters: number of filters of each convolution.
-        dnn_hidden_units: layer sizes of the DNN; empty for its output layer alone.
-        l2_reg_dnn: L2 penalty of the DNN.
-        dnn_dropout: share of units set to zero in training.
-        dnn_use_bn: batch normalisation in the DNN.
-        dnn_activation: activation of the DNN.
     """
 
     def __init__(
@@ -64,12 +57,8 @@ class CCPM(BaseModel):
         self.use_conv = field_count(self) > 0
         if self.use_conv:
             self.conv_layer = ConvLayer(field_count(self), conv_kernel_width, conv_filters)
-            self.dnn_input_dim = self.conv_layer.filed_shape * self.embedding_size * conv_filters[-1]
-            self.dnn = self.build_dnn(
-                self.dnn_input_dim, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=dnn_use_bn
-            )
-            self.dnn_linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
-        self.to(device)
+            self.dnn_input_dim = width = self.conv_layer.filed_shape * self.embedding_size * conv_filters[-1]
+            self.add_dnn(width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=dnn_use_bn)
 
     def logits(self, fields: Fields) -> Tensor:  # [B, 1]
         if not self.use_conv:

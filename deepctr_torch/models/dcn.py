@@ -16,11 +16,8 @@ from torch import Tensor, nn
 from .._checks import check_at_least
 from ..features import FeatureColumn
 from ..layers.activation import ActivationLike
-from ..layers.core import DNN
 from ..layers.interaction import CrossNet
-from ._registry import register_model
-from .basemodel import BaseModel
-from .fields import Fields
+from .basemodel import BaseModel, Fields, register_model
 
 __all__ = ["DCN", "CrossAndDeep"]
 
@@ -33,18 +30,11 @@ class CrossAndDeep(BaseModel):
         cross_net: Callable[[int], nn.Module],
         cross_num: int,
         dnn_hidden_units: Sequence[int],
+        activation: ActivationLike,
         l2_reg_dnn: float,
         **dnn: Any,
     ) -> None:
-        """Build both sides and the output layer.
-
-        Args:
-            cross_net: makes the cross network of an input of some width.
-            cross_num: its layers; 0 for none.
-            dnn_hidden_units: layer sizes of the DNN; empty for none.
-            l2_reg_dnn: L2 penalty of the DNN and the output layer.
-            dnn: further arguments of the DNN.
-        """
+        """Build both sides and the output layer; `cross_net` makes the cross network of an input of some width."""
         check_at_least("cross_num", cross_num, 0)
         self.cross_num = cross_num
         self.dnn_hidden_units = dnn_hidden_units
@@ -53,7 +43,7 @@ class CrossAndDeep(BaseModel):
         self.use_dnn = width > 0 and len(dnn_hidden_units) > 0
         self.use_cross = width > 0 and cross_num > 0
         if self.use_dnn:
-            self.dnn = self.penalized(DNN(width, dnn_hidden_units, init_std=self.init_std, **dnn), l2_reg_dnn)
+            self.dnn = self.build_dnn(width, dnn_hidden_units, activation, l2_reg_dnn, **dnn)
         if self.use_dnn or self.use_cross:
             joint = (width if self.use_cross else 0) + (self.dnn.output_dim if self.use_dnn else 0)
             self.dnn_linear = self.penalized(nn.Linear(joint, self.outputs, bias=False), l2_reg_dnn)
@@ -79,12 +69,7 @@ class DCN(CrossAndDeep):
     Args:
         cross_num: layers of the cross network; 0 for none.
         cross_parameterization: "vector" (DCN) or "matrix" (DCN-V2): the weight of a cross layer.
-        dnn_hidden_units: layer sizes of the DNN; empty for none.
         l2_reg_cross: L2 penalty of the kernels of the cross network.
-        l2_reg_dnn: L2 penalty of the DNN and the output layer.
-        dnn_dropout: share of units set to zero in training.
-        dnn_activation: activation of the DNN.
-        dnn_use_bn: batch normalisation in the DNN.
     """
 
     def __init__(
@@ -113,15 +98,8 @@ class DCN(CrossAndDeep):
             linear_feature_columns, dnn_feature_columns, l2_reg_linear=l2_reg_linear, l2_reg_embedding=l2_reg_embedding,
             init_std=init_std, seed=seed, task=task, device=device, gpus=gpus, num_classes=num_classes,
         )  # fmt: skip
-        self.add_sides(
-            partial(CrossNet, layer_num=cross_num, parameterization=cross_parameterization),
-            cross_num,
-            dnn_hidden_units,
-            l2_reg_dnn,
-            activation=dnn_activation,
-            dropout_rate=dnn_dropout,
-            use_bn=dnn_use_bn,
-        )
+        cross = partial(CrossNet, layer_num=cross_num, parameterization=cross_parameterization)
+        dnn = dnn_hidden_units
+        self.add_sides(cross, cross_num, dnn, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=dnn_use_bn)
         if self.use_cross:
             self.add_regularization_weight(self.crossnet.kernels, l2=l2_reg_cross)
-        self.to(device)

@@ -26,14 +26,9 @@ class DCNMix(CrossAndDeep):
 
     Args:
         cross_num: layers of the cross network; 0 for none.
-        dnn_hidden_units: layer sizes of the DNN; empty for none.
         l2_reg_cross: L2 penalty of the experts' matrices U, V and C.
-        l2_reg_dnn: L2 penalty of the DNN and the output layer.
-        dnn_dropout: share of units set to zero in training.
         low_rank: dimension of the experts' inner space.
         num_experts: experts of each cross layer.
-        dnn_activation: activation of the DNN.
-        dnn_use_bn: batch normalisation in the DNN.
     """
 
     def __init__(
@@ -63,16 +58,9 @@ class DCNMix(CrossAndDeep):
             linear_feature_columns, dnn_feature_columns, l2_reg_linear=l2_reg_linear, l2_reg_embedding=l2_reg_embedding,
             init_std=init_std, seed=seed, task=task, device=device, gpus=gpus, num_classes=num_classes,
         )  # fmt: skip
-        self.add_sides(
-            partial(CrossNetMix, low_rank=low_rank, num_experts=num_experts, layer_num=cross_num),
-            cross_num,
-            dnn_hidden_units,
-            l2_reg_dnn,
-            activation=dnn_activation,
-            dropout_rate=dnn_dropout,
-            use_bn=dnn_use_bn,
-        )
+        cross = partial(CrossNetMix, low_rank=low_rank, num_experts=num_experts, layer_num=cross_num)
+        dnn = dnn_hidden_units
+        self.add_sides(cross, cross_num, dnn, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=dnn_use_bn)
         if self.use_cross:
             experts = [self.crossnet.U_list, self.crossnet.V_list, self.crossnet.C_list]
             self.add_regularization_weight(experts, l2=l2_reg_cross)
-        self.to(device)

@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..features import FeatureColumn
 from ..layers.activation import ActivationLike
-from ..layers.interaction import FM
-from ..layers.interaction.fm import MulticlassFM
-from ._registry import register_model
-from .basemodel import BaseModel
-from .fields import Fields
+from ._shared import build_fm
+from .basemodel import BaseModel, Fields, register_model
 
 __all__ = ["DeepFM"]
 
@@ -25,11 +22,6 @@ class DeepFM(BaseModel):
 
     Args:
         use_fm: add the factorization machine; the sparse columns then need one embedding_dim.
-        dnn_hidden_units: layer sizes of the DNN; empty for none.
-        l2_reg_dnn: L2 penalty of the DNN.
-        dnn_dropout: share of units set to zero in training.
-        dnn_activation: activation of the DNN.
-        dnn_use_bn: batch normalisation in the DNN.
     """
 
     def __init__(
@@ -58,15 +50,10 @@ class DeepFM(BaseModel):
         self.use_fm = use_fm and len(self.embedding_dict) > 0
         self.use_dnn = len(self.dnn_feature_columns) > 0 and len(dnn_hidden_units) > 0
         if self.use_fm:
-            size = self.embedding_size  # the fields are stacked: this fails where their dimensions differ
-            self.fm = FM() if num_classes is None else MulticlassFM(size, num_classes)
+            self.fm = build_fm(self)
         if self.use_dnn:
             width = self.compute_input_dim(self.dnn_feature_columns)
-            self.dnn = self.build_dnn(
-                width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=dnn_use_bn
-            )
-            self.dnn_linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
-        self.to(device)
+            self.add_dnn(width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=dnn_use_bn)
 
     def logits(self, fields: Fields) -> Tensor:  # [B, 1]
         # The FM comes last: autograd then begins with its gradient, to which it can add that of the DNN in place.

@@ -16,11 +16,9 @@ from ..layers.core import DNN
 from ..layers.sequence import AttentionSequencePoolingLayer, DynamicGRU
 from ..layers.utils import sequence_mask, valid_rows
 from ..training.losses import binary_crossentropy
-from ._registry import register_model
 from ._serialization import widen_columns
 from ._shared import HistoryNames, HistoryPairs, PaddedGRU, history_rounds, last_state, left_aligned
-from .basemodel import BaseModel
-from .fields import Fields
+from .basemodel import BaseModel, Fields, register_model
 
 __all__ = ["DIEN", "InterestEvolving", "InterestExtractor"]
 
@@ -182,13 +180,9 @@ class DIEN(BaseModel):
             holds an item that was not chosen (see `deepctr_torch.datasets.sample_negatives`).
         alpha: weight of the auxiliary loss.
         use_bn: batch normalisation in the DNN.
-        dnn_hidden_units: layer sizes of the DNN; empty for the output layer alone.
-        dnn_activation: activation of the DNN.
         att_hidden_units: layer sizes of the attention net.
         att_activation: its activation.
         att_weight_normalization: softmax of the attention over the valid steps.
-        l2_reg_dnn: L2 penalty of the DNN.
-        dnn_dropout: share of units set to zero in training.
     """
 
     def __init__(
@@ -237,7 +231,6 @@ class DIEN(BaseModel):
         )
         self.linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
         nn.init.normal_(self.linear.weight, mean=0.0, std=init_std)
-        self.to(device)
 
     def _read_columns(self, history_feature_list: HistoryNames) -> None:
         """Pair targets with histories, and name the rest by its kind."""

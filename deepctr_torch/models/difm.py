@@ -10,12 +10,9 @@ from torch import Tensor, nn
 
 from ..features import FeatureColumn
 from ..layers.activation import ActivationLike
-from ..layers.interaction import FM, InteractingLayer
-from ..layers.interaction.fm import MulticlassFM
-from ._registry import register_model
-from ._shared import field_count, linear_order, linear_refined
-from .basemodel import BaseModel
-from .fields import Fields
+from ..layers.interaction import InteractingLayer
+from ._shared import build_fm, field_count, linear_order, linear_refined
+from .basemodel import BaseModel, Fields, register_model
 
 __all__ = ["DIFM"]
 
@@ -63,7 +60,7 @@ class DIFM(BaseModel):
         if self.sparse_feat_num:
             self.linear_order = linear_order(self)
             size, fields = self.embedding_size, self.sparse_feat_num
-            self.fm: nn.Module = FM() if num_classes is None else MulticlassFM(size, num_classes)
+            self.fm = build_fm(self)
             # NOTE[DIFF] W12: the original has no penalty on the attention.
             attention = InteractingLayer(size, att_head_num, att_res, scaling=True)
             self.vector_wise_net = self.penalized(attention, l2_reg_dnn)
@@ -75,7 +72,6 @@ class DIFM(BaseModel):
             self.transform_matrix_P_bit = self.penalized(
                 nn.Linear(self.bit_wise_net.output_dim, fields, bias=False), l2_reg_dnn
             )
-        self.to(device)
 
     def factors(self, fields: Fields) -> Tensor:
         """[B, F]: the factor of each field, vector-wise plus bit-wise (the paper's dual factor estimating network)."""

@@ -12,10 +12,8 @@ from torch import Tensor, nn
 from ..features import FeatureColumn, SparseFeat, VarLenSparseFeat
 from ..layers.activation import ActivationLike
 from ..layers.sequence import AttentionSequencePoolingLayer
-from ._registry import register_model
 from ._shared import HistoryNames, HistoryPairs, history_rounds
-from .basemodel import BaseModel
-from .fields import Fields
+from .basemodel import BaseModel, Fields, register_model
 
 __all__ = ["DIN"]
 
@@ -30,15 +28,10 @@ class DIN(BaseModel):
             is pooled. Or a dict of a target and the
             names of its histories, such as a short and a long one: each gives an interest, by an activation unit of
             its own, as the strength of a sum over raw scores goes with the length.
-        dnn_use_bn: batch normalisation in the DNN.
-        dnn_hidden_units: layer sizes of the DNN; empty for the output layer alone.
-        dnn_activation: activation of the DNN.
         att_hidden_size: layer sizes of the local activation unit.
         att_activation: its activation.
         att_weight_normalization: softmax over the valid steps; the paper keeps the raw scores, to preserve the strength
             of an interest.
-        l2_reg_dnn: L2 penalty of the DNN.
-        dnn_dropout: share of units set to zero in training.
     """
 
     def __init__(
@@ -92,11 +85,7 @@ class DIN(BaseModel):
         self.further_attention = nn.ModuleList(map(attention, self.further_pairs))
         width = self.compute_input_dim(self.dnn_feature_columns)
         # NOTE[DIFF] W12: the original ignores l2_reg_dnn.
-        self.dnn = self.build_dnn(
-            width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=dnn_use_bn
-        )
-        self.dnn_linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
-        self.to(device)
+        self.add_dnn(width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=dnn_use_bn)
 
     def attention_maps(self, fields: Fields) -> dict[str, Tensor]:
         keys, mask = self.pairs.keys(fields)

@@ -9,15 +9,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..features import DenseFeat, FeatureColumn
 from ..layers.activation import ActivationLike
 from ..layers.interaction import BilinearInteraction, SENETLayer
-from ._registry import register_model
 from ._shared import field_count
-from .basemodel import BaseModel
-from .fields import Fields
+from .basemodel import BaseModel, Fields, register_model
 
 __all__ = ["FiBiNET"]
 
@@ -29,10 +27,6 @@ class FiBiNET(BaseModel):
     Args:
         bilinear_type: one matrix for "all" pairs, one for "each" first field, or one for each pair ("interaction").
         reduction_ratio: how many fields share a unit of the inner layer that learns their importance.
-        dnn_hidden_units: layer sizes of the DNN; empty for the output layer alone.
-        l2_reg_dnn: L2 penalty of the DNN and the output layer.
-        dnn_dropout: share of units set to zero in training.
-        dnn_activation: activation of the DNN.
     """
 
     def __init__(
@@ -68,9 +62,7 @@ class FiBiNET(BaseModel):
         if self.use_dnn:
             # NOTE[DIFF] C13: the original fails without hidden units.
             # NOTE[DIFF] W12: the original takes l2_reg_dnn and makes nothing of it.
-            self.dnn = self.build_dnn(width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout)
-            self.dnn_linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
-        self.to(device)
+            self.add_dnn(width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout)
 
     def compute_input_dim(  # type: ignore[override]
         self, feature_columns: Iterable[FeatureColumn], include_sparse: bool = True, include_dense: bool = True

@@ -10,12 +10,8 @@ from torch import Tensor, nn
 
 from ..features import FeatureColumn
 from ..layers.activation import ActivationLike
-from ..layers.interaction import FM
-from ..layers.interaction.fm import MulticlassFM
-from ._registry import register_model
-from ._shared import field_count, linear_order, linear_refined
-from .basemodel import BaseModel
-from .fields import Fields
+from ._shared import build_fm, field_count, linear_order, linear_refined
+from .basemodel import BaseModel, Fields, register_model
 
 __all__ = ["IFM"]
 
@@ -27,7 +23,6 @@ class IFM(BaseModel):
     Args:
         dnn_hidden_units: layer sizes of the factor estimating network; empty for its output layer alone.
         l2_reg_dnn: L2 penalty of the factor estimating network.
-        dnn_dropout: share of units set to zero in training.
         dnn_activation: activation of the network.
         dnn_use_bn: batch normalisation in the network.
     """
@@ -59,7 +54,7 @@ class IFM(BaseModel):
         if self.sparse_feat_num:
             self.linear_order = linear_order(self)
             size = self.embedding_size
-            self.fm: nn.Module = FM() if num_classes is None else MulticlassFM(size, num_classes)
+            self.fm = build_fm(self)
             # W23, kept: dense features do not enter the network.
             width = size * self.sparse_feat_num
             self.factor_estimating_net = self.build_dnn(
@@ -67,7 +62,6 @@ class IFM(BaseModel):
             )
             projection = nn.Linear(self.factor_estimating_net.output_dim, self.sparse_feat_num, bias=False)
             self.transform_weight_matrix_P = self.penalized(projection, l2_reg_dnn)
-        self.to(device)
 
     def factors(self, fields: Fields) -> Tensor:
         """[B, F]: the factor of each field, F in sum (the paper's factor estimating network)."""

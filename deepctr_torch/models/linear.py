@@ -72,7 +72,7 @@ class Linear(nn.Module):
 
     @property
     def part(self) -> LookupSpec:
-        return LookupSpec((*self.sparse_feature_columns, *self.varlen_sparse_feature_columns), self.embedding_dict)
+        return LookupSpec.of(self.feature_columns, self.embedding_dict)
 
     def logit(self, fields: Fields, refine: Tensor | None = None) -> Tensor:
         """[B, outputs]; `refine` [B, F] multiplies the weight of every sparse feature (IFM, DIFM)."""

@@ -11,11 +11,9 @@ from torch import Tensor, nn
 from .._checks import check_at_least
 from ..embedding import EmbeddingCollection, EmbeddingSlice, LookupSpec, embedding_configs
 from ..embedding.collection import TableDict
-from ..features import Batch, DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
+from ..features import Batch, DenseFeat, FeatureColumn
 from ..layers.core import PredictionLayer
-from ._registry import register_model
-from .basemodel import BaseModel
-from .fields import Fields
+from .basemodel import BaseModel, Fields, register_model
 
 __all__ = ["MLR", "Region", "RegionLinear"]
 
@@ -74,8 +72,7 @@ class RegionLinear(EmbeddingCollection):
     @property
     def part(self) -> LookupSpec:
         """Columns and tables, for the lookup."""
-        sparse = [c for c in self.columns if isinstance(c, SparseFeat)]
-        return LookupSpec((*sparse, *(c for c in self.columns if isinstance(c, VarLenSparseFeat))), self)
+        return LookupSpec.of(self.columns, self)
 
     def forward(self, fields: Fields) -> Tensor:
         numbers = fields.numbers(self.columns)  # [B, D]
@@ -91,9 +88,8 @@ class RegionLinear(EmbeddingCollection):
 
 def _by_region(name: str, regions: int, outputs: int) -> tuple[EmbeddingSlice, ...]:
     """The columns of each region in the wide rows of a table."""
-    return tuple(
-        EmbeddingSlice((str(r), "embedding_dict", name), r * outputs, (r + 1) * outputs) for r in range(regions)
-    )
+    path = ("embedding_dict", name)
+    return tuple(EmbeddingSlice((str(r), *path), r * outputs, (r + 1) * outputs) for r in range(regions))
 
 
 @register_model()
@@ -151,7 +147,6 @@ class MLR(BaseModel):
         self.bias_gate = PredictionLayer("binary", use_bias=False)
         self.out = self.prediction_layer = PredictionLayer(task, use_bias=False, num_classes=num_classes)
         self.build_lookup([*self.region_feature_columns, *self.base_feature_columns, *self.bias_feature_columns], parts)
-        self.to(device)
 
     def _linear(self, part: str, columns: Sequence[FeatureColumn], regions: int, outputs: int = 1) -> RegionLinear:
         return self.penalized(RegionLinear(columns, part, regions, self.init_std, outputs), self.l2_reg_linear)

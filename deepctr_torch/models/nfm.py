@@ -12,9 +12,7 @@ from .._checks import check_fraction
 from ..features import FeatureColumn
 from ..layers.activation import ActivationLike
 from ..layers.interaction.fm import BiInteractionPooling
-from ._registry import register_model
-from .basemodel import BaseModel
-from .fields import Fields
+from .basemodel import BaseModel, Fields, register_model
 
 __all__ = ["NFM"]
 
@@ -26,11 +24,7 @@ class NFM(BaseModel):
     The numbers of the deep side join the pooled products in front of the DNN.
 
     Args:
-        dnn_hidden_units: layer sizes of the DNN; empty for the output layer alone.
-        l2_reg_dnn: L2 penalty of the DNN and the output layer.
         bi_dropout: share of the pooled products set to zero in training.
-        dnn_dropout: share of units set to zero in training.
-        dnn_activation: activation of the DNN.
     """
 
     renamed_arguments: ClassVar[Mapping[str, str]] = {"biout_dropout": "bi_dropout"}
@@ -69,9 +63,7 @@ class NFM(BaseModel):
                 self.dropout = nn.Dropout(bi_dropout)
         if self.use_dnn:
             # NOTE[DIFF] C13: the original fails without hidden units.
-            self.dnn = self.build_dnn(width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout)
-            self.dnn_linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
-        self.to(device)
+            self.add_dnn(width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout)
 
     def logits(self, fields: Fields) -> Tensor:  # [B, 1]
         logit, deep = fields.linear, fields.dense

@@ -13,10 +13,8 @@ from ..embedding import EmbeddingCollection, EmbeddingConfig, EmbeddingSlice, Lo
 from ..features import DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
 from ..layers.activation import ActivationLike
 from ..layers.kernels.pairwise import Mates, mate_products
-from ._registry import register_model
 from ._serialization import widen_columns
-from .basemodel import BaseModel
-from .fields import Fields
+from .basemodel import BaseModel, Fields, register_model
 
 __all__ = ["ONN", "Interac"]
 
@@ -128,13 +126,6 @@ class ONN(BaseModel):
     """Linear part, and a DNN over the products of all pairs, each from vectors of its own (section 3, figure 2).
 
     A feature has one vector for each other feature. They lie side by side in one row, so that one lookup gives all.
-
-    Args:
-        dnn_hidden_units: layer sizes of the DNN; empty for the output layer alone.
-        l2_reg_dnn: L2 penalty of the DNN.
-        dnn_dropout: share of units set to zero in training.
-        dnn_use_bn: batch normalisation in the DNN.
-        dnn_activation: activation of the DNN.
     """
 
     # the original has first-order tables, looks them up and drops the result
@@ -181,11 +172,7 @@ class ONN(BaseModel):
         self._kept += range(width - dense, width)
         self.use_dnn = width > 0
         if self.use_dnn:
-            self.dnn = self.build_dnn(
-                width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=dnn_use_bn
-            )
-            self.dnn_linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
-        self.to(device)
+            self.add_dnn(width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=dnn_use_bn)
 
     def _add_tables(self, pairs: _Pairs, l2: float) -> None:
         self.second_order_embedding_dict = _PairTables(pairs)

@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .._checks import check_choice
 from ..features import FeatureColumn
 from ..layers.activation import ActivationLike
 from ..layers.interaction import InnerProductLayer, OutterProductLayer
-from ._registry import register_model
 from ._shared import field_count
-from .basemodel import BaseModel
-from .fields import Fields
+from .basemodel import BaseModel, Fields, register_model
 
 __all__ = ["PNN"]
 
@@ -25,10 +23,6 @@ class PNN(BaseModel):
     """DNN over the embeddings and the products of each pair of them (equations 1 to 3).
 
     Args:
-        dnn_hidden_units: layer sizes of the DNN; empty for the output layer alone.
-        l2_reg_dnn: L2 penalty of the DNN and the output layer.
-        dnn_dropout: share of units set to zero in training.
-        dnn_activation: activation of the DNN.
         use_inner: add the inner product of each pair; the sparse columns then need one embedding_dim.
         use_outter: add the outer product of each pair, under a kernel; the sparse columns then need one embedding_dim.
         kernel_type: that kernel is a matrix ("mat"), a vector ("vec") or a number ("num") for each pair.
@@ -70,9 +64,7 @@ class PNN(BaseModel):
             self.outterproduct = OutterProductLayer(fields, size, kernel_type)
         width += (self.use_inner + self.use_outter) * fields * (fields - 1) // 2
         # NOTE[DIFF] C13: the original fails without hidden units.
-        self.dnn = self.build_dnn(width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout)
-        self.dnn_linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
-        self.to(device)
+        self.add_dnn(width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout)
 
     def logits(self, fields: Fields) -> Tensor:  # [B, 1]
         signals = [fields.flat_vectors]

@@ -121,10 +121,29 @@ class TrainableModel(nn.Module):
         given = {k: v for k, v in locals().items() if k != "self"}
         adopt_tasks(self)
         shown, losses = compile_losses(loss, self.task_specs)
-        self._compiled, self._update = _compile_config(self, losses, given), _train_step(self, given)
-        self.loss_func, self.metrics = shown, self._compiled.metrics.functions
+        compiled = CompileConfig(
+            self.task_specs, losses, TaskMetrics(self.task_specs, metrics), reduction=loss_reduction,
+            task_weights=self._weigh_tasks(task_weights), precision=precision, clip_norm=clip_norm,
+            torch_compile=torch_compile, lr_schedule=None if lr_schedule is None else get_schedule(lr_schedule),
+            embedding_update=embedding_update,
+        )  # fmt: skip
+        self._update = TrainStep(
+            self, optimizer, learning_rate, embedding_optimizer, embedding_lr, mode=embedding_update,
+            large_batch=CowClip.of(large_batch),
+        )  # fmt: skip
+        self._compiled, self.loss_func, self.metrics = compiled, shown, compiled.metrics.functions
         self.metrics_names = ["loss", *self.metrics]
         object.__setattr__(self, "_compile_arguments", given)
+
+    def _weigh_tasks(self, given: Sequence[float] | Mapping[str, float] | str | None) -> list[float] | None:
+        """The weights of the tasks; where they are to be learned, None and parameters of the model."""
+        weights = resolve_task_weights(given, self.task_specs)
+        if weights is None and not hasattr(self, "task_log_variances"):
+            start = torch.zeros(len(self.task_specs), device=next(self.parameters()).device)
+            self.task_log_variances = nn.Parameter(start)
+        if weights is not None and hasattr(self, "task_log_variances"):
+            del self.task_log_variances
+        return weights
 
     @property
     def optim(self) -> Any:
@@ -315,44 +334,6 @@ def train_step_of(model: TrainableModel) -> TrainStep | None:
     A function, since a name on the instance could be one of a user's subclass.
     """
     return model._update
-
-
-def _compile_config(model: TrainableModel, losses: list[Loss], given: Mapping[str, Any]) -> CompileConfig:
-    """Resolve the arguments that `compile` was `given`, all but those of the optimizer."""
-    schedule = given["lr_schedule"]
-    metrics = TaskMetrics(model.task_specs, given["metrics"])
-    weights = resolve_task_weights(given["task_weights"], model.task_specs)
-    if weights is None and not hasattr(model, "task_log_variances"):
-        model.task_log_variances = nn.Parameter(
-            torch.zeros(len(model.task_specs), device=next(model.parameters()).device)
-        )
-    if weights is not None and hasattr(model, "task_log_variances"):
-        del model.task_log_variances
-    return CompileConfig(
-        tasks=model.task_specs,
-        losses=losses,
-        metrics=metrics,
-        lr_schedule=None if schedule is None else get_schedule(schedule),
-        task_weights=weights,
-        reduction=given["loss_reduction"],
-        precision=given["precision"],
-        clip_norm=given["clip_norm"],
-        torch_compile=given["torch_compile"],
-        embedding_update=given["embedding_update"],
-    )
-
-
-def _train_step(model: TrainableModel, given: Mapping[str, Any]) -> TrainStep:
-    """Make the optimizer that `compile` was `given`."""
-    return TrainStep(
-        model,
-        given["optimizer"],
-        learning_rate=given["learning_rate"],
-        embedding_optimizer=given["embedding_optimizer"],
-        embedding_lr=given["embedding_lr"],
-        mode=given["embedding_update"],
-        large_batch=CowClip.of(given["large_batch"]),
-    )
 
 
 def _label_spec(

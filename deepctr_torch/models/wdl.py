@@ -6,28 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..features import FeatureColumn
 from ..layers.activation import ActivationLike
-from ._registry import register_model
-from .basemodel import BaseModel
-from .fields import Fields
+from .basemodel import BaseModel, Fields, register_model
 
 __all__ = ["WDL"]
 
 
 @register_model()
 class WDL(BaseModel):
-    """A wide linear side and a deep DNN, added before the sigmoid (equation 3).
-
-    Args:
-        dnn_hidden_units: layer sizes of the DNN; empty for none.
-        l2_reg_dnn: L2 penalty of the DNN.
-        dnn_dropout: share of units set to zero in training.
-        dnn_activation: activation of the DNN.
-        dnn_use_bn: batch normalisation in the DNN.
-    """
+    """A wide linear side and a deep DNN, added before the sigmoid (equation 3)."""
 
     def __init__(
         self,
@@ -54,11 +44,7 @@ class WDL(BaseModel):
         width = self.compute_input_dim(self.dnn_feature_columns)
         self.use_dnn = width > 0 and len(dnn_hidden_units) > 0
         if self.use_dnn:
-            self.dnn = self.build_dnn(
-                width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=dnn_use_bn
-            )
-            self.dnn_linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
-        self.to(device)
+            self.add_dnn(width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=dnn_use_bn)
 
     def logits(self, fields: Fields) -> Tensor:  # [B, 1]
         wide = fields.linear

@@ -14,10 +14,8 @@ from torch import Tensor, nn
 from ..features import FeatureColumn
 from ..layers.activation import ActivationLike
 from ..layers.interaction import CIN
-from ._registry import register_model
 from ._shared import field_count
-from .basemodel import BaseModel
-from .fields import Fields
+from .basemodel import BaseModel, Fields, register_model
 
 __all__ = ["xDeepFM"]
 
@@ -27,16 +25,11 @@ class xDeepFM(BaseModel):  # noqa: N801 - upstream's name
     """Linear side, compressed interaction network and DNN over the same embeddings (section 3.3).
 
     Args:
-        dnn_hidden_units: layer sizes of the DNN; empty for none.
         cin_layer_size: feature maps of each layer of the CIN; empty for none. With a CIN the sparse columns need one
             embedding_dim.
         cin_split_half: one half of a layer's maps goes to the next layer, the other to the output; else all go to both.
         cin_activation: activation of the CIN.
-        l2_reg_dnn: L2 penalty of the DNN.
         l2_reg_cin: L2 penalty of the weights of the CIN.
-        dnn_dropout: share of units set to zero in training.
-        dnn_activation: activation of the DNN.
-        dnn_use_bn: batch normalisation in the DNN.
     """
 
     def __init__(
@@ -73,16 +66,12 @@ class xDeepFM(BaseModel):  # noqa: N801 - upstream's name
         # NOTE[DIFF] C14: the original fails without a sparse column; here the CIN is left out.
         self.use_cin = field_size > 0 and len(cin_layer_size) > 0
         if self.use_dnn:
-            self.dnn = self.build_dnn(
-                width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=dnn_use_bn
-            )
-            self.dnn_linear = self.penalized(nn.Linear(self.dnn.output_dim, self.outputs, bias=False), l2_reg_dnn)
+            self.add_dnn(width, dnn_hidden_units, dnn_activation, l2_reg_dnn, dropout=dnn_dropout, use_bn=dnn_use_bn)
         if self.use_cin:
             _ = self.embedding_size  # the fields are stacked: this fails where their dimensions differ
             self.cin = self.penalized(CIN(field_size, cin_layer_size, cin_activation, cin_split_half), l2_reg_cin)
             self.featuremap_num = self.cin.featuremap_num
             self.cin_linear = nn.Linear(self.featuremap_num, self.outputs, bias=False)
-        self.to(device)
 
     def logits(self, fields: Fields) -> Tensor:  # [B, 1]
         logit = fields.linear

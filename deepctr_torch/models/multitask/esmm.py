@@ -14,10 +14,8 @@ from torch import Tensor, nn
 
 from ...features import Batch, FeatureColumn
 from ...layers.activation import ActivationLike
-from .._registry import register_model
-from ..basemodel import BaseModel
-from ..fields import Fields
-from ._tasks import set_tasks
+from .._shared import set_tasks
+from ..basemodel import BaseModel, Fields, register_model
 
 __all__ = ["ESMM"]
 
@@ -73,7 +71,6 @@ class ESMM(BaseModel):
         self.ctr_dnn, self.cvr_dnn = tower(), tower()
         self.ctr_dnn_final_layer = self.penalized(nn.Linear(self.ctr_dnn.output_dim, 1, bias=False), l2_reg_dnn)
         self.cvr_dnn_final_layer = self.penalized(nn.Linear(self.cvr_dnn.output_dim, 1, bias=False), l2_reg_dnn)
-        self.to(device)
 
     def logits(self, fields: Fields) -> Tensor:
         """[B, 2]: of click, and of conversion after a click."""

@@ -12,10 +12,8 @@ from ..._checks import check_at_least
 from ...features import FeatureColumn
 from ...layers.activation import ActivationLike
 from ...layers.parallel import ParallelDNN, ParallelLinear
-from .._registry import register_model
-from ..basemodel import BaseModel
-from ..fields import Fields
-from ._tasks import set_tasks
+from .._shared import set_tasks
+from ..basemodel import BaseModel, Fields, register_model
 
 __all__ = ["MMOE"]
 
@@ -80,7 +78,6 @@ class MMOE(BaseModel):
             ParallelDNN(self.expert_dnn.output_dim, tower_dnn_hidden_units, tasks, **options), l2_reg_dnn
         )
         self.tower_dnn_final_layer = self.penalized(ParallelLinear(self.tower_dnn.output_dim, 1, tasks), l2_reg_dnn)
-        self.to(device)
 
     def logits(self, fields: Fields) -> Tensor:  # [B, tasks]
         inputs = fields.flat  # [B, W]

@@ -13,10 +13,8 @@ from ...features import FeatureColumn
 from ...layers.activation import ActivationLike
 from ...layers.core import DNN
 from ...layers.parallel import ParallelDNN, ParallelLinear
-from .._registry import register_model
-from ..basemodel import BaseModel
-from ..fields import Fields
-from ._tasks import mixture, set_tasks
+from .._shared import mixture, set_tasks
+from ..basemodel import BaseModel, Fields, register_model
 
 __all__ = ["PLE"]
 
@@ -89,7 +87,6 @@ class PLE(BaseModel):
         self._add_gates(sizes, gate_dnn_hidden_units, options, levels)
         self.tower_dnn = self.penalized(ParallelDNN(extracted, tower_dnn_hidden_units, tasks, **options), l2_reg_dnn)
         self.tower_dnn_final_layer = self.penalized(ParallelLinear(self.tower_dnn.output_dim, 1, tasks), l2_reg_dnn)
-        self.to(device)
 
     def _add_experts(self, sizes: list[int], hidden: Sequence[int], options: dict[str, Any], levels: Levels) -> None:
         """Experts of all levels: those of each task, and the shared ones."""

@@ -11,10 +11,8 @@ from torch import Tensor
 from ...features import FeatureColumn
 from ...layers.activation import ActivationLike
 from ...layers.parallel import ParallelDNN, ParallelLinear
-from .._registry import register_model
-from ..basemodel import BaseModel
-from ..fields import Fields
-from ._tasks import set_tasks
+from .._shared import set_tasks
+from ..basemodel import BaseModel, Fields, register_model
 
 __all__ = ["SharedBottom"]
 
@@ -67,7 +65,6 @@ class SharedBottom(BaseModel):
         )
         self.tower_dnn = self.penalized(towers, l2_reg_dnn)
         self.tower_dnn_final_layer = self.penalized(ParallelLinear(towers.output_dim, 1, tasks), l2_reg_dnn)
-        self.to(device)
 
     def logits(self, fields: Fields) -> Tensor:  # [B, tasks]
         bottom = self.bottom_dnn(fields.flat)  # [B, H]
