@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -44,8 +43,8 @@ class ModelMeta(type):
         # NOTE[DIFF] W24: the original reseeds the global generator whenever a model is built.
         with torch.random.fork_rng(devices=[]):
             model = super().__call__(*args, **kwargs)
-        if len({tensor.device for tensor in chain(model.parameters(), model.buffers())}) > 1:
-            model.to(model.device)  # parts that `__init__` made after those of `BaseModel`
+        if isinstance(model.device, (str, torch.device)) and str(model.device) != "cpu":  # where parts are made
+            model.to(model.device)
         bound = inspect.signature(cls.__init__).bind(model, *args, **kwargs)  # type: ignore[misc]
         given = list(bound.arguments.items())[1:]
         object.__setattr__(model, "_arguments", {k: list(v) if isinstance(v, list) else v for k, v in given})

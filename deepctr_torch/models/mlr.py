@@ -40,6 +40,7 @@ class RegionLinear(EmbeddingCollection):
         init_std: standard deviation of the initial weights.
         outputs: C.
 
+    >>> from deepctr_torch.features import SparseFeat
     >>> list(RegionLinear([SparseFeat("user", 3)], "region", regions=2).state_dict())
     ['0.embedding_dict.user.weight', '1.embedding_dict.user.weight']
     """

@@ -114,7 +114,7 @@ def make_optimizer(
     A torch optimizer that exists already is returned as it is.
 
     Args:
-        lr: None for the default of the name (`LEARNING_RATES`) or of the class.
+        lr: None for the default of the name (`default_lr`) or of the class.
 
     >>> make_optimizer("Adam", [torch.nn.Parameter(torch.zeros(2))]).param_groups[0]["lr"]
     0.001

@@ -7,7 +7,7 @@ state bit for bit, so a step costs the batch, not the vocabulary.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -18,11 +18,11 @@ from .._memory import new_filled
 from ..registry import Registry
 
 __all__ = [
-    "LEARNING_RATES",
     "SPARSE_OPTIMIZERS",
     "DecayedLazyAdam",
     "LazyAdam",
     "LazyAdamW",
+    "RowOptimizer",
     "RowWiseAdagrad",
     "SharedStateOptimizer",
     "SparseAdagrad",
@@ -40,24 +40,18 @@ __all__ = [
 GRAIN = 32_768  # elements from which torch spreads a copy over threads
 
 
-class SparseOptimizer:
-    """Base of the optimizers that update given rows of given weights.
+class RowOptimizer:
+    """What moves given rows of given weights: `update`, by a rule, with the rate and options of a group."""
 
-    `param_groups` holds one group with "lr", so that whatever sets learning rates on torch's optimizers works here.
-    State tensors are created at a weight's first update and start from 0.
+    rule: SparseOptimizer  # whose formula it is
 
-    Args:
-        weights: the tables, each [R, E], in an order that `state_dict` relies on.
-        lr: learning rate.
-    """
+    def next_state(self, weight: nn.Parameter) -> tuple[list[Tensor], int]:
+        """The tensors that an update of a weight changes, itself first, then its state; the number of the update."""
+        raise NotImplementedError
 
-    state_names: ClassVar[tuple[str, ...]] = ()
-    options: ClassVar[tuple[str, ...]] = ()  # beside the rate, under the names that torch's optimizers have for them
-
-    def __init__(self, weights: Iterable[nn.Parameter], lr: float) -> None:
-        check_non_negative("lr", lr)
-        self.param_groups: list[dict[str, Any]] = [{"params": list(weights), "lr": lr}]
-        self.state: dict[nn.Parameter, dict[str, Any]] = {}  # {"step": updates so far, name: [R, ...]} of each weight
+    def group_of(self, weight: nn.Parameter) -> dict[str, Any]:
+        """The group of parameters that has the weight."""
+        raise NotImplementedError
 
     @torch.no_grad()
     def update(
@@ -72,26 +66,63 @@ class SparseOptimizer:
         """One step of `weight` at the distinct `rows`. `[R, E], [U], [U, E]`
 
         Args:
-            lr: None for the one of `param_groups`.
+            lr: None for the one of the group.
             l2: strength of the penalty `l2 * w^2`: `2 * l2 * w` joins the rows' gradient, never a decoupled decay.
-
             once: bool [U], one True for each distinct row, where `rows` may repeat.
 
         Returns:
             The sum of the squares of the rows before the step, if there is a penalty, else None.
         """
-        tensors, step = self.next_state(weight)
+        (tensors, step), group = self.next_state(weight), self.group_of(weight)
         taken = [tensor.index_select(0, rows) for tensor in tensors]
         squares = sum_of_squares(taken[0], once) if l2 else None
-        rate = self.param_groups[0]["lr"] if lr is None else lr
-        self.change(taken[0], grad.to(taken[0].dtype), *taken[1:], lr=rate, step=step, l2=l2)
+        rate, decay = group["lr"] if lr is None else lr, l2 + 0.5 * group.get("weight_decay", 0.0)
+        self.rule.change(taken[0], grad.to(taken[0].dtype), *taken[1:], lr=rate, step=step, l2=decay)
         for tensor, values in zip(tensors, taken, strict=True):
             scatter_rows(tensor, rows, values)
         return squares
 
+
+class SparseOptimizer(RowOptimizer):
+    """Base of the optimizers that update given rows of given weights.
+
+    `param_groups` holds one group with "lr", so that whatever sets learning rates on torch's optimizers works here.
+    State tensors are created at a weight's first update and start from 0.
+
+    Args:
+        weights: the tables, each [R, E], in an order that `state_dict` relies on.
+        lr: learning rate; None for `usual_lr`.
+        how: other `options`, which are attributes.
+    """
+
+    state_names: ClassVar[tuple[str, ...]] = ()
+    options: ClassVar[tuple[str, ...]] = ()  # beside the rate, under the names that torch's optimizers have for them
+    usual_lr: ClassVar[float] = 1e-2
+
+    def __init__(self, weights: Iterable[nn.Parameter], lr: float | None = None, **how: Any) -> None:
+        lr = self.usual_lr if lr is None else lr
+        check_non_negative("lr", lr)
+        for name, value in how.items():
+            check_choice(f"option of {type(self).__name__}", name, self.options)
+            setattr(self, name, value)
+        self.param_groups: list[dict[str, Any]] = [{"params": list(weights), "lr": lr}]
+        self.state: dict[nn.Parameter, dict[str, Any]] = {}  # {"step": updates so far, name: [R, ...]} of each weight
+
+    @property
+    def rule(self) -> SparseOptimizer:  # type: ignore[override]
+        return self
+
+    def group_of(self, weight: nn.Parameter) -> dict[str, Any]:
+        return self.param_groups[0]
+
     def next_state(self, weight: nn.Parameter) -> tuple[list[Tensor], int]:
-        """The tensors that an update of a weight changes, itself first, then its state; the number of the update."""
-        state = self._state_of(weight)
+        if weight not in self.state:
+            if all(weight is not known for known in self.param_groups[0]["params"]):
+                shape = tuple(weight.shape)
+                raise ValueError(f"weight must be one the optimizer was made with, got one of shape {shape}")
+            empty = {name: new_filled(weight, self.state_shape(name, weight)) for name in self.state_names}
+            self.state[weight] = {"step": 0, **empty}
+        state = self.state[weight]
         state["step"] += 1
         return [weight.data, *(state[name] for name in self.state_names)], state["step"]
 
@@ -110,15 +141,6 @@ class SparseOptimizer:
         """Shape of one state tensor of a weight."""
         return tuple(weight.shape)
 
-    def _state_of(self, weight: nn.Parameter) -> dict[str, Any]:
-        if weight not in self.state:
-            if all(weight is not known for known in self.param_groups[0]["params"]):
-                shape = tuple(weight.shape)
-                raise ValueError(f"weight must be one the optimizer was made with, got one of shape {shape}")
-            empty = {name: new_filled(weight, self.state_shape(name, weight)) for name in self.state_names}
-            self.state[weight] = {"step": 0, **empty}
-        return self.state[weight]
-
     def state_dict(self) -> dict[str, Any]:
         """Plain numbers and tensors, laid out as torch's optimizers do; the tensors are not copied."""
         weights = self.param_groups[0]["params"]
@@ -126,15 +148,6 @@ class SparseOptimizer:
             "state": {place: dict(self.state[weight]) for place, weight in enumerate(weights) if weight in self.state},
             "param_groups": [{**self.param_groups[0], "params": list(range(len(weights)))}],
         }
-
-    @property
-    def rule(self) -> SparseOptimizer:
-        """Whose formula changes the rows: its own."""
-        return self
-
-    def group_of(self, weight: nn.Parameter) -> dict[str, Any]:
-        """The one group."""
-        return self.param_groups[0]
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave, copied to the weights' devices."""
@@ -194,26 +207,6 @@ def _divides(kind: torch.dtype, tensor: Tensor) -> bool:
     return tensor.is_contiguous() and whole
 
 
-LEARNING_RATES: dict[str, float] = {
-    "adagrad": 1e-2,
-    "adam": 1e-3,
-    "adamw": 1e-3,
-    "rmsprop": 1e-2,
-    "rowwise_adagrad": 1e-2,
-    "sgd": 1e-2,
-}
-
-
-def default_lr(name: str) -> float:
-    """The learning rate of a named optimizer when none is given.
-
-    >>> default_lr("Adagrad")
-    0.01
-    """
-    check_choice("optimizer", name.lower(), LEARNING_RATES)
-    return LEARNING_RATES[name.lower()]
-
-
 def _fused(name: str, w: Tensor, devices: tuple[str, ...] = ("cpu",)) -> Any:
     """Torch's fused kernel, one pass over all tensors of an update; None where there is none."""
     if w.device.type not in devices or w.dtype not in (torch.float32, torch.float64):
@@ -223,9 +216,6 @@ def _fused(name: str, w: Tensor, devices: tuple[str, ...] = ("cpu",)) -> Any:
 
 class SparseSGD(SparseOptimizer):
     """`w = w - lr * g`."""
-
-    def __init__(self, weights: Iterable[nn.Parameter], lr: float = 1e-2) -> None:
-        super().__init__(weights, lr)
 
     def change(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
         if l2:
@@ -238,10 +228,7 @@ class SparseAdagrad(SparseOptimizer):
 
     state_names = ("sum",)
     options = ("eps",)
-
-    def __init__(self, weights: Iterable[nn.Parameter], lr: float = 1e-2, eps: float = 1e-10) -> None:
-        super().__init__(weights, lr)
-        self.eps = eps
+    eps = 1e-10
 
     def change(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
         (total,) = state
@@ -255,19 +242,12 @@ class SparseAdagrad(SparseOptimizer):
         w.addcdiv_(grad, total.sqrt().add_(self.eps), value=-lr)
 
 
-class RowWiseAdagrad(SparseOptimizer):
+class RowWiseAdagrad(SparseAdagrad):
     """Adagrad with one number a row: `s = s + mean(g^2)`, `w = w - lr * g / (sqrt(s) + eps)`.
 
     (Gupta, Bengio, Weston: "Training Highly Multiclass Classifiers", JMLR 2014, section 4.4; the optimizer of
     large-scale recommenders such as DLRM, since its state is 1 / E of a table.)
     """
-
-    state_names = ("sum",)
-    options = ("eps",)
-
-    def __init__(self, weights: Iterable[nn.Parameter], lr: float = 1e-2, eps: float = 1e-10) -> None:
-        super().__init__(weights, lr)
-        self.eps = eps
 
     def state_shape(self, name: str, weight: Tensor) -> tuple[int, ...]:
         return (len(weight), 1)
@@ -284,12 +264,7 @@ class SparseRMSprop(SparseOptimizer):
 
     state_names = ("square_avg",)
     options = ("alpha", "eps")
-
-    def __init__(
-        self, weights: Iterable[nn.Parameter], lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8
-    ) -> None:
-        super().__init__(weights, lr)
-        self.alpha, self.eps = alpha, eps
+    alpha, eps = 0.99, 1e-8
 
     def change(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
         (square,) = state
@@ -306,16 +281,9 @@ class LazyAdam(SparseOptimizer):
 
     state_names: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
     options: ClassVar[tuple[str, ...]] = ("betas", "eps")
-
-    def __init__(
-        self,
-        weights: Iterable[nn.Parameter],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-    ) -> None:
-        super().__init__(weights, lr)
-        self.betas, self.eps = betas, eps
+    usual_lr = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps = 1e-8
 
     def change(self, w: Tensor, grad: Tensor, *state: Tensor, lr: float, step: int, l2: float) -> None:
         mean, square = state[:2]
@@ -361,16 +329,23 @@ def _count(step: int, like: Tensor | None = None) -> Tensor:
     return torch.full((), float(step), device=None if like is None else like.device)  # torch.tensor waits for CUDA
 
 
-SPARSE_OPTIMIZERS: Registry[Callable[..., SparseOptimizer]] = Registry("row-sparse optimizer")
-for _name, _family in [
-    ("adagrad", SparseAdagrad),
-    ("adam", LazyAdam),
-    ("adamw", LazyAdamW),
-    ("rmsprop", SparseRMSprop),
-    ("rowwise_adagrad", RowWiseAdagrad),
-    ("sgd", SparseSGD),
-]:
-    SPARSE_OPTIMIZERS.add(_name, _family)
+SPARSE_OPTIMIZERS: Registry[type[SparseOptimizer]] = Registry(
+    "row-sparse optimizer",
+    {
+        **{"adagrad": SparseAdagrad, "adam": LazyAdam, "adamw": LazyAdamW},
+        **{"rmsprop": SparseRMSprop, "rowwise_adagrad": RowWiseAdagrad, "sgd": SparseSGD},
+    },
+)
+
+
+def default_lr(name: str) -> float:
+    """The learning rate of a named optimizer when none is given.
+
+    >>> default_lr("Adagrad")
+    0.01
+    """
+    check_choice("optimizer", name.lower(), SPARSE_OPTIMIZERS)
+    return SPARSE_OPTIMIZERS.get(name.lower()).usual_lr
 
 
 def make_sparse_optimizer(
@@ -394,7 +369,7 @@ def make_sparse_optimizer(
     build = SPARSE_OPTIMIZERS.get(name)
     if options.pop("decay_unseen", False):
         build = DecayedLazyAdam
-    return build(weights, lr=default_lr(name) if lr is None else lr, **options)
+    return build(weights, lr, **options)
 
 
 def parse_optimizer(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -409,11 +384,11 @@ def parse_optimizer(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]
     if not isinstance(options.get("name"), str):
         raise ValueError(f"an optimizer given as a dict must have a 'name', such as {{'name': 'adam'}}, got {spec!r}")
     name = options.pop("name").lower()
-    known = {"adam": ("betas", "decay_unseen", "eps"), "adamw": ("betas", "eps"), "adagrad": ("eps",)}
-    known |= {"rowwise_adagrad": ("eps",), "rmsprop": ("alpha", "eps")}
-    wrong = [o for o in options if o not in known.get(name, ())]
-    if name in SPARSE_OPTIMIZERS and wrong:
-        raise ValueError(f"optimizer {name!r} takes the options {sorted(known.get(name, ()))}, got {wrong[0]!r}")
+    if name in SPARSE_OPTIMIZERS:
+        known = sorted([*SPARSE_OPTIMIZERS.get(name).options, *(["decay_unseen"] if name == "adam" else [])])
+        wrong = [o for o in options if o not in known]
+        if wrong:
+            raise ValueError(f"optimizer {name!r} takes the options {known}, got {wrong[0]!r}")
     return name, options
 
 
@@ -437,7 +412,7 @@ def unknown_option(group: dict[str, Any], optimizer: optim.Optimizer) -> str | N
     return next((name for name in names if group.get(name)), None)
 
 
-class SharedStateOptimizer:
+class SharedStateOptimizer(RowOptimizer):
     """Moves rows of a torch optimizer's tables as a row-sparse rule does, with the optimizer's rate, options and state.
 
     The optimizer itself moves everything else: it leaves parameters without a gradient alone. So there is one
@@ -469,7 +444,7 @@ class SharedStateOptimizer:
         self.rule.state.clear()
 
     def next_state(self, weight: nn.Parameter) -> tuple[list[Tensor], int]:
-        """As `SparseOptimizer.next_state`, of the optimizer's state, whose options the rule takes over."""
+        """Of the optimizer's state, whose options the rule takes over."""
         rule, group, state = self.rule, self.group_of(weight), self.optimizer.state[weight]
         if self._known.get(weight) is not state:
             self._share(weight, state)

@@ -15,7 +15,7 @@ from .dense_step import clip_gradients
 from .fused import has_step_hooks, step_fused
 from .fused_parameters import FusedParameters
 from .regularizer import Regularizer
-from .sparse import SharedStateOptimizer, SparseOptimizer, scatter_rows, sum_of_squares
+from .sparse import RowOptimizer, SharedStateOptimizer
 
 __all__ = ["SparseStep"]
 
@@ -32,13 +32,13 @@ class SparseStep:
     def __init__(self) -> None:
         self.parts: dict[FusedTable, list[FusedTable]] = {}
         self._penalty, self._rest = Regularizer([]), Regularizer([])
-        self._rows: SparseOptimizer | SharedStateOptimizer | None = None
+        self._rows: RowOptimizer | None = None
         self._tables: list[FusedTable] = []
         self._fused: FusedParameters | None = None
 
     def prepare(
         self,
-        rows: SparseOptimizer | SharedStateOptimizer | None,
+        rows: RowOptimizer | None,
         optimizer: Any,
         penalty: Regularizer,
         tables: Sequence[FusedTable],
@@ -93,16 +93,10 @@ class SparseStep:
         followed = has_step_hooks(optimizer)
         with self._fused or contextlib.nullcontext():
             for each in grads:
-                tensors, step = by_row.next_state(each.weight)
-                group = by_row.group_of(each.weight)
-                taken = [tensor.index_select(0, each.rows) for tensor in tensors]
                 l2 = penalty.of(each.weight)[1] if fuses else 0.0
-                if l2:
-                    value = value + l2 * sum_of_squares(taken[0], each.coalesced.first)
-                gradient, decay = each.gradient.to(taken[0].dtype), l2 + 0.5 * group.get("weight_decay", 0.0)
-                by_row.rule.change(taken[0], gradient, *taken[1:], lr=group["lr"], step=step, l2=decay)
-                for tensor, rows in zip(tensors, taken, strict=True):
-                    scatter_rows(tensor, each.rows, rows)
+                squares = by_row.update(each.weight, each.rows, each.gradient, l2=l2, once=each.coalesced.first)
+                if squares is not None:
+                    value = value + l2 * squares
             if not followed:
                 step_fused(optimizer)
         if followed:

@@ -29,7 +29,7 @@ from ..optim.combined import (
 from ..optim.cowclip import CowClip
 from ..optim.dense_step import DenseStep, zero_grads
 from ..optim.regularizer import Regularizer
-from ..optim.sparse import SharedStateOptimizer, SparseOptimizer
+from ..optim.sparse import RowOptimizer, SharedStateOptimizer, SparseOptimizer
 from ..optim.sparse_step import SparseStep
 from ..optim.spec import OptimizerSpec
 from .compile_config import CompileConfig
@@ -141,7 +141,7 @@ class TrainStep:
     def set_mode(self, mode: str) -> None:
         """From now on the tables are updated this way; "auto": to be decided."""
         self.mode = mode
-        self._rows: SparseOptimizer | SharedStateOptimizer | None = None
+        self._rows: RowOptimizer | None = None
         if mode == "sparse" and self.named:
             last = getattr(self.optimizer, "members", [None])[-1]
             self._rows = last if isinstance(last, SparseOptimizer) else self._shared_state()
