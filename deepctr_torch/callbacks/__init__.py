@@ -5,13 +5,12 @@ from __future__ import annotations
 from .._star_names import lend_names
 from .base import Callback, CallbackList
 from .checkpoint import ModelCheckpoint
-from .early_stopping import EarlyStopping
+from .early_stopping import EarlyStopping, TerminateOnNaN
 from .history import History
 from .learning_rate import LearningRateScheduler, ReduceLROnPlateau, get_lr, set_lr
 from .loggers import CSVLogger, TensorBoard
 from .monitor import MonitorCallback
 from .progress import ProgressBar
-from .terminate import TerminateOnNaN
 
 __all__ = [
     "CSVLogger",

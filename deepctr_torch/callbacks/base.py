@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 __all__ = ["Callback", "CallbackList", "Callbacks", "Logs"]
@@ -123,7 +125,7 @@ def _has_hooks(candidate: object) -> bool:
 Callbacks: TypeAlias = Iterable[Any] | Callback | None  # objects with at least one of the hooks, or one of them
 
 
-class CallbackList:
+class CallbackList(Callback):
     """Passes every event on to its callbacks, in their order.
 
     Any object with at least one of the hooks is a callback; the hooks that it lacks are skipped.
@@ -133,9 +135,8 @@ class CallbackList:
     """
 
     def __init__(self, callbacks: Callbacks = None) -> None:
+        super().__init__()
         self.callbacks: list[Any] = []
-        self.model: Any = None
-        self.params: dict[str, Any] = {}
         for callback in _listed(callbacks):
             self.append(callback)
 
@@ -207,58 +208,26 @@ class CallbackList:
             if name in named:
                 named[name].load_state_dict(saved)
 
-    def _tell(self, hook: str, *args: Any, logs: Logs | None) -> None:
+
+def _passed_on(hook: str) -> Callable[..., None]:
+    """The method of `CallbackList` that tells all callbacks of an event."""
+    event = getattr(Callback, hook)
+    signature = inspect.signature(event)
+
+    @functools.wraps(event)
+    def tell(self: CallbackList, *args: Any, **kwargs: Any) -> None:
+        given = signature.bind(self, *args, **kwargs).args[1:] if kwargs else args
+        *index, logs = (*given, None)[: len(signature.parameters) - 1]
         shared = {} if logs is None else logs  # one dict for all: what a callback adds, those after it see
         for callback in self.callbacks:
-            _call(callback, hook, *args, shared)
+            _call(callback, hook, *index, shared)
 
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        self._tell("on_train_begin", logs=logs)
+    return tell
 
-    def on_train_end(self, logs: Logs | None = None) -> None:
-        self._tell("on_train_end", logs=logs)
 
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        self._tell("on_epoch_begin", epoch, logs=logs)
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        self._tell("on_epoch_end", epoch, logs=logs)
-
-    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        self._tell("on_train_batch_begin", batch, logs=logs)
-
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self._tell("on_train_batch_end", batch, logs=logs)
-
-    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        self.on_train_batch_begin(batch, logs)
-
-    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self.on_train_batch_end(batch, logs)
-
-    def on_test_begin(self, logs: Logs | None = None) -> None:
-        self._tell("on_test_begin", logs=logs)
-
-    def on_test_end(self, logs: Logs | None = None) -> None:
-        self._tell("on_test_end", logs=logs)
-
-    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        self._tell("on_test_batch_begin", batch, logs=logs)
-
-    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self._tell("on_test_batch_end", batch, logs=logs)
-
-    def on_predict_begin(self, logs: Logs | None = None) -> None:
-        self._tell("on_predict_begin", logs=logs)
-
-    def on_predict_end(self, logs: Logs | None = None) -> None:
-        self._tell("on_predict_end", logs=logs)
-
-    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        self._tell("on_predict_batch_begin", batch, logs=logs)
-
-    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self._tell("on_predict_batch_end", batch, logs=logs)
+for _hook in _HOOKS:
+    _long = _hook.replace("on_batch", "on_train_batch")  # of which the short names of the list are other names
+    setattr(CallbackList, _hook, _passed_on(_long))
 
 
 def _listed(callbacks: Callbacks) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Stop when the model no longer gets better."""
+"""Stop the training: when the model no longer gets better, or when its loss is no number."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._checks import check_at_least
-from ._console import write
-from .base import Logs
+from ._console import as_number, write
+from .base import Callback, Logs
 from .monitor import MonitorCallback
 
-__all__ = ["EarlyStopping"]
+__all__ = ["EarlyStopping", "TerminateOnNaN"]
 
 STATE = ("best", "best_epoch", "best_weights", "_kept", "stopped_epoch", "wait")
 
@@ -121,3 +121,23 @@ class EarlyStopping(MonitorCallback):
         if self.restore_best_weights:
             self.best_weights = None  # never two copies at a time
             self.best_weights = copy.deepcopy(self.model.state_dict())
+
+
+class TerminateOnNaN(Callback):
+    """Stops the training at the first batch whose loss is NaN or infinite. The loop waits for every loss then.
+
+    >>> class Model:
+    ...     stop_training = False
+    >>> guard = TerminateOnNaN()
+    >>> guard.set_model(Model())
+    >>> guard.on_train_batch_end(7, {"loss": float("nan")})
+    Batch 7: the loss is nan, training stops
+    >>> guard.model.stop_training
+    True
+    """
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        loss = as_number((logs or {}).get("loss"))
+        if isinstance(loss, float) and not math.isfinite(loss):
+            write(f"Batch {batch}: the loss is {loss}, training stops")
+            self.model.stop_training = True

@@ -52,22 +52,15 @@ Weights: TypeAlias = ArrayLike | None  # one number a row
 Groups: TypeAlias = ArrayLike | None  # the group of each row
 
 
-def as_column(name: str, values: ArrayLike, rows: int | None = None) -> Floats:
-    """Return values as a float64 column [N].
+def as_column(name: str, values: ArrayLike, rows: int | None = None, *, lean: bool = False) -> Array:
+    """Return values as a float64 column [N]; a `lean` one stays float32 if it is.
 
     Raises:
         ValueError: several columns, or another number of rows than `rows`.
     """
-    return _one_column(name, np.asarray(values, dtype=np.float64), rows)
-
-
-def _lean(name: str, values: ArrayLike, rows: int | None = None) -> Array:
-    """A column that stays float32 if it is."""
     array = np.asarray(values)
-    return _one_column(name, array if array.dtype == np.float32 else array.astype(np.float64, copy=False), rows)
-
-
-def _one_column(name: str, array: Array, rows: int | None) -> Array:
+    if not (lean and array.dtype == np.float32):
+        array = array.astype(np.float64, copy=False)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
@@ -83,13 +76,11 @@ def _rows(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Weights) -> tuple
     return as_column("y_true", y_true, len(p)), p, _weights(sample_weight, len(p))
 
 
-def _weights(sample_weight: Weights, rows: int) -> Floats:
+def _weights(sample_weight: Weights, rows: int, *, lean: bool = False) -> Array:
+    """One weight a row, of ones where none are given."""
     if sample_weight is None:
         return np.ones(rows)
-    return _positive(as_column("sample_weight", sample_weight, rows))
-
-
-def _positive(w: Array) -> Array:
+    w = as_column("sample_weight", sample_weight, rows, lean=lean)
     if not (w >= 0).all():
         raise ValueError(f"sample_weight must be >= 0, got {w[~(w >= 0)][0]}")
     return w
@@ -118,9 +109,9 @@ def _mean(values: Floats, w: Floats) -> float:
 
 def _lean_rows(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Weights) -> Columns:
     """Labels, predictions and weights, or None, as columns of one length."""
-    p = _lean("y_pred", y_pred)
-    w = None if sample_weight is None else _positive(_lean("sample_weight", sample_weight, len(p)))
-    return _lean("y_true", y_true, len(p)), p, w
+    p = as_column("y_pred", y_pred, lean=True)
+    w = None if sample_weight is None else _weights(sample_weight, len(p), lean=True)
+    return as_column("y_true", y_true, len(p), lean=True), p, w
 
 
 def _run(metric: StatefulMetric, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Weights) -> float:

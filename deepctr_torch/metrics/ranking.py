@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .stateful import average_precision_of_bins
+
 __all__ = [
     "FLOAT32_ROWS",
     "Floats",
@@ -33,6 +35,11 @@ class _Ties(NamedTuple):
     order: Ints  # [N]
     starts: Ints  # [blocks] first row of each block, in sorted order
     group: Ints  # [blocks]
+
+    def classes(self, y: Floats, w: Floats) -> tuple[Floats, Floats]:
+        """The weight of the positive and of the negative rows of each block. `[N], [N] -> [blocks], [blocks]`"""
+        labels, weights = y[self.order], w[self.order]
+        return np.add.reduceat(weights * labels, self.starts), np.add.reduceat(weights * (1.0 - labels), self.starts)
 
 
 def group_codes(groups: ArrayLike) -> tuple[Ints, int]:
@@ -87,9 +94,7 @@ def grouped_auc(y: Floats, p: Floats, w: Floats, codes: Ints | None = None, coun
     if not len(y):
         return np.full(count, np.nan), np.zeros(count)
     ties = _ties(p, codes)
-    labels, weights = y[ties.order], w[ties.order]
-    positive = np.add.reduceat(weights * labels, ties.starts)
-    negative = np.add.reduceat(weights * (1.0 - labels), ties.starts)
+    positive, negative = ties.classes(y, w)
     area = positive * (_below(negative, ties.group) + 0.5 * negative)
     positives = _sum_by(ties.group, positive, count)
     negatives = _sum_by(ties.group, negative, count)
@@ -146,15 +151,7 @@ def average_precision(y: Floats, p: Floats, w: Floats) -> float:
     >>> round(average_precision(np.array([0., 1., 1.]), np.array([.2, .2, .9]), np.ones(3)), 4)
     0.8333
     """
-    if not len(y):
-        return float("nan")
-    ties = _ties(-p, None)
-    weights = w[ties.order]
-    positive = np.add.reduceat(weights * y[ties.order], ties.starts)
-    found, seen = np.cumsum(positive), np.cumsum(np.add.reduceat(weights, ties.starts))
-    precision = np.zeros_like(found)
-    np.divide(found, seen, out=precision, where=seen > 0)
-    return float((positive * precision).sum() / found[-1]) if found[-1] > 0 else float("nan")
+    return average_precision_of_bins(*_ties(p, None).classes(y, w)) if len(y) else float("nan")
 
 
 def _discounted(gain: Floats, by: Floats, codes: Ints, count: int, k: int) -> Floats:

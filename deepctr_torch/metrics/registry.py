@@ -124,21 +124,20 @@ def _named(name: str) -> Metric:
     return replace(found, name=name, group=column or None)
 
 
-class _UsersMetric:
-    """A user's function, called with what its signature takes."""
-
-    def __init__(self, function: Callable[..., Any], takes: frozenset[str]) -> None:
-        self.function = function
-        self.takes = takes
-
-    def __call__(
-        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Weights = None, groups: Groups = None
-    ) -> Any:
-        given = {"sample_weight": sample_weight, "groups": groups}
-        extra = {name: value for name, value in given.items() if value is not None and name in self.takes}
-        many = functional.as_classes(y_pred)
-        p = functional.as_column("y_pred", y_pred) if many is None else many
-        return self.function(functional.as_column("y_true", y_true, len(p)), p, **extra)
+def _call(
+    function: Callable[..., Any],
+    takes: frozenset[str],
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    sample_weight: Weights = None,
+    groups: Groups = None,
+) -> Any:
+    """Call a user's function with what its signature `takes`."""
+    given = {"sample_weight": sample_weight, "groups": groups}
+    extra = {name: value for name, value in given.items() if value is not None and name in takes}
+    many = functional.as_classes(y_pred)
+    p = functional.as_column("y_pred", y_pred) if many is None else many
+    return function(functional.as_column("y_true", y_true, len(p)), p, **extra)
 
 
 def _users(function: Callable[..., Any]) -> Metric:
@@ -151,7 +150,7 @@ def _users(function: Callable[..., Any]) -> Metric:
         parameters = {}
     anything = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     takes = frozenset(n for n in ("sample_weight", "groups") if n in parameters or anything)
-    return Metric(name, _UsersMetric(function, takes), takes_weights="sample_weight" in takes)
+    return Metric(name, partial(_call, function, takes), takes_weights="sample_weight" in takes)
 
 
 def higher_is_better(key: str) -> bool | None:

@@ -1,4 +1,4 @@
-"""Early stopping: exact sequences, and a naive reference."""
+"""Early stopping: exact sequences, and a naive reference; the guard against a loss that is no number."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepctr_torch.callbacks import Callback, CallbackList, EarlyStopping
+from deepctr_torch.callbacks import Callback, CallbackList, EarlyStopping, TerminateOnNaN
 from tests.support.callbacks import Tiny, run
 
 NAN = float("nan")
@@ -154,3 +155,25 @@ class TestEarlyStopping:
         assert stopper.best_epoch == best
         last = len(values) if stop is None else stop + 1
         assert model.weight.item() == (last if best is None else best + 1)
+
+
+class FakeModel:
+    stop_training = False
+
+
+class TestTerminateOnNaN:
+    @pytest.mark.parametrize("loss", [float("nan"), float("inf"), -float("inf"), torch.tensor(float("nan"))])
+    def test_stops_and_says_where(self, loss: Any, capsys: pytest.CaptureFixture[str]) -> None:
+        guard, model = TerminateOnNaN(), FakeModel()
+        guard.set_model(model)
+        guard.on_train_batch_end(17, {"loss": loss})
+        assert model.stop_training
+        assert capsys.readouterr().out == f"Batch 17: the loss is {float(loss)}, training stops\n"
+
+    @pytest.mark.parametrize("logs", [{"loss": 0.0}, {"loss": -1e30}, {}, None, {"auc": float("nan")}])
+    def test_goes_on_otherwise(self, logs: Any, capsys: pytest.CaptureFixture[str]) -> None:
+        guard, model = TerminateOnNaN(), FakeModel()
+        guard.set_model(model)
+        guard.on_train_batch_end(0, logs)
+        assert not model.stop_training
+        assert capsys.readouterr().out == ""
