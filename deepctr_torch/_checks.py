@@ -7,17 +7,6 @@ from typing import Any
 
 from .registry import suggest
 
-__all__ = [
-    "check_at_least",
-    "check_choice",
-    "check_fraction",
-    "check_non_negative",
-    "check_positive",
-    "check_positive_units",
-    "check_type",
-    "refuse_names",
-]
-
 
 def check_at_least(name: str, value: Any, least: int) -> None:
     """`value` is an integer not below `least`."""

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["file_lock"]
-
 _HELD = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 
 

@@ -15,8 +15,6 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["keep_freed", "new_filled", "on_large_pages"]
-
 LARGE_PAGE = 1 << 21  # bytes
 ADVICE = getattr(mmap, "MADV_HUGEPAGE", None)
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # <malloc.h> of glibc

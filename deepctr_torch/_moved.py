@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-__all__ = ["install"]
-
 ROOT = __name__.partition(".")[0]
 MOVED = {
     f"{ROOT}.layers.embedding": f"{ROOT}.embedding",

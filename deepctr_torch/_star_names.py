@@ -10,8 +10,6 @@ import importlib
 import sys
 from typing import Any
 
-__all__ = ["lend_names"]
-
 ROOT = __name__.partition(".")[0]
 
 MODELS = (

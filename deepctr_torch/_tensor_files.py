@@ -10,8 +10,6 @@ from torch import Tensor
 
 from ._json_files import check_plain_file
 
-__all__ = ["read_tensors", "write_tensors"]
-
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors in the place of the file that may be there.

@@ -6,8 +6,6 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["as_number", "format_logs", "format_value", "write"]
-
 
 def write(text: str) -> None:
     """One line on stdout, above a progress bar if one is live."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import functools
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -14,6 +15,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from .._memory import on_large_pages
 from ..features import FeatureColumn, SparseFeat, VarLenSparseFeat
+from ..layers.utils import hooks_of
 from ..registry import suggest
 
 __all__ = ["EmbeddingCollection", "EmbeddingConfig", "EmbeddingSlice", "FusedTable", "TableDict", "embedding_configs"]
@@ -236,9 +238,7 @@ class FusedTable:
         self.data, self.parameter = whole, nn.Parameter(whole)
         self._laid = [_laid(span) for span in self.spans]
         self._weights = [span.weight for span in self.spans]
-        modules = [span.module for span in self.spans]
-        self._hooks = [hooks for m in modules for hooks in (m._forward_hooks, m._forward_pre_hooks, m._backward_hooks)]
-        self._hooks += [module._backward_pre_hooks for module in modules]
+        self._hooks = [hooks for span in self.spans for hooks in hooks_of(span.module)]
         for weight in self.weights:
             _HOMES[weight] = weakref.ref(self)
 
@@ -317,8 +317,7 @@ def _is_plain(module: nn.Embedding) -> bool:
         and module.padding_idx is None
         and module.max_norm is None
         and not (module.scale_grad_by_freq or module.sparse)
-        and not (module._forward_hooks or module._forward_pre_hooks)
-        and not (module._backward_hooks or module._backward_pre_hooks)
+        and not any(hooks_of(module))
         and not (weight._backward_hooks or weight._post_accumulate_grad_hooks)
         and "forward" not in module.__dict__
     )
@@ -327,16 +326,8 @@ def _is_plain(module: nn.Embedding) -> bool:
 class TableDict(nn.ModuleDict):
     """An `nn.ModuleDict` whose names may hold dots, as feature names do."""
 
-    def _load_from_state_dict(
-        self,
-        state_dict: dict[str, Any],
-        prefix: str,
-        local_metadata: Any,
-        strict: bool,
-        missing_keys: list[str],
-        unexpected_keys: list[str],
-        error_msgs: list[str],
-    ) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        _, strict, _, unexpected_keys, _ = args
         known = tuple(f"{prefix}{name}." for name in self._modules)
         unexpected_keys += [k for k in state_dict if strict and k.startswith(prefix) and not k.startswith(known)]
 
@@ -393,7 +384,13 @@ class EmbeddingCollection(TableDict):
             wholes.append((whole, members))
         self._add_modules(found)
         for whole, members in wholes:
-            fused = FusedTable([s for config in members for s in self._spans(config)], *whole.shape)
+            spans = []
+            for config in members:
+                first, last = self._first_row[config.name], self._first_row[config.name] + config.num_embeddings
+                for part in config.slices:
+                    parent = functools.reduce(lambda at, name: at._modules[name], part.path[:-1], cast(Any, self))
+                    spans.append(_Span(parent, part.path[-1], first, last, part.start, part.stop))
+            fused = FusedTable(spans, *whole.shape)
             fused.adopt(whole)
             self.fused.append(fused)
 
@@ -414,14 +411,6 @@ class EmbeddingCollection(TableDict):
     def container(self, path: tuple[str, ...]) -> nn.Module:
         """A new module that holds the tables below `path`."""
         return TableDict()
-
-    def _spans(self, config: EmbeddingConfig) -> Iterator[_Span]:
-        first = self._first_row[config.name]
-        for part in config.slices:
-            parent: nn.Module = self
-            for name in part.path[:-1]:
-                parent = cast(nn.Module, parent._modules[name])
-            yield _Span(parent, part.path[-1], first, first + config.num_embeddings, part.start, part.stop)
 
     def where(self, name: str) -> tuple[FusedTable, int, int]:
         """In which fused tensor a table lies, its first row there, and the row after its last.

@@ -32,12 +32,7 @@ def _whole(name: str, value: Any) -> int:
 
 
 def _dtype_name(dtype: Any) -> str:
-    """Return the name of a dtype, given by name or as numpy or torch write it.
-
-    >>> import torch
-    >>> _dtype_name("int32"), _dtype_name(torch.int32)
-    ('int32', 'int32')
-    """
+    """Return the name of a dtype, given by name or as numpy or torch write it."""
     return str(getattr(dtype, "__name__", dtype)).removeprefix("torch.")
 
 

@@ -25,27 +25,6 @@ if TYPE_CHECKING:
     from .basemodel import BaseModel
     from .trainable import TrainableModel
 
-__all__ = [
-    "STATE",
-    "Shadowable",
-    "accuracy_score",
-    "adopt_columns",
-    "adopt_tasks",
-    "check_gpus",
-    "check_state",
-    "combined_dnn_input",
-    "create_embedding_matrix",
-    "embedding_lookup",
-    "get_dense_input",
-    "get_varlen_pooling_list",
-    "input_from_feature_columns",
-    "keep_layer",
-    "log_loss",
-    "maxlen_lookup",
-    "prepare_metric_inputs",
-    "varlen_embedding_lookup",
-]
-
 Index = Mapping[str, tuple[int, int]]
 
 

@@ -11,8 +11,6 @@ from ..registry import Registry
 if TYPE_CHECKING:
     from .basemodel import BaseModel
 
-__all__ = ["MODELS", "ModelTraits", "model_traits", "register_model"]
-
 
 @dataclass(frozen=True)
 class ModelTraits:

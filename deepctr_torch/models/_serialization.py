@@ -29,9 +29,6 @@ from .trainable import train_step_of
 if TYPE_CHECKING:
     from .basemodel import BaseModel
 
-__all__ = ["deepcopy", "load", "rebuild", "reduce", "save", "widen_columns"]
-
-
 FORMAT = 1
 COLUMNS: dict[str, Any] = {"sparse": SparseFeat, "varlen": VarLenSparseFeat, "dense": DenseFeat}
 log = logging.getLogger("deepctr_torch")

@@ -18,22 +18,6 @@ from ..registry import suggest
 from .basemodel import BaseModel
 from .fields import Fields
 
-__all__ = [
-    "HistoryNames",
-    "HistoryPairs",
-    "PaddedGRU",
-    "build_fm",
-    "field_count",
-    "history_rounds",
-    "last_state",
-    "left_aligned",
-    "linear_order",
-    "linear_refined",
-    "mixture",
-    "refuse_dense",
-    "set_tasks",
-]
-
 
 def field_count(model: BaseModel) -> int:
     """Number of sparse features and sequences of the deep side."""

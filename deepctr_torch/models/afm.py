@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..features import FeatureColumn
 from ..layers.interaction import AFMLayer
@@ -28,22 +28,12 @@ class AFM(BaseModel):
     """
 
     def __init__(
-        self,
-        linear_feature_columns: Sequence[FeatureColumn],
-        dnn_feature_columns: Sequence[FeatureColumn],
-        use_attention: bool = True,
-        attention_factor: int = 8,
-        l2_reg_linear: float = 1e-5,
-        l2_reg_embedding: float = 1e-5,
-        l2_reg_att: float = 1e-5,
-        afm_dropout: float = 0,
-        init_std: float = 0.0001,
-        seed: int = 1024,
-        task: str = "binary",
-        device: str | torch.device = "cpu",
-        gpus: Sequence[Any] | None = None,
+        self, linear_feature_columns: Sequence[FeatureColumn], dnn_feature_columns: Sequence[FeatureColumn],
+        use_attention: bool = True, attention_factor: int = 8, l2_reg_linear: float = 1e-5,
+        l2_reg_embedding: float = 1e-5, l2_reg_att: float = 1e-5, afm_dropout: float = 0, init_std: float = 0.0001,
+        seed: int = 1024, task: str = "binary", device: str | torch.device = "cpu", gpus: Sequence[Any] | None = None,
         num_classes: int | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(
             linear_feature_columns, dnn_feature_columns, l2_reg_linear=l2_reg_linear, l2_reg_embedding=l2_reg_embedding,
             init_std=init_std, seed=seed, task=task, device=device, gpus=gpus, num_classes=num_classes,
@@ -52,13 +42,12 @@ class AFM(BaseModel):
         self.use_attention = use_attention
         # NOTE[DIFF] C14: without fields the original fails; here the linear side is left.
         self.use_fm = field_count(self) > 0
-        if self.use_fm:
-            self.fm = self._attention(attention_factor, l2_reg_att, afm_dropout) if use_attention else build_fm(self)
-
-    def _attention(self, attention_factor: int, l2_reg_att: float, dropout: float) -> AFMLayer:
-        layer = AFMLayer(self.embedding_size, attention_factor, dropout_rate=dropout, outputs=self.outputs)
-        self.add_regularization_weight([layer.attention_W], l2=l2_reg_att)
-        return layer
+        if self.use_fm and use_attention:
+            attention = AFMLayer(self.embedding_size, attention_factor, dropout_rate=afm_dropout, outputs=self.outputs)
+            self.add_regularization_weight([attention.attention_W], l2=l2_reg_att)
+            self.fm: nn.Module = attention
+        elif self.use_fm:
+            self.fm = build_fm(self)
 
     def attention_maps(self, fields: Fields) -> dict[str, Tensor]:
         if not self.use_fm or not isinstance(self.fm, AFMLayer):

@@ -29,27 +29,14 @@ class AutoInt(BaseModel):
     """
 
     def __init__(
-        self,
-        linear_feature_columns: Sequence[FeatureColumn],
-        dnn_feature_columns: Sequence[FeatureColumn],
-        att_layer_num: int = 3,
-        att_head_num: int = 2,
-        att_res: bool = True,
-        dnn_hidden_units: Sequence[int] = (256, 128),
-        dnn_activation: ActivationLike = "relu",
-        l2_reg_dnn: float = 0,
-        l2_reg_embedding: float = 1e-5,
-        dnn_use_bn: bool = False,
-        dnn_dropout: float = 0,
-        init_std: float = 0.0001,
-        seed: int = 1024,
-        task: str = "binary",
-        device: str | torch.device = "cpu",
-        gpus: Sequence[Any] | None = None,
+        self, linear_feature_columns: Sequence[FeatureColumn], dnn_feature_columns: Sequence[FeatureColumn],
+        att_layer_num: int = 3, att_head_num: int = 2, att_res: bool = True,
+        dnn_hidden_units: Sequence[int] = (256, 128), dnn_activation: ActivationLike = "relu", l2_reg_dnn: float = 0,
+        l2_reg_embedding: float = 1e-5, dnn_use_bn: bool = False, dnn_dropout: float = 0, init_std: float = 0.0001,
+        seed: int = 1024, task: str = "binary", device: str | torch.device = "cpu", gpus: Sequence[Any] | None = None,
+        l2_reg_linear: float = 0.0, num_classes: int | None = None,
+    ) -> None:  # fmt: skip
         # NOTE[DIFF] W12: the original has no penalty of the linear part; 0 gives its numbers.
-        l2_reg_linear: float = 0.0,
-        num_classes: int | None = None,
-    ) -> None:
         super().__init__(
             linear_feature_columns, dnn_feature_columns, l2_reg_linear=l2_reg_linear, l2_reg_embedding=l2_reg_embedding,
             init_std=init_std, seed=seed, task=task, device=device, gpus=gpus, num_classes=num_classes,

@@ -73,26 +73,13 @@ class DCN(CrossAndDeep):
     """
 
     def __init__(
-        self,
-        linear_feature_columns: Sequence[FeatureColumn],
-        dnn_feature_columns: Sequence[FeatureColumn],
-        cross_num: int = 2,
-        cross_parameterization: str = "vector",
-        dnn_hidden_units: Sequence[int] = (128, 128),
-        l2_reg_linear: float = 1e-5,
-        l2_reg_embedding: float = 1e-5,
-        l2_reg_cross: float = 1e-5,
-        l2_reg_dnn: float = 0,
-        init_std: float = 0.0001,
-        seed: int = 1024,
-        dnn_dropout: float = 0,
-        dnn_activation: ActivationLike = "relu",
-        dnn_use_bn: bool = False,
-        task: str = "binary",
-        device: str | torch.device = "cpu",
-        gpus: Sequence[Any] | None = None,
-        num_classes: int | None = None,
-    ) -> None:
+        self, linear_feature_columns: Sequence[FeatureColumn], dnn_feature_columns: Sequence[FeatureColumn],
+        cross_num: int = 2, cross_parameterization: str = "vector", dnn_hidden_units: Sequence[int] = (128, 128),
+        l2_reg_linear: float = 1e-5, l2_reg_embedding: float = 1e-5, l2_reg_cross: float = 1e-5, l2_reg_dnn: float = 0,
+        init_std: float = 0.0001, seed: int = 1024, dnn_dropout: float = 0, dnn_activation: ActivationLike = "relu",
+        dnn_use_bn: bool = False, task: str = "binary", device: str | torch.device = "cpu",
+        gpus: Sequence[Any] | None = None, num_classes: int | None = None,
+    ) -> None:  # fmt: skip
         # NOTE[DIFF] W12: the original always gives its linear side 1e-5, and l2_reg_linear to the output layer.
         super().__init__(
             linear_feature_columns, dnn_feature_columns, l2_reg_linear=l2_reg_linear, l2_reg_embedding=l2_reg_embedding,

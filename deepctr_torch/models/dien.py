@@ -186,28 +186,14 @@ class DIEN(BaseModel):
     """
 
     def __init__(
-        self,
-        dnn_feature_columns: Sequence[FeatureColumn],
-        history_feature_list: HistoryNames,
-        gru_type: str = "GRU",
-        use_negsampling: bool = False,
-        alpha: float = 1.0,
-        use_bn: bool = False,
-        dnn_hidden_units: Sequence[int] = (256, 128),
-        dnn_activation: ActivationLike = "relu",
-        att_hidden_units: Sequence[int] = (64, 16),
-        att_activation: ActivationLike = "relu",
-        att_weight_normalization: bool = True,
-        l2_reg_dnn: float = 0,
-        l2_reg_embedding: float = 1e-6,
-        dnn_dropout: float = 0,
-        init_std: float = 0.0001,
-        seed: int = 1024,
-        task: str = "binary",
-        device: str | torch.device = "cpu",
-        gpus: Sequence[Any] | None = None,
-        num_classes: int | None = None,
-    ) -> None:
+        self, dnn_feature_columns: Sequence[FeatureColumn], history_feature_list: HistoryNames, gru_type: str = "GRU",
+        use_negsampling: bool = False, alpha: float = 1.0, use_bn: bool = False,
+        dnn_hidden_units: Sequence[int] = (256, 128), dnn_activation: ActivationLike = "relu",
+        att_hidden_units: Sequence[int] = (64, 16), att_activation: ActivationLike = "relu",
+        att_weight_normalization: bool = True, l2_reg_dnn: float = 0, l2_reg_embedding: float = 1e-6,
+        dnn_dropout: float = 0, init_std: float = 0.0001, seed: int = 1024, task: str = "binary",
+        device: str | torch.device = "cpu", gpus: Sequence[Any] | None = None, num_classes: int | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(
             [], dnn_feature_columns, l2_reg_linear=0, l2_reg_embedding=l2_reg_embedding,
             init_std=init_std, seed=seed, task=task, device=device, gpus=gpus, num_classes=num_classes,

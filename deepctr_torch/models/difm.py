@@ -32,25 +32,13 @@ class DIFM(BaseModel):
     """
 
     def __init__(
-        self,
-        linear_feature_columns: Sequence[FeatureColumn],
-        dnn_feature_columns: Sequence[FeatureColumn],
-        att_head_num: int = 4,
-        att_res: bool = True,
-        dnn_hidden_units: Sequence[int] = (256, 128),
-        l2_reg_linear: float = 1e-5,
-        l2_reg_embedding: float = 1e-5,
-        l2_reg_dnn: float = 0,
-        init_std: float = 0.0001,
-        seed: int = 1024,
-        dnn_dropout: float = 0,
-        dnn_activation: ActivationLike = "relu",
-        dnn_use_bn: bool = False,
-        task: str = "binary",
-        device: str | torch.device = "cpu",
-        gpus: Sequence[Any] | None = None,
+        self, linear_feature_columns: Sequence[FeatureColumn], dnn_feature_columns: Sequence[FeatureColumn],
+        att_head_num: int = 4, att_res: bool = True, dnn_hidden_units: Sequence[int] = (256, 128),
+        l2_reg_linear: float = 1e-5, l2_reg_embedding: float = 1e-5, l2_reg_dnn: float = 0, init_std: float = 0.0001,
+        seed: int = 1024, dnn_dropout: float = 0, dnn_activation: ActivationLike = "relu", dnn_use_bn: bool = False,
+        task: str = "binary", device: str | torch.device = "cpu", gpus: Sequence[Any] | None = None,
         num_classes: int | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(
             linear_feature_columns, dnn_feature_columns, l2_reg_linear=l2_reg_linear, l2_reg_embedding=l2_reg_embedding,
             init_std=init_std, seed=seed, task=task, device=device, gpus=gpus, num_classes=num_classes,

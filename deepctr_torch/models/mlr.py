@@ -110,19 +110,12 @@ class MLR(BaseModel):
     obsolete_keys = ("embedding_dict.", "linear_model.", "out.")
 
     def __init__(
-        self,
-        region_feature_columns: Sequence[FeatureColumn],
+        self, region_feature_columns: Sequence[FeatureColumn],
         base_feature_columns: Sequence[FeatureColumn] | None = None,
-        bias_feature_columns: Sequence[FeatureColumn] | None = None,
-        region_num: int = 4,
-        l2_reg_linear: float = 1e-5,
-        init_std: float = 0.0001,
-        seed: int = 1024,
-        task: str = "binary",
-        device: str | torch.device = "cpu",
-        gpus: Sequence[Any] | None = None,
-        num_classes: int | None = None,
-    ) -> None:
+        bias_feature_columns: Sequence[FeatureColumn] | None = None, region_num: int = 4, l2_reg_linear: float = 1e-5,
+        init_std: float = 0.0001, seed: int = 1024, task: str = "binary", device: str | torch.device = "cpu",
+        gpus: Sequence[Any] | None = None, num_classes: int | None = None,
+    ) -> None:  # fmt: skip
         # NOTE[DIFF] W24: the original does not pass its seed on.
         super().__init__(
             [], region_feature_columns, l2_reg_linear=0, l2_reg_embedding=0,

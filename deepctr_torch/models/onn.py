@@ -48,31 +48,17 @@ class Interac(nn.Module):
 
 
 class _Pairs(NamedTuple):
-    """The pairs of features, and where the two vectors of each lie.
+    """The pairs of features, and where the two vectors of each lie."""
 
-    Attributes:
-        columns: the sparse columns, single ids first.
-        tables: one wide table an `embedding_name`; its rows hold a vector for each feature that its features meet.
-        paths: of the tables of all pairs, in order.
-        slots: for each pair, the places of its two vectors among those of all columns, side by side.
-        total: number of vectors of all columns.
-    """
-
-    columns: tuple[SparseFeat | VarLenSparseFeat, ...]
-    tables: list[EmbeddingConfig]
-    paths: list[tuple[str, ...]]
-    slots: list[tuple[int, int]]
-    total: int
+    columns: tuple[SparseFeat | VarLenSparseFeat, ...]  # the sparse ones, single ids first
+    tables: list[EmbeddingConfig]  # wide, one an `embedding_name`: a vector for each feature that its own meet
+    paths: list[tuple[str, ...]]  # of the tables of all pairs, in order
+    slots: list[tuple[int, int]]  # for each pair, the places of its two vectors among those of all columns
+    total: int  # number of vectors of all columns
 
 
 def _pairs(columns: Sequence[FeatureColumn], size: int, init_std: float) -> _Pairs:
-    """Lay out the second-order tables.
-
-    Args:
-        columns: of the deep side.
-        size: E.
-        init_std: standard deviation of the initial vectors.
-    """
+    """Lay out the second-order tables of the deep side's columns, with vectors of length `size`."""
     fields: list[SparseFeat | VarLenSparseFeat] = []
     fields += dict.fromkeys(c for c in columns if isinstance(c, SparseFeat))
     fields += dict.fromkeys(c for c in columns if isinstance(c, VarLenSparseFeat))
@@ -138,23 +124,12 @@ class ONN(BaseModel):
     pair: Tensor
 
     def __init__(
-        self,
-        linear_feature_columns: Sequence[FeatureColumn],
-        dnn_feature_columns: Sequence[FeatureColumn],
-        dnn_hidden_units: Sequence[int] = (128, 128),
-        l2_reg_embedding: float = 1e-5,
-        l2_reg_linear: float = 1e-5,
-        l2_reg_dnn: float = 0,
-        dnn_dropout: float = 0,
-        init_std: float = 0.0001,
-        seed: int = 1024,
-        dnn_use_bn: bool = False,
-        dnn_activation: ActivationLike = "relu",
-        task: str = "binary",
-        device: str | torch.device = "cpu",
-        gpus: Sequence[Any] | None = None,
-        num_classes: int | None = None,
-    ) -> None:
+        self, linear_feature_columns: Sequence[FeatureColumn], dnn_feature_columns: Sequence[FeatureColumn],
+        dnn_hidden_units: Sequence[int] = (128, 128), l2_reg_embedding: float = 1e-5, l2_reg_linear: float = 1e-5,
+        l2_reg_dnn: float = 0, dnn_dropout: float = 0, init_std: float = 0.0001, seed: int = 1024,
+        dnn_use_bn: bool = False, dnn_activation: ActivationLike = "relu", task: str = "binary",
+        device: str | torch.device = "cpu", gpus: Sequence[Any] | None = None, num_classes: int | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(
             linear_feature_columns, dnn_feature_columns, l2_reg_linear=l2_reg_linear, l2_reg_embedding=l2_reg_embedding,
             init_std=init_std, seed=seed, task=task, device=device, gpus=gpus, num_classes=num_classes,
@@ -168,7 +143,8 @@ class ONN(BaseModel):
             self._add_tables(pairs, l2_reg_embedding)
         dense = self.compute_input_dim(self.dnn_feature_columns, include_sparse=False)
         width = len(pairs.slots) * size + dense
-        self._kept = [i * size + e for i, p in enumerate(_single_pairs(pairs.columns)) if p for e in range(size)]
+        of_ids = [isinstance(b, SparseFeat) for _, b in combinations(pairs.columns, 2)]  # single ids come first
+        self._kept = [i * size + e for i, known in enumerate(of_ids) if known for e in range(size)]
         self._kept += range(width - dense, width)
         self.use_dnn = width > 0
         if self.use_dnn:
@@ -221,8 +197,3 @@ class ONN(BaseModel):
         own = self.second_order_embedding_dict.state_dict(prefix=f"{prefix}second_order_embedding_dict.")
         for key, value in own.items():
             state.setdefault(key, value)
-
-
-def _single_pairs(columns: Sequence[SparseFeat | VarLenSparseFeat]) -> list[bool]:
-    """For each pair, whether both are single ids."""
-    return [isinstance(a, SparseFeat) and isinstance(b, SparseFeat) for a, b in combinations(columns, 2)]

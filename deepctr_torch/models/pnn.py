@@ -29,23 +29,12 @@ class PNN(BaseModel):
     """
 
     def __init__(
-        self,
-        dnn_feature_columns: Sequence[FeatureColumn],
-        dnn_hidden_units: Sequence[int] = (128, 128),
-        l2_reg_embedding: float = 1e-5,
-        l2_reg_dnn: float = 0,
-        init_std: float = 0.0001,
-        seed: int = 1024,
-        dnn_dropout: float = 0,
-        dnn_activation: ActivationLike = "relu",
-        use_inner: bool = True,
-        use_outter: bool = False,
-        kernel_type: str = "mat",
-        task: str = "binary",
-        device: str | torch.device = "cpu",
-        gpus: Sequence[Any] | None = None,
-        num_classes: int | None = None,
-    ) -> None:
+        self, dnn_feature_columns: Sequence[FeatureColumn], dnn_hidden_units: Sequence[int] = (128, 128),
+        l2_reg_embedding: float = 1e-5, l2_reg_dnn: float = 0, init_std: float = 0.0001, seed: int = 1024,
+        dnn_dropout: float = 0, dnn_activation: ActivationLike = "relu", use_inner: bool = True,
+        use_outter: bool = False, kernel_type: str = "mat", task: str = "binary", device: str | torch.device = "cpu",
+        gpus: Sequence[Any] | None = None, num_classes: int | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(
             [], dnn_feature_columns, l2_reg_linear=0, l2_reg_embedding=l2_reg_embedding,
             init_std=init_std, seed=seed, task=task, device=device, gpus=gpus, num_classes=num_classes,

@@ -36,18 +36,15 @@ def step_fused(optimizer: optim.Optimizer, member: bool = False) -> None:
         return
     fusible = type(optimizer) in (optim.Adam, optim.Adagrad)
     if not (fusible and all(_ready(optimizer, group) for group in optimizer.param_groups)):
-        _step_unheard(optimizer) if member else optimizer.step()
+        step: Any = type(optimizer).step
+        if member and getattr(step, "hooked", False):  # the step below what torch puts around it to call hooks
+            step = getattr(step, "__wrapped__", step)
+        step(optimizer)
         return
     for group in optimizer.param_groups:
         parameters = [p for p in group["params"] if p.grad is not None]
         if parameters:
             _kernel(group, parameters, [optimizer.state[p] for p in parameters])
-
-
-def _step_unheard(optimizer: optim.Optimizer) -> None:
-    """The step below what torch puts around it to call hooks."""
-    step: Any = type(optimizer).step
-    (step.__wrapped__ if getattr(step, "hooked", False) and hasattr(step, "__wrapped__") else step)(optimizer)
 
 
 def _ready(optimizer: optim.Optimizer, group: dict[str, Any]) -> bool:

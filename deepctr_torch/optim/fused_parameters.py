@@ -80,8 +80,12 @@ class FusedParameters:
     def _add(self, table: FusedTable, penalty: Regularizer, frozen: bool) -> None:
         weights = table.weights
         trained = [weight for weight in weights if weight.requires_grad]
+        known = {id(weight) for weight in weights}
         homes = [
-            (member, group) for member, groups in self._layout for group in groups if _holds(group["params"], weights)
+            (member, group)
+            for member, groups in self._layout
+            for group in groups
+            if known.issubset(map(id, group["params"]))
         ]
         strengths = {penalty.of(weight) for weight in trained}
         alike = len(homes) == 1 and len(strengths) <= 1 and trained and (frozen or len(trained) == len(weights))
@@ -125,12 +129,6 @@ def _kernel(optimizer: Any, parameters: Sequence[nn.Parameter]) -> bool | None:
     """
     devices = {optim.Adam: ("cpu", "cuda"), optim.AdamW: ("cpu", "cuda"), optim.Adagrad: ("cpu",)}
     return fusible(parameters, devices.get(type(optimizer), ())) or None
-
-
-def _holds(parameters: Sequence[nn.Parameter], weights: Sequence[nn.Parameter]) -> bool:
-    """True if every weight is among the parameters of a group."""
-    known = set(map(id, parameters))
-    return all(id(weight) in known for weight in weights)
 
 
 def _replaced(parameters: Sequence[nn.Parameter], tables: Sequence[FusedTable]) -> list[nn.Parameter]:

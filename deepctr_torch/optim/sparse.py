@@ -185,19 +185,14 @@ def scatter_rows(table: Tensor, rows: Tensor, values: Tensor) -> None:
     if table.device.type != "cpu":
         table.index_copy_(0, rows, values)
         return
-    kind = _wide(table.shape[-1] * table.element_size())
-    if kind is not None and _divides(kind, table) and _divides(kind, values):
+    size = table.shape[-1] * table.element_size()  # bytes of a row
+    kind = torch.complex128 if size % 16 == 0 else torch.float64
+    if size > 8 and size % 8 == 0 and _divides(kind, table) and _divides(kind, values):
         table, values = table.view(kind), values.view(kind)
     if values.numel() < GRAIN:
         table.index_put_((rows,), values)
     else:
         table.index_copy_(0, rows, values)
-
-
-def _wide(row_bytes: int) -> torch.dtype | None:
-    if row_bytes >= 16 and row_bytes % 16 == 0:
-        return torch.complex128
-    return torch.float64 if row_bytes > 8 and row_bytes % 8 == 0 else None
 
 
 def _divides(kind: torch.dtype, tensor: Tensor) -> bool:

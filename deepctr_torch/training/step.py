@@ -22,6 +22,7 @@ from ..features import input_width
 from ..optim.combined import (
     OPTIMIZERS,
     CombinedOptimizer,
+    OptimizerSpec,
     merge_state,
     needs_sparse_gradients,
     takes_sparse_gradients,
@@ -31,7 +32,6 @@ from ..optim.dense_step import DenseStep, zero_grads
 from ..optim.regularizer import Regularizer
 from ..optim.sparse import RowOptimizer, SharedStateOptimizer, SparseOptimizer
 from ..optim.sparse_step import SparseStep
-from ..optim.spec import OptimizerSpec
 from .compile_config import CompileConfig
 from .evaluation import predict_batch
 

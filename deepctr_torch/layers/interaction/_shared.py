@@ -11,8 +11,6 @@ from torch import Tensor, nn
 
 from ..kernels.autograd import watched
 
-__all__ = ["as_fields", "keep_scores", "refuse"]
-
 Init = TypeVar("Init", bound=Callable[..., None])
 
 # torch.compiler.is_exporting is younger than the oldest torch supported

@@ -17,26 +17,6 @@ from ._shared import as_fields, refuse
 __all__ = ["CIN"]
 
 
-def _check_layer_size(layer_size: Sequence[int], split_half: bool) -> None:
-    check_positive_units("layer_size", layer_size)
-    if not layer_size:
-        raise ValueError("layer_size must name at least one layer, got an empty one")
-    for i, size in enumerate(layer_size[:-1]):
-        if split_half and size % 2:
-            raise ValueError(
-                f"layer_size[{i}] must be even with split_half=True (only the last may be odd), got {size}"
-            )
-
-
-def _activation(activation: ActivationLike) -> nn.Module:
-    """Build the activation, but refuse the name "dice": the width that it works on is not known here."""
-    if activation is Dice or (isinstance(activation, str) and activation.lower() == "dice"):
-        raise ValueError(
-            "activation must not be the name 'dice' in a CIN, whose maps are [B, size, E]: give Dice(E), got 'dice'"
-        )
-    return activation_layer(activation)
-
-
 def _squares(base: Tensor, weight: Tensor) -> Tensor:
     """The first layer, whose two factors are the same rows: `[F, N], [H, F F] -> [H, N]`.
 
@@ -84,7 +64,18 @@ class CIN(nn.Module):
     ) -> None:
         super().__init__()
         check_at_least("field_size", field_size, 1)
-        _check_layer_size(layer_size, split_half)
+        check_positive_units("layer_size", layer_size)
+        if not layer_size:
+            raise ValueError("layer_size must name at least one layer, got an empty one")
+        if odd := [(i, size) for i, size in enumerate(layer_size[:-1]) if split_half and size % 2]:
+            i, size = odd[0]
+            raise ValueError(
+                f"layer_size[{i}] must be even with split_half=True (only the last may be odd), got {size}"
+            )
+        if activation is Dice or (isinstance(activation, str) and activation.lower() == "dice"):  # of what width?
+            raise ValueError(
+                "activation must not be the name 'dice' in a CIN, whose maps are [B, size, E]: give Dice(E), got 'dice'"
+            )
         *inner, last = layer_size
         self.passed_on = [size // 2 if split_half else size for size in inner]
         self.split_half = split_half
@@ -97,7 +88,7 @@ class CIN(nn.Module):
         self.conv1ds = nn.ModuleList(
             nn.Conv1d(maps[i] * field_size, size, kernel_size=1) for i, size in enumerate(layer_size)
         )
-        self.activation = _activation(activation)
+        self.activation = activation_layer(activation)
         self.to(device)
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -36,22 +36,12 @@ class ESMM(BaseModel):
     """
 
     def __init__(
-        self,
-        dnn_feature_columns: Sequence[FeatureColumn],
-        tower_dnn_hidden_units: Sequence[int] = (256, 128),
-        l2_reg_linear: float = 1e-5,
-        l2_reg_embedding: float = 1e-5,
-        l2_reg_dnn: float = 0,
-        init_std: float = 0.0001,
-        seed: int = 1024,
-        dnn_dropout: float = 0,
-        dnn_activation: ActivationLike = "relu",
-        dnn_use_bn: bool = False,
-        task_types: Sequence[str] = ("binary", "binary"),
-        task_names: Sequence[str] = ("ctr", "ctcvr"),
-        device: str | torch.device = "cpu",
-        gpus: Sequence[Any] | None = None,
-    ) -> None:
+        self, dnn_feature_columns: Sequence[FeatureColumn], tower_dnn_hidden_units: Sequence[int] = (256, 128),
+        l2_reg_linear: float = 1e-5, l2_reg_embedding: float = 1e-5, l2_reg_dnn: float = 0, init_std: float = 0.0001,
+        seed: int = 1024, dnn_dropout: float = 0, dnn_activation: ActivationLike = "relu", dnn_use_bn: bool = False,
+        task_types: Sequence[str] = ("binary", "binary"), task_names: Sequence[str] = ("ctr", "ctcvr"),
+        device: str | torch.device = "cpu", gpus: Sequence[Any] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(
             [], dnn_feature_columns, l2_reg_linear=l2_reg_linear, l2_reg_embedding=l2_reg_embedding,
             init_std=init_std, seed=seed, device=device, gpus=gpus,
