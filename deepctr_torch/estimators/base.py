@@ -8,12 +8,12 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._checks import check_at_least
+from .._typing import Array
 from ..encoding import FeatureEncoder
 from ..metrics.task_metrics import TaskMetrics
 from ..models import BaseModel
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CTREstimator", "load_artefact"]
 
-Array = npt.NDArray[Any]
 E = TypeVar("E", bound="CTREstimator")
 NOT_ASKED = ("device", "epochs", "random_state", "verbose")  # what a training may be gone on with differently
 ESTIMATORS: dict[str, type[CTREstimator]] = {}  # name of a subclass -> the class
@@ -374,16 +373,7 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
 
     @classmethod
     def load(cls: type[E], directory: str | PathLike[str], *, training: bool = False, device: str | None = None) -> E:
-        """Return the estimator that `save` wrote; execute nothing of what is in the folder.
-
-        Args:
-            directory: where it is.
-            training: also read the optimizer's state, to go on from it (`init_from`).
-            device: None for that of the saved parameters.
-
-        Raises:
-            FileNotFoundError, ValueError: the folder holds no artefact, or one that this version does not know.
-        """
+        """Return the estimator of this class that `save` wrote; arguments and errors as `load_artefact` has them."""
         loaded, fitted = load_estimator(directory, ESTIMATORS, training=training, device=device)
         if not isinstance(loaded, cls):
             raise ValueError(f"{directory} must hold a {cls.__name__}, got a {type(loaded).__name__}")

@@ -48,11 +48,7 @@ SET_BY_ESTIMATOR = {  # argument of a model -> where its value comes from
 
 
 def model_class(name: object) -> type[BaseModel]:
-    """Return the model of a name.
-
-    Raises:
-        TypeError, ValueError: it is no name, or no model's.
-    """
+    """Return the model of a name."""
     if not isinstance(name, str):
         raise TypeError(f"model must be a name such as 'DeepFM', got {name!r}")
     return MODELS.get(name)
@@ -118,19 +114,9 @@ def build_model(
     tasks: Mapping[str, Any],
     initial_bias: Sequence[float] | None,
 ) -> BaseModel:
-    """Return the model, at its start.
+    """Return the model, at its start: the user's `model_args` go before the defaults, `tasks` before both.
 
-    Args:
-        cls: its class.
-        encoder: fitted.
-        embedding_dim: an integer, "auto", or a function of the rows of a table.
-        history: what the user said of it.
-        model_args: the user's arguments, which go before the defaults.
-        tasks: further arguments: `task` and so on.
-        initial_bias: biases that the outputs begin with.
-
-    Raises:
-        ValueError, TypeError: an argument that the estimator sets itself, or one that the model refuses.
+    Its outputs begin with `initial_bias`.
     """
     for name in model_args:
         if name in SET_BY_ESTIMATOR or name.endswith("_feature_columns"):

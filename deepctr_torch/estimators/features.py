@@ -42,12 +42,7 @@ def choose_encoder(
 ) -> FeatureEncoder:
     """Return a copy of the encoder that was given, if it is fitted, else one that is yet to be fitted.
 
-    Args:
-        features, history: as `CTREstimator` has them.
-        data: the rows, looked at by "infer".
-        part: those to train on, if not all.
-        time: the column that they are split by.
-        skipped: columns that are no features.
+    "infer" looks at the rows to train on, `part` of `data` if not all, but not at columns that are `skipped`.
     """
     given: dict[str, Any] = dict(features) if isinstance(features, Mapping) else {}
     rest = given.pop(REST, None) if given else features
@@ -71,11 +66,7 @@ def choose_encoder(
 
 
 def check_same_features(features: FeaturesLike, history: HistoryLike, known: FeatureEncoder) -> None:
-    """Check that features that were asked for are those of the encoder to go on with; "infer" takes what there is.
-
-    Raises:
-        ValueError: they differ; names one that does.
-    """
+    """Check that features that were asked for are those of the encoder to go on with; "infer" takes what there is."""
     if isinstance(features, str):
         return
     if isinstance(features, FeatureEncoder):
@@ -107,16 +98,11 @@ def infer_encoder(
     """Return an encoder, yet to be fitted, of the kinds that the beginning of the rows suggests.
 
     Args:
-        source: what `read_chunks` takes.
-        columns: what features may be made of, in order.
+        source, options: what `read_chunks` takes.
+        columns: what features may be made of, in order, but for those `skipped`.
         given: features of known kinds.
-        skipped: columns that are no features.
         time: the column that rows are split by: a feature only as hour and weekday, unless it is given.
         part: the rows to look at, if not all.
-        options: of `read_chunks`.
-
-    Raises:
-        ValueError: nothing to learn from.
     """
     given = given or {}
     wanted = [name for name in columns if name not in skipped]
@@ -144,9 +130,6 @@ def history_columns(history: HistoryLike, features: Mapping[str, FeatureSpec]) -
 
     A column of a list belongs to the target whose name follows `hist_`, alone or before a further word. Where integers
     are both amounts and codes, the target is the codes.
-
-    Raises:
-        ValueError: a column of another name, or a target that is no `Categorical` or `MultiValue` feature.
 
     >>> kinds = {"movie": Categorical(), "shop_code": Categorical(column="shop")}
     >>> history_columns(["hist_movie", "hist_movie_long", "hist_shop"], kinds)

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from .._json_files import read_json, write_json
+from .._typing import Array
 from ..callbacks import Callback, EarlyStopping, History
 from ..data import Files
 from ..encoding import FeatureEncoder
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CallbacksLike", "fit"]
 
-Array = npt.NDArray[Any]
 CallbacksLike: TypeAlias = Callback | Sequence[Callback] | None
 log = logging.getLogger("deepctr_torch")
 ENCODER, SEED = "encoder", "seed.json"  # beside the checkpoints of a training

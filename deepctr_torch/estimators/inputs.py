@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.exceptions import DataConversionWarning
 
 from .._checks import check_type
+from .._typing import Array
 from ..data import Files
 from ..data.files import means_files
 from ..data.interop import column_of, is_table, names_of, to_numpy
@@ -21,7 +21,6 @@ from .labels import missing_in
 
 __all__ = ["LabelsLike", "RawData", "TableLike", "WeightsLike", "open_data", "open_inputs", "row_name"]
 
-Array = npt.NDArray[Any]
 TableLike: TypeAlias = Any  # a frame, an arrow table, a dict of columns, a matrix; or files
 LabelsLike: TypeAlias = Any  # one label a row, a table of several; or the name(s) of columns
 WeightsLike: TypeAlias = Any  # one number a row; or the name of a column
@@ -29,25 +28,15 @@ WeightsLike: TypeAlias = Any  # one number a row; or the name of a column
 
 @dataclass(frozen=True)
 class RawData:
-    """Raw rows to learn from or to predict.
+    """Raw rows to learn from or to predict."""
 
-    Attributes:
-        table: a frame, an arrow table or a dict; or `Files`.
-        names: its columns, without labels and weights.
-        named: whether the columns have names of their own.
-        labels: names of the labels.
-        y: the labels of rows in memory, in that order; of files they are columns.
-        weight: one number a row; of files the name of a column.
-        apart: columns of the labels and the weight, which are no features.
-    """
-
-    table: TableLike
-    names: list[str]
-    named: bool
-    labels: tuple[str, ...] = ()
-    y: tuple[Array, ...] = ()
-    weight: Array | str | None = None
-    apart: tuple[str, ...] = ()
+    table: TableLike  # a frame, an arrow table or a dict; or `Files`
+    names: list[str]  # its columns, without labels and weights
+    named: bool  # whether the columns have names of their own
+    labels: tuple[str, ...] = ()  # names of the labels
+    y: tuple[Array, ...] = ()  # the labels of rows in memory, in that order; of files they are columns
+    weight: Array | str | None = None  # one number a row; of files the name of a column
+    apart: tuple[str, ...] = ()  # columns of the labels and the weight, which are no features
 
     @property
     def in_files(self) -> bool:
@@ -103,11 +92,7 @@ def _values(values: LabelsLike) -> Array:
 
 
 def open_inputs(X: TableLike) -> RawData:
-    """Return a table of inputs: a frame, an arrow table, a dict of columns, a matrix, or files.
-
-    Raises:
-        TypeError, ValueError: none of these.
-    """
+    """Return a table of inputs: a frame, an arrow table, a dict of columns, a matrix, or files."""
     if hasattr(X, "tocsr"):
         raise TypeError("X must be dense, got a sparse matrix: give a frame with one column a feature")
     if means_files(X):
@@ -152,15 +137,7 @@ def _matrix(X: TableLike) -> RawData:
 
 
 def open_data(X: TableLike, y: LabelsLike, weight: WeightsLike = None) -> RawData:
-    """Return inputs with labels.
-
-    Args:
-        y: labels as arrays, or the names of columns of `X` (of files always).
-        weight: one number a row; or the name of a column.
-
-    Raises:
-        TypeError, ValueError: labels are missing, or do not fit the rows.
-    """
+    """Return inputs with labels, given as arrays or the names of columns of `X` (of files always), as weights are."""
     data = open_inputs(X)
     files = data.table if data.in_files else None
     if files is not None:

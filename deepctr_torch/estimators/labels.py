@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from .._typing import Array, Mask
 from ..data.interop import is_missing, to_numpy
 from ..encoding.statistics import Moments
 
@@ -26,8 +27,6 @@ __all__ = [
     "missing_in",
 ]
 
-Array = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
 RowName: TypeAlias = Callable[[int], str]  # number of a row -> where it is, for messages
 T = TypeVar("T", bound="LabelEncoder")
 log = logging.getLogger("deepctr_torch")
@@ -45,14 +44,9 @@ def missing_in(values: Array) -> Mask:
 
 
 class LabelEncoder:
-    """Labels of one kind <-> the numbers of a model, one column a task.
+    """Labels of one kind <-> the numbers of a model, one column a task."""
 
-    Attributes:
-        names: names of the labels.
-        kind: "binary", "multiclass" or "regression".
-    """
-
-    kind: str
+    kind: str  # "binary", "multiclass" or "regression"
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
@@ -112,10 +106,10 @@ class LabelLearner(Protocol):
     """Labels, held as they are read: what they mean is computed once it is known which rows are trained on."""
 
     def update(self, name: str, values: Array, where: RowName) -> None:
-        """Add the next rows of a label."""
+        """Add the next rows of a label; a ValueError names what is none."""
 
     def compute(self, train: Mask | None) -> LabelEncoder:
-        """Return the encoder, from the rows that `train` marks (None: all)."""
+        """Return the encoder, from the rows [N] that `train` marks, which are trained on (None: all)."""
 
 
 def _first(mask: Array) -> int:
@@ -123,16 +117,7 @@ def _first(mask: Array) -> int:
 
 
 class ClassLabelEncoder(LabelEncoder):
-    """Classes, in order; two become 0 and 1.
-
-    Args:
-        names: names of the labels.
-        classes: classes of each.
-        rates: share of each class in the training rows, for each label.
-
-    Raises:
-        ValueError: fewer than two classes, or more than two of one of several labels.
-    """
+    """Classes of each label, in order, and the share of each in the training rows; two become 0 and 1."""
 
     def __init__(self, names: Sequence[str], classes: Sequence[Array], rates: Sequence[Sequence[float]]) -> None:
         super().__init__(names)
@@ -148,7 +133,7 @@ class ClassLabelEncoder(LabelEncoder):
         try:
             index = np.searchsorted(classes, values).clip(max=len(classes) - 1)
             wrong = np.asarray(classes[index] != values)
-        except TypeError:
+        except TypeError:  # of another type than the classes
             index, wrong = np.zeros(len(values), np.int64), np.ones(len(values), bool)
         if wrong.any():
             row = _first(wrong)
@@ -184,11 +169,9 @@ class ClassLabelEncoder(LabelEncoder):
 
 
 class ClassLearner:
-    """Learns the classes of all rows, and their shares among those trained on; two bytes a row and label.
+    """Learns the classes of all rows, or takes those `known`, and their shares among the rows trained on.
 
-    Args:
-        names: names of the labels.
-        known: classes of each; None to take those that come.
+    It costs two bytes a row and label.
 
     >>> learner = ClassLearner(["click"])
     >>> for block in (["no", "yes"], ["no", "no"]):
@@ -204,11 +187,6 @@ class ClassLearner:
         self._rows: dict[str, list[npt.NDArray[np.int16]]] = {name: [] for name in names}  # -1: not observed
 
     def update(self, name: str, values: Array, where: RowName) -> None:
-        """Add the next rows of a label.
-
-        Raises:
-            ValueError: values of several types, fractions, or too many different ones.
-        """
         missing = missing_in(values)
         different, place = _unique(name, values[~missing])
         codes = self._codes[name]
@@ -224,7 +202,6 @@ class ClassLearner:
         self._rows[name].append(rows)
 
     def compute(self, train: Mask | None) -> ClassLabelEncoder:
-        """Return the encoder; `train`: [N], the rows that are trained on (None: all)."""
         known = [_sorted(name, self._codes[name]) for name in self.names] if self.known is None else list(self.known)
         rates = []
         for name, classes in zip(self.names, known, strict=True):
@@ -248,10 +225,8 @@ class ClassLearner:
 def check_funnel(model: str, learner: ClassLearner, labels: ClassLabelEncoder) -> None:
     """Check that labels follow each other: the rows of a step are among those of the step before.
 
-    Rows where either is missing do not count. A few others are logged.
-
-    Raises:
-        ValueError: more of them; gives counts and, if there is one, the order that fits.
+    Rows where either is missing do not count. A few others are logged; more of them are an error that gives counts and,
+    if there is one, the order that fits.
     """
     observed, positive = learner.binary(labels)
     names, order = list(labels.names), np.argsort(-positive.sum(axis=0), kind="stable")
@@ -297,12 +272,7 @@ def _sorted(name: str, values: Mapping[Any, int]) -> Array:
 
 
 class NumberLabelEncoder(LabelEncoder):
-    """Numbers, which the model learns standardised.
-
-    Args:
-        names: names of the labels.
-        mean, std: of each, in the training rows.
-    """
+    """Numbers, which the model learns standardised by the mean and deviation of the training rows."""
 
     kind = "regression"
     initial_bias = None
@@ -332,11 +302,9 @@ class NumberLabelEncoder(LabelEncoder):
 
 
 class NumberLearner:
-    """Learns mean and standard deviation of the rows trained on; eight bytes a row and label.
+    """Learns mean and standard deviation of the rows trained on, or keeps those `known`.
 
-    Args:
-        names: names of the labels.
-        known: an encoder to keep; None to learn one.
+    It costs eight bytes a row and label.
 
     >>> learner = NumberLearner(["stars"])
     >>> learner.update("stars", np.array([1, 5, 100]), str)
@@ -350,16 +318,10 @@ class NumberLearner:
         self._rows: dict[str, list[Array]] = {name: [] for name in names}
 
     def update(self, name: str, values: Array, where: RowName) -> None:
-        """Add the next rows of a label.
-
-        Raises:
-            ValueError: what is no number, or infinite.
-        """
         if self.known is None:
             self._rows[name].append(_finite(name, values, where))
 
     def compute(self, train: Mask | None) -> NumberLabelEncoder:
-        """Return the encoder; `train`: [N], the rows that are trained on (None: all)."""
         if self.known is not None:
             return self.known
         means, stds = [], []

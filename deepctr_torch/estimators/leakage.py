@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from .._typing import Array, Mask
 from ..data import Files
 from ..encoding import FeatureEncoder
 from ..tables import RowSubset
@@ -18,8 +17,6 @@ from .prepare import EncodedBatch, concatenate, encode_batches
 
 __all__ = ["find_leaks", "look_rows", "warn_of_leaks"]
 
-Array = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
 log = logging.getLogger("deepctr_torch")
 ROWS = 20_000  # looked at
 BINS = 64  # of a number; fewer where a bin had less than `BIN_ROWS` rows
@@ -33,11 +30,7 @@ FEW = 8  # so few bins of a number are looked at one by one; of a category, as m
 def look_rows(
     train: EncodedBatch | Files, data: RawData, part: RowSubset | None, encoder: FeatureEncoder, labels: LabelEncoder
 ) -> EncodedBatch:
-    """Return the rows to look at: of those in memory some from everywhere, of files the first.
-
-    Args:
-        train, data, part, encoder, labels: what is trained on, as `training_rows` has it.
-    """
+    """Return the rows to look at: of those in memory some from everywhere, of files the first."""
     if isinstance(train, EncodedBatch):
         rows = slice(None, None, max(-(-train.rows // ROWS), 1))
         return EncodedBatch({name: values[rows] for name, values in train.x.items()}, train.y[rows])

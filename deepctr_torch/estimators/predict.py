@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from .._typing import Array
 from ..encoding import FeatureEncoder
 from ..metrics.task_metrics import TaskMetrics
 from ..models import BaseModel
@@ -28,7 +28,6 @@ __all__ = [
     "predict_labeled",
 ]
 
-Array = npt.NDArray[Any]
 MetricLike: TypeAlias = str | Callable[..., Any]
 DEFAULT_METRICS = {
     "binary": ("auc", "logloss", "ne", "calibration"),
@@ -39,29 +38,16 @@ DEFAULT_METRICS = {
 
 @dataclass(frozen=True)
 class LabeledPredictions:
-    """Predictions beside the labels, in their units, and what else metrics need.
+    """Predictions beside the labels, in their units, and what else metrics need."""
 
-    Attributes:
-        tasks: (name, type) of each task.
-        y: labels [N, T].
-        p: predictions [N, T], of more than two classes [N, C].
-        weight: [N], or None.
-        columns: raw columns [N], by name.
-    """
-
-    tasks: Sequence[tuple[str, str]]
-    y: Array
-    p: Array
-    weight: Array | None = None
-    columns: dict[str, Array] = field(default_factory=dict)
+    tasks: Sequence[tuple[str, str]]  # name and type of each
+    y: Array  # labels [N, T]
+    p: Array  # predictions [N, T], of more than two classes [N, C]
+    weight: Array | None = None  # [N]
+    columns: dict[str, Array] = field(default_factory=dict)  # raw columns [N], by name
 
     def metrics(self, names: Sequence[MetricLike], rows: slice | Array = slice(None)) -> dict[str, float]:
-        """Compute metrics, name -> value.
-
-        Args:
-            names: names or functions; "gauc:user" groups by the column `user`.
-            rows: those to look at.
-        """
+        """Compute metrics of these rows, name -> value; "gauc:user" groups by the column `user`."""
         weight = None if self.weight is None else self.weight[rows]
         groups = {name: column[rows] for name, column in self.columns.items()}
         return TaskMetrics(self.tasks, list(names)).evaluate(self.y[rows], self.p[rows], weight, groups)
@@ -113,11 +99,7 @@ def predict_labeled(
     batches: Iterable[EncodedBatch],
     progress: Callable[[int], object] | None = None,
 ) -> LabeledPredictions:
-    """Return predictions and labels of all rows; `progress` is called with the number of rows of each block.
-
-    Raises:
-        ValueError: there are no rows.
-    """
+    """Return predictions and labels of all rows; `progress` is called with the number of rows of each block."""
     y, p, weights, columns = [], [], [], []
     for batch, predicted in predict_batches(model, labels, batches):
         y.append(labels.decode(batch.y.astype(np.float64)))

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from .._typing import Array
 from ..data import Files
 from ..data.interop import column_of, to_numpy
 from ..data.labels import to_weights
@@ -31,25 +30,17 @@ __all__ = [
     "validation_rows",
 ]
 
-Array = npt.NDArray[Any]
 BATCH = 65_536  # rows predicted together, whatever chunks they came in: the last bits of a product depend on it
 
 
 @dataclass(frozen=True)
 class EncodedBatch:
-    """Rows as a model takes them.
-
-    Attributes:
-        x: its inputs.
-        y: labels [N, T].
-        weight: [N], or None.
-        columns: raw columns that were kept.
-    """
+    """Rows as a model takes them."""
 
     x: dict[str, Array]
-    y: Array
-    weight: Array | None = None
-    columns: dict[str, Array] = field(default_factory=dict)
+    y: Array  # labels [N, T]
+    weight: Array | None = None  # [N]
+    columns: dict[str, Array] = field(default_factory=dict)  # raw columns that were kept
 
     @property
     def rows(self) -> int:
@@ -85,13 +76,7 @@ def concatenate(batches: Sequence[EncodedBatch]) -> EncodedBatch:
 
 def rebatch(batches: Iterable[EncodedBatch], size: int = BATCH) -> Iterator[EncodedBatch]:
     """Yield the same rows in batches of `size`, the last one of what is left."""
-    return rechunk(
-        batches,
-        size,
-        count=lambda batch: batch.rows,
-        cut=lambda batch, start, stop: batch.slice(start, stop),
-        join=concatenate,
-    )
+    return rechunk(batches, size, count=lambda batch: batch.rows, cut=EncodedBatch.slice, join=concatenate)
 
 
 def encode_batches(
@@ -101,18 +86,7 @@ def encode_batches(
     part: RowSubset | None = None,
     keep: Sequence[str] = (),
 ) -> Iterator[EncodedBatch]:
-    """Read and encode rows in their order, chunk by chunk.
-
-    Args:
-        encoder: fitted.
-        data: the rows.
-        labels: the meaning of the labels; None where there are none to read.
-        part: the rows to read, if not all.
-        keep: raw columns to keep.
-
-    Raises:
-        ValueError: labels or weights that are none; names the file and the row.
-    """
+    """Read and encode rows, of all or a part, in their order, chunk by chunk; labels None: there are none to read."""
     own = [*data.labels, *([data.weight] if isinstance(data.weight, str) else [])] if labels and data.in_files else []
     columns = list(dict.fromkeys([*encoder.serving_inputs, *keep, *own]))
     for chunk in encoder.read(data.source, training=False, part=part, columns=columns, **data.options):
@@ -160,15 +134,7 @@ def count_training_rows(
 def training_rows(
     data: RawData, part: RowSubset | None, encoder: FeatureEncoder, labels: LabelEncoder, x: dict[str, Array] | None
 ) -> EncodedBatch | Files:
-    """Return the rows to train on; those of files are encoded as they are read.
-
-    Args:
-        data: the raw rows.
-        part: the rows to train on, if not all.
-        encoder: fitted.
-        labels: the meaning of the labels.
-        x: the encoded rows of a table in memory.
-    """
+    """Return the rows to train on: `x`, those in memory; those of files are encoded as they are read."""
     if x is None:
         return _encoding_files(data, encoder, labels, part)
     return EncodedBatch(x, _labels_of(data, part, labels), _weight_of(data, part))

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from sklearn.base import RegressorMixin
 
+from .._typing import Array
 from .base import CTREstimator
 from .inputs import LabelsLike, TableLike, WeightsLike
 from .labels import NumberLabelEncoder
 
 __all__ = ["CTRRegressor"]
-
-Array = npt.NDArray[Any]
 
 
 class CTRRegressor(RegressorMixin, CTREstimator):  # type: ignore[misc]

@@ -33,31 +33,19 @@ PARTS = ("config.json", "weights.safetensors", "encoder.json", "vocab", "trainin
 
 @dataclass(frozen=True)
 class Fitted:
-    """All that an estimator has after `fit`.
-
-    Attributes:
-        encoder, model, labels: the parts.
-        names: of the columns of `X`.
-        named: whether they have names of their own.
-        training: how the fit went.
-        validation_metrics: metrics of the rows to validate on, where they were asked for.
-    """
+    """All that an estimator has after `fit`."""
 
     encoder: FeatureEncoder
     model: BaseModel
     labels: LabelEncoder
-    names: list[str]
-    named: bool
-    training: dict[str, Any]
-    validation_metrics: dict[str, float] | None = None
+    names: list[str]  # of the columns of `X`
+    named: bool  # whether they have names of their own
+    training: dict[str, Any]  # how the fit went
+    validation_metrics: dict[str, float] | None = None  # of the rows to validate on, where they were asked for
 
 
 def _params_to_json(params: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """The parameters as JSON.
-
-    Raises:
-        TypeError: one that is no plain data.
-    """
+    """The parameters as JSON."""
     others = {name: value for name, value in params.items() if name != "features"}
     if not isinstance(others["random_state"], (int, type(None))):
         others["random_state"] = seed
@@ -74,12 +62,10 @@ def _params_from_json(saved: Mapping[str, Any], encoder: FeatureEncoder) -> dict
     params = {name: _saving.decode_argument(value) for name, value in saved.items() if name != "features"}
     features = saved["features"]
     if isinstance(features, dict):
-        kinds = features.get("kinds")
-        features = (
-            encoder
-            if kinds is None
-            else {name: kind if isinstance(kind, str) else spec_from_json(kind, name) for name, kind in kinds.items()}
-        )
+        features = encoder
+        if "kinds" in saved["features"]:
+            kinds = saved["features"]["kinds"].items()
+            features = {name: kind if isinstance(kind, str) else spec_from_json(kind, name) for name, kind in kinds}
     return {**params, "features": features}
 
 
@@ -87,9 +73,6 @@ def save_estimator(name: str, params: Mapping[str, Any], fitted: Fitted, directo
     """Write the artefact of an estimator of the class `name`, whole or not at all, with the checksums of its files.
 
     The model lies in it as `model.save` writes it, so that `deepctr_torch.load_model` reads it, too.
-
-    Raises:
-        TypeError: a parameter or class label that is no plain data.
     """
     about = {
         "format": FORMAT,
@@ -118,21 +101,7 @@ def load_estimator(
     training: bool = False,
     device: str | None = None,
 ) -> tuple[CTREstimator, Fitted]:
-    """Read what `save_estimator` wrote; execute nothing of what is in the folder.
-
-    Args:
-        directory: where it is.
-        classes: that it may be of, by name.
-        training: also read the optimizer's state.
-        device: None for that of the saved parameters.
-
-    Returns:
-        The estimator with its parameters, and what it has after `fit`.
-
-    Raises:
-        FileNotFoundError: `directory` holds no artefact, or only a part of one.
-        ValueError: it holds what this version does not know, or a file that is not what was saved.
-    """
+    """Read the estimator of one of the classes, by name, with its parameters, and what it has after `fit`."""
     source = Path(directory)
     missing = [name for name in PARTS if not (source / name).exists()]
     if missing:

@@ -26,29 +26,17 @@ TIME_OPTIONS = ("column", "fraction", "gap", "valid_from")
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """The way in which rows to validate on are chosen.
+    """The way in which rows to validate on are chosen."""
 
-    Attributes:
-        fraction: share of the rows; 0 for none.
-        time: the column by which the last rows are taken; None to draw them.
-        valid_from: time of the first of them, instead of `fraction`.
-        gap: time to leave out before them.
-        capped: take at most `VALIDATION_ROWS`.
-    """
-
-    fraction: float
-    time: str | None = None
-    valid_from: Any = None
-    gap: Any = 0
-    capped: bool = True
+    fraction: float  # share of the rows; 0 for none
+    time: str | None = None  # the column by which the last rows are taken; None to draw them
+    valid_from: Any = None  # time of the first of them, instead of `fraction`
+    gap: Any = 0  # time to leave out before them
+    capped: bool = True  # take at most `VALIDATION_ROWS`
 
     @classmethod
     def parse(cls, fraction: float, time: TimeLike) -> SplitOptions:
-        """Return the options that `fit` was given.
-
-        Raises:
-            TypeError, ValueError: they do not fit together.
-        """
+        """Return the options that `fit` was given, if they fit together."""
         check_fraction("validation_fraction", fraction)
         if time is None:
             return cls(fraction)
@@ -56,19 +44,13 @@ class SplitOptions:
         for name in given:
             if name not in TIME_OPTIONS:
                 raise ValueError(f"unknown option {name!r} of time: {suggest(name, TIME_OPTIONS)}")
-        column, valid_from = given.get("column"), given.get("valid_from")
-        own: Any = given.get("fraction")
+        column, valid_from, own = (given.get(name) for name in ("column", "valid_from", "fraction"))
         if not isinstance(column, str):
             raise TypeError(f"time must be the name of a column, or a dict with 'column', got {time!r}")
         if valid_from is not None and own is not None:
             raise ValueError("time must have either valid_from or fraction, and not both")
-        options = cls(
-            fraction=fraction if own is None else own,
-            time=column,
-            valid_from=valid_from,
-            gap=given.get("gap") or 0,
-            capped=own is None,
-        )
+        share: Any = fraction if own is None else own
+        options = cls(share, column, valid_from, gap=given.get("gap") or 0, capped=own is None)
         if options.gap and not options.cuts:
             raise ValueError(f"gap lies before the rows to validate on, got {options.gap!r} with a fraction of 0")
         return options
@@ -85,17 +67,11 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class Scan:
-    """Findings of one pass over the labels and times.
+    """Findings of one pass over the labels and times."""
 
-    Attributes:
-        rows: how many there are.
-        starts: file -> number of its first row among all; empty for rows in memory.
-        times: the column to split by, chunk by chunk.
-    """
-
-    rows: int
-    starts: dict[str, int] = field(default_factory=dict)
-    times: list[Chunk] = field(default_factory=list)
+    rows: int  # how many there are
+    starts: dict[str, int] = field(default_factory=dict)  # file -> number of its first row among all; empty in memory
+    times: list[Chunk] = field(default_factory=list)  # the column to split by, chunk by chunk
 
     def files(self) -> dict[str, slice]:
         """Return where the rows of each file lie."""
@@ -104,11 +80,7 @@ class Scan:
 
 
 def scan(data: RawData, labels: LabelLearner, time: str | None) -> Scan:
-    """Number the rows, give their labels to the learner, and keep their times: one pass over files.
-
-    Raises:
-        ValueError: no rows, no such time column, or labels that are none.
-    """
+    """Number the rows, give their labels to the learner, and keep their times: one pass over files."""
     if time is not None and time not in data.names:
         raise ValueError(f"data must have the time column {time!r}: {suggest(time, data.names)}")
     if not data.in_files:
@@ -149,9 +121,6 @@ def split(found: Scan, options: SplitOptions, seed: int) -> Split:
     """Cut the validation part off: the last rows by time, or rows drawn by a hash of their number and `seed`.
 
     Files are numbered through, so that the same rows are drawn of a frame and of files that hold it.
-
-    Raises:
-        ValueError: a time column that cannot be split by.
     """
     if not options.cuts:
         return Split(None, None)

@@ -28,11 +28,7 @@ def grown(rows: Tensor, size: int) -> Tensor:
 
 
 def check_rate(old: BaseModel, rate: float) -> None:
-    """A model trained with one `negative_rate` can go on with `rate`.
-
-    Raises:
-        ValueError: they differ, and no bias makes up for it.
-    """
+    """Check that a model trained with one `negative_rate` can go on with `rate`: the same, or a bias makes up."""
     if old.negative_rate != rate and _output_bias(old) is None:
         raise ValueError(
             f"negative_rate must stay {old.negative_rate}, that of init_from, for a model with several tasks or "
@@ -47,14 +43,9 @@ def _output_bias(model: BaseModel) -> Tensor | None:
 
 
 def carry_weights(old: BaseModel, new: BaseModel, rate: float | None = None) -> None:
-    """Give `new` the weights of `old`.
+    """Give `new` the weights of `old`, from which it may differ in the rows of its tables alone.
 
-    Args:
-        old, new: the models.
-        rate: the `negative_rate` that `new` goes on with, predicting the same; None for that of `old`.
-
-    Raises:
-        ValueError: the models differ in more than the rows of their tables.
+    It goes on with the `negative_rate` `rate`, predicting the same; None for that of `old`.
     """
     new.load_state_dict(_grown_weights(old, new))
     new.epochs_trained, new.negative_rate = old.epochs_trained, old.negative_rate
@@ -88,20 +79,13 @@ def _grown_weights(old: BaseModel, new: BaseModel) -> dict[str, Tensor]:
 
 
 class _Home(NamedTuple):
-    """Where the weight of a table lies, by the names under which states are saved.
+    """Where the weight of a table lies, by the names under which states are saved."""
 
-    Attributes:
-        name: of its module.
-        table: of the table, of which the module may be some columns.
-        start, stop: these columns.
-        fused: of all tables of its width, as 1.0.0a1 numbered their steps.
-    """
-
-    name: str
-    table: str
-    start: int
+    name: str  # of its module
+    table: str  # of the table, of which the module may be some columns
+    start: int  # these columns
     stop: int
-    fused: str
+    fused: str  # of all tables of its width, as 1.0.0a1 numbered their steps
 
 
 def _homes(model: BaseModel) -> dict[nn.Parameter, _Home]:
@@ -143,15 +127,7 @@ def optimizer_state(model: BaseModel) -> tuple[dict[str, Tensor], dict[str, floa
 def restore_optimizer(
     model: BaseModel, tensors: Mapping[str, Tensor], numbers: Mapping[str, float], *, grow: bool = False
 ) -> None:
-    """The inverse of `optimizer_state`.
-
-    Args:
-        model, tensors, numbers: as there.
-        grow: tables may have got more rows, which begin with the state of the unseen.
-
-    Raises:
-        ValueError: a tensor that is no state of its parameter.
-    """
+    """The inverse of `optimizer_state`; to `grow` is to give more rows of tables the state of the unseen."""
     homes = _homes(model)
     for member, name, parameter in _members(model):
         dense = isinstance(member, torch.optim.Optimizer)
