@@ -44,19 +44,12 @@ def output_folder(out: Path) -> Iterator[None]:
 
 
 class Target(NamedTuple):
-    """Where a run goes.
+    """Where a run goes."""
 
-    Attributes:
-        out: the folder.
-        overwrite: it may hold an earlier run.
-        resume: it may hold the beginning of this run.
-        every: between two checkpoints.
-    """
-
-    out: Path
-    overwrite: bool = False
-    resume: bool = False
-    every: int | str = "10min"
+    out: Path  # the folder
+    overwrite: bool = False  # it may hold an earlier run
+    resume: bool = False  # it may hold the beginning of this run
+    every: int | str = "10min"  # between two checkpoints
 
     @property
     def checkpoints(self) -> Path:
@@ -74,13 +67,9 @@ class Target(NamedTuple):
         return self.resume and not self.checkpoints.exists() and (self.out / FILE).is_file()
 
     def check(self, held: bool = False) -> None:
-        """`out` is new, empty, the beginning of this run, or an earlier run that may be replaced.
+        """Check that `out` is new, empty, the beginning of this run, or an earlier one that may be replaced.
 
-        Args:
-            held: no other process writes there.
-
-        Raises:
-            UsageError: it is not.
+        It is `held` if no other process writes there.
         """
         out = self.out
         if self.resume and self.overwrite:

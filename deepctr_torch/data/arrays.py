@@ -21,16 +21,7 @@ __all__ = ["ArraySource", "array_source"]
 
 
 class ArraySource:
-    """Samples in memory: a batch is a slice of two arrays, never a row-by-row collation.
-
-    Args:
-        schema: layout of the batch.
-        arrays: checked inputs.
-        y: float32 [N, T] or None.
-        weight: float32 [N] or None.
-        groups: column name -> [N] values.
-        class_weight: label -> weight, of the rows trained on.
-    """
+    """Samples in memory: a batch is a slice of two arrays, never a row-by-row collation."""
 
     batch_size: int | None = None
     once = False
@@ -40,10 +31,10 @@ class ArraySource:
         self,
         schema: FeatureSchema,
         arrays: Arrays,
-        y: Array | None = None,
-        weight: Array | None = None,
-        groups: Mapping[str, Array] | None = None,
-        class_weight: Mapping[Any, float] | None = None,
+        y: Array | None = None,  # float32 [N, T]
+        weight: Array | None = None,  # float32 [N]
+        groups: Mapping[str, Array] | None = None,  # column name -> [N] values
+        class_weight: Mapping[Any, float] | None = None,  # label -> weight, of the rows trained on
     ) -> None:
         self.schema = schema
         self.rows: int | None = len(arrays.ids)
@@ -119,10 +110,8 @@ class ArraySource:
         """The first `1 - fraction` of the rows, and the rest, as upstream cuts them: `int(N * (1 - fraction))`."""
         at = int(len(self) * (1.0 - fraction))
         if not 0 < at < len(self):
-            raise ValueError(
-                f"validation_split={fraction} of {len(self)} rows leaves {at} to train on "
-                f"and {len(self) - at} to validate on"
-            )
+            left = f"{at} to train on and {len(self) - at} to validate on"
+            raise ValueError(f"validation_split={fraction} of {len(self)} rows leaves {left}")
         first, rest = self.part(slice(0, at)), self.part(slice(at, None))
         rest.class_weight = None  # a validation is not weighted by class
         return first, rest

@@ -29,17 +29,11 @@ __all__ = ["Arrays", "check_samples", "to_arrays"]
 
 
 class Arrays(NamedTuple):
-    """Checked inputs of N samples.
+    """Checked inputs of N samples."""
 
-    Attributes:
-        ids: int [N, I], laid out as `Batch.ids` with every sequence at full width.
-        dense: float32 [N, D].
-        used: int [N, S]: number of ids of each sequence up to the end of its last valid step.
-    """
-
-    ids: Array
-    dense: Array
-    used: Array
+    ids: Array  # int [N, I], laid out as `Batch.ids` with every sequence at full width
+    dense: Array  # float32 [N, D]
+    used: Array  # int [N, S]: number of ids of each sequence up to the end of its last valid step
 
 
 def check_samples(x: InputsLike) -> None:
@@ -120,11 +114,7 @@ def _check_single(flat: Array, rows: Array, what: str, hint: str = "") -> None:
 def _pad(flat: Array, sizes: Array, width: int, name: str, rows: Array, exact: bool, unit: str = "row") -> Array:
     """Lists -> [N, width]; short ones are padded with 0, or with "" if they hold text, unless they must be `exact`.
 
-    Args:
-        flat: the elements of all lists, [n] or [n, ...].
-        sizes: how many each list has, [N].
-        rows: the row of each list, [N], for messages.
-        unit: what a list is: a row, or a step of one.
+    `flat` has the elements of all lists, `sizes` [N] how many of them each list has; a list is a row or a step of one.
     """
     wrong = sizes != width if exact else sizes > width
     if wrong.any():
@@ -171,11 +161,7 @@ def _steps(raw: ColumnLike, column: VarLenSparseFeat, offset: int) -> Array:
 
 
 def _shaped(raw: ColumnLike, name: str, width: int, offset: int, exact: bool = True) -> Array:
-    """Raw values of one input -> [N, width].
-
-    Args:
-        exact: a list shorter than `width` is an error; otherwise it is padded.
-    """
+    """Raw values of one input -> [N, width]; a list shorter than `width` is padded, unless it must be `exact`."""
     if isinstance(raw, np.ndarray) and raw.ndim == width == 1 and raw.dtype != object:
         return raw[:, None]  # first, since a single row has as many columns to look at
     lists = _lists(raw, name)
@@ -308,14 +294,8 @@ def _numbers(raw: ColumnLike, name: str, width: int, offset: int, least: float |
 def to_arrays(x: InputsLike, schema: FeatureSchema, offset: int = 0) -> Arrays:
     """Check inputs of any accepted kind and lay them out.
 
-    Args:
-        x: dict of arrays, list in `feature_index` order, one packed 2-D array, or a pandas / polars / pyarrow table.
-            Never changed.
-        schema: what the model reads.
-        offset: number of the first row, for messages.
-
-    Raises:
-        ValueError: whatever is wrong, with feature, row, value and limit.
+    A dict of arrays, a list in `feature_index` order, one packed 2-D array, or a pandas, polars or pyarrow table; never
+    changed. Errors name feature, row (numbered from `offset`), value and limit.
     """
     raw = _columns(x, schema)
     sizes = {name: _rows(values, name) for name, values in raw.items()}

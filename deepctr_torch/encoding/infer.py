@@ -27,31 +27,19 @@ __all__ = ["Inferred", "code_of", "infer_specs", "sample"]
 
 
 class _Guess(NamedTuple):
-    """The spec of a column and its reason.
+    """The spec of a column and its reason."""
 
-    Attributes:
-        spec: None for a column to leave out.
-        why: the reason.
-        code: a second spec, where it is open if integers are amounts or codes.
-    """
-
-    spec: FeatureSpec | None
+    spec: FeatureSpec | None  # None for a column to leave out
     why: str
-    code: Categorical | None = None
+    code: Categorical | None = None  # a second spec, where it is open if integers are amounts or codes
 
 
 class Inferred(NamedTuple):
-    """The specs of the columns of a table.
-
-    Attributes:
-        specs: feature -> spec.
-        reasons: feature -> why it has this spec.
-        left_out: column -> why it is no feature.
-    """
+    """The specs of the columns of a table."""
 
     specs: dict[str, FeatureSpec]
-    reasons: dict[str, str]
-    left_out: dict[str, str]
+    reasons: dict[str, str]  # feature -> why it has this spec
+    left_out: dict[str, str]  # column -> why it is no feature
 
 
 _NAMES_OF_IDS = re.compile(
@@ -352,14 +340,7 @@ def sample(
     """Return the first `rows` rows as one table.
 
     Columns of text files are read as strings and get the type that fits all these rows: what looks like numbers at the
-    beginning of a file may go on as text.
-
-    Args:
-        data: what `read_chunks` takes.
-        columns: which to read.
-        rows: how many.
-        part: the rows to read, if not all.
-        options: `schema`, `header`, `null` of `read_chunks`.
+    beginning of a file may go on as text. Data and options are those of `read_chunks`.
     """
     given = options.pop("schema", None) or {}
     schema = {**(dict.fromkeys(columns, "string") if is_files(data) else {}), **given}

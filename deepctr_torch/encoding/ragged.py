@@ -23,19 +23,12 @@ log = logging.getLogger("deepctr_torch")
 
 
 class Ragged(NamedTuple):
-    """A ragged column of N rows.
+    """A ragged column of N rows."""
 
-    Attributes:
-        flat: the elements of all rows, without the missing ones.
-        lengths: how many elements each row has, int64 [N].
-        kept: the position of each element of `flat` among all, missing ones included, int64.
-        sizes: `lengths` with the missing elements, int64 [N].
-    """
-
-    flat: pa.Array
-    lengths: Array
-    kept: Array
-    sizes: Array
+    flat: pa.Array  # the elements of all rows, without the missing ones
+    lengths: Array  # how many elements each row has, int64 [N]
+    kept: Array  # the position of each element of `flat` among all, missing ones included, int64
+    sizes: Array  # `lengths` with the missing elements, int64 [N]
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -57,15 +50,14 @@ def flat_of(array: pa.Array, name: str, separator: str | None) -> tuple[pa.Array
             raise ValueError(
                 f"{name!r} must hold lists, got {array.type}: for several values in a string give a separator"
             )
-        array = pc.split_pattern(without_empty(array.cast(pa.large_string())), separator)
-        split = True
-    else:
-        split = False
+        split = pc.split_pattern(without_empty(array.cast(pa.large_string())), separator)
+        flat, sizes = flat_of(split, name, None)
+        return pc.utf8_trim_whitespace(flat), sizes
     sizes = pc.fill_null(pc.list_value_length(array), 0).to_numpy().astype(np.int64)
     flat = one_array(pc.list_flatten(array))
     if types.is_nested(flat.type):
         raise ValueError(f"{name!r} must hold lists of single values, got {array.type}")
-    return (pc.utf8_trim_whitespace(flat) if split else flat), sizes
+    return flat, sizes
 
 
 def ragged_of(array: pa.Array, name: str, separator: str | None) -> Ragged:
@@ -84,29 +76,21 @@ def ragged_of(array: pa.Array, name: str, separator: str | None) -> Ragged:
 
 
 class _Cut(NamedTuple):
-    """A ragged column cut to `maxlen`: the elements that stay, and the cell of each in a matrix [rows, width].
-
-    Attributes:
-        longest: steps of the longest row before the cut.
-        widest: values of the longest step before the cut; None where rows are lists of single values, or all are empty.
-    """
+    """A ragged column cut to `maxlen`: the elements that stay, and the cell of each in a matrix [rows, width]."""
 
     column: Factorized
     row: Array
     position: Array
     rows: int
-    longest: int
-    widest: int | None
+    longest: int  # steps of the longest row before the cut
+    widest: int | None  # values of the longest step before it; None for lists of single values, or if all are empty
     weights: Array | None
 
 
 def _cells(lengths: Array, width: int | None, latest: bool) -> tuple[Array, Array, Array | None]:
     """Return the list of each element, its place in it, and the elements that stay where lists are cut to `width`.
 
-    Args:
-        lengths: of the lists.
-        width: None to cut none; all elements stay (None) where no list is longer.
-        latest: the last elements of a longer list stay, else the first.
+    All elements stay (None) where no list is longer; of longer ones the first, or the `latest`.
     """
     owner = np.repeat(np.arange(len(lengths)), lengths)
     position = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
