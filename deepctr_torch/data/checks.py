@@ -261,7 +261,13 @@ def _ids(raw: ColumnLike, column: SparseFeat | VarLenSparseFeat, offset: int) ->
 
 
 def _check_range(array: Array, name: str, rows: int, offset: int) -> None:
-    if array.size and not (array.min() >= 0 and array.max() < rows):
+    if not array.size:
+        return
+    if array.dtype.kind == "i":  # seen as unsigned, negative ids lie beyond every vocabulary
+        inside = array.view(array.dtype.str.replace("i", "u")).max() < rows
+    else:
+        inside = array.min() >= 0 and array.max() < rows
+    if not inside:
         wrong = (array < 0) | (array >= rows)  # NaN is neither: what is no id at all has its own message
         if wrong.any():
             raise ValueError(
@@ -282,8 +288,9 @@ def _numbers(raw: ColumnLike, name: str, width: int, offset: int, least: float |
     """Checked float32 [N, width] of one dense feature; with `least`, of the element weights of a sequence."""
     array = _shaped(raw, name, width, offset, exact=least is None)
     out = floats(array, f"{name!r}", offset)
-    wrong = ~np.isfinite(out) if least is None else ~np.isfinite(out) | (out < least)
-    if wrong.any():
+    fine = np.isfinite(out) if least is None else np.isfinite(out) & (out >= least)
+    if not fine.all():
+        wrong = ~fine
         bound = "finite numbers" if least is None else f"finite numbers >= {least:g}"
         raise ValueError(
             f"{name!r} must hold {bound} (as float32), got {array[_first(wrong)]} in {_where(wrong, offset)}"

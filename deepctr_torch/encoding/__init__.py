@@ -12,10 +12,12 @@ with needs("tables"):
 
 from .column_encoder import auto_dimension
 from .encoder import FeatureEncoder
+from .few_rows import FEW_ROWS
 from .specs import Categorical, Cross, Dense, FeatureSpec, MultiValue, Numeric, Sequence, Timestamp
 from .vocabulary import Vocabulary
 
 __all__ = [
+    "FEW_ROWS",
     "Categorical",
     "Cross",
     "Dense",

@@ -14,10 +14,21 @@ from .._checks import check_type
 from .._typing import Array
 from ..features import FeatureColumn
 from ..registry import suggest
-from ..tables import Chunk, PathsLike, RowSubset, TableLike, is_files, read_chunks, row_count
+from ..tables import (
+    Chunk,
+    PathsLike,
+    RowSubset,
+    TableLike,
+    column_names,
+    is_files,
+    read_chunks,
+    read_values,
+    row_count,
+)
 from . import parallel
 from .categorical import CategoricalEncoder, SharedVocabulary
 from .column_encoder import ColumnEncoder, EmbeddingDim
+from .few_rows import FEW_ROWS, encode_few
 from .infer import Inferred, infer_specs
 from .numeric import NumericEncoder, VectorEncoder
 from .ragged import RaggedEncoder
@@ -227,12 +238,27 @@ class FeatureEncoder:
             options: `header`, `null` of `read_chunks`.
         """
         self._check_fitted()
+        if threads is None and not (training or options or is_files(data)):
+            rows = row_count(data, column_names(data)[:1])
+            if 0 < rows <= FEW_ROWS:
+                return self._transform_few(data, rows)
         chunks = self.read(data, training, **options)  # which checks the columns
         if is_files(data):
             return parallel.encode_chunks(self.column_encoders, chunks, training, seed, threads)
         rows = _count(data, self.inputs if training else self.serving_inputs, options)
         read = self._reader(data, options)
         return parallel.encode_columns(self.column_encoders, read, rows, training, seed, threads)
+
+    def _transform_few(self, data: TableLike, rows: int) -> dict[str, Array]:
+        """`transform` of a few rows in memory; only what Python values do not do for goes through arrow."""
+        found = encode_few(self.column_encoders, read_values(data, self.serving_inputs), rows)
+        others = {name: column for name, column in self.column_encoders.items() if name not in found}
+        if others:
+            columns = dict.fromkeys(name for column in others.values() for name in column.inputs)
+            for chunk in self.read(data, columns=list(columns)):  # there is one
+                rest = parallel.encode_chunk(others, chunk, training=False, seed=0)
+            found.update((name, {output: rest[output] for output in others[name].outputs}) for name in others)
+        return {output: values for name in self.column_encoders for output, values in found[name].items()}
 
     def encode_chunk(self, chunk: Chunk | pa.Table, *, training: bool = False, seed: int = 0) -> dict[str, Array]:
         """Encode one chunk of `read`, or a pyarrow table, as `transform` does."""

@@ -89,7 +89,10 @@ class NumericEncoder(ColumnEncoder):
         self.moments, self.histogram, self.learned = Moments(), Histogram(), True
 
     def encode(self, table: pa.Table, context: Context) -> dict[str, Array]:
-        x = self._read(table)
+        return self.encode_numbers(self._read(table))
+
+    def encode_numbers(self, x: Array) -> dict[str, Array]:
+        """`encode` of numbers, float64 [N], NaN where missing."""
         missing = np.isnan(x)
         if self.bucketed:
             return {self.name: self._bucket(x, missing)}

@@ -16,7 +16,17 @@ from .._typing import Array
 from ..hashing import hash_values
 from .arrow_columns import Factorized, as_integers, factorize, hash_arrow, one_array
 
-__all__ = ["FIRST", "MISSING", "UNSEEN", "Counter", "HashIndex", "HashedVocabulary", "Vocabulary", "pretrained_table"]
+__all__ = [
+    "FIRST",
+    "MISSING",
+    "UNSEEN",
+    "Counter",
+    "HashIndex",
+    "HashedVocabulary",
+    "Vocabulary",
+    "hash_keys",
+    "pretrained_table",
+]
 
 
 MISSING, UNSEEN, FIRST = 0, 1, 2  # rows of a table: padding or missing, unseen or rare, the first value
@@ -181,6 +191,15 @@ class Vocabulary:
             out[there] = self.prepare().find(needles) + FIRST
         return out
 
+    def rows_of(self, values: list[Any], keys: Array) -> list[int]:
+        """Return the row of each of a few values.
+
+        Args:
+            values: of the vocabulary's type, strings or integers of Python.
+            keys: their `hash_keys`.
+        """
+        return [at + FIRST for at in self.prepare().find_few(values, keys)]
+
     def save(self, path: Path) -> None:
         """Write values and counts as an Arrow file."""
         with ipc.new_file(str(path), self.table.schema) as file:
@@ -238,7 +257,7 @@ class HashIndex:
 
     def __init__(self, values: pa.Array) -> None:
         self.values = values
-        keys = _hash_keys(values)
+        keys = hash_keys(values)
         self.order = np.argsort(keys, kind="stable")
         self.keys = keys[self.order]
         bits = max(1, len(keys).bit_length() + 1)  # two to four times as many offsets as keys
@@ -249,7 +268,7 @@ class HashIndex:
 
     def find(self, needles: pa.Array) -> Array:
         """Return the position of each needle, of the values' type and not null; -1 for one that is not there."""
-        keys = _hash_keys(needles)
+        keys = hash_keys(needles)
         found = self._find_keys(keys)
         if pa.types.is_int64(self.values.type):  # integers have different hashes
             return found
@@ -259,6 +278,18 @@ class HashIndex:
         if len(wrong):  # two strings of one hash
             exact = pc.index_in(needles.take(pa.array(wrong)), self.values)
             found[wrong] = pc.fill_null(exact, -1).to_numpy()
+        return found
+
+    def find_few(self, values: list[Any], keys: Array) -> list[int]:
+        """`find` of a few Python values, whose `hash_keys` are known: no call for a column, but some for each value."""
+        found, size = [], len(self.keys)
+        for value, key, at in zip(values, keys.tolist(), self.keys.searchsorted(keys).tolist(), strict=True):
+            position = -1
+            while position < 0 and at < size and self.keys[at] == key:
+                candidate = int(self.order[at])
+                position = candidate if self.values[candidate].as_py() == value else -1
+                at += 1
+            found.append(position)
         return found
 
     def _find_keys(self, keys: Array) -> Array:
@@ -277,13 +308,13 @@ class HashIndex:
         return np.where(self.keys[at] == keys, self.order[at], -1)
 
 
-def _hash_keys(values: pa.Array) -> Array:
+def hash_keys(values: pa.Array) -> Array:
     """Hash values, equal ones alike within a process; strings not by the hashing module, which costs more."""
     if pa.types.is_int64(values.type):
         return hash_values(values.to_numpy())
     import polars as pl  # for strings alone
 
-    keys: Array = pl.Series(pl.from_arrow(values)).hash().to_numpy()
+    keys: Array = pl.DataFrame([pl.from_arrow(values)]).hash_rows().to_numpy()  # Series.hash asks the query engine
     return keys
 
 

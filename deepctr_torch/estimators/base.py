@@ -250,7 +250,8 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
     def _open(self, X: TableLike) -> RawData:
         """Rows to predict, with the columns that the encoder needs."""
         check_is_fitted(self)
-        data = open_inputs(X)
+        no_rows = isinstance(X, (list, tuple)) and not X
+        data = open_inputs(np.empty((0, self.n_features_in_)) if no_rows else X)
         known = list(getattr(self, "feature_names_in_", ()))
         if not known and data.named:
             if data.names != [str(i) for i in range(self.n_features_in_)]:  # pandas' names of a matrix

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -54,6 +55,7 @@ def model_class(name: object) -> type[BaseModel]:
     return MODELS.get(name)
 
 
+@functools.cache  # scikit-learn asks at every prediction
 def _parameters(cls: type) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(cls.__init__).parameters  # type: ignore[misc]
 

@@ -13,7 +13,7 @@ from ..data import Files
 from ..data.interop import column_of, to_numpy
 from ..data.labels import to_weights
 from ..data.negative_sampling import keep_rows
-from ..encoding import FeatureEncoder
+from ..encoding import FEW_ROWS, FeatureEncoder
 from ..tables import Chunk, RowSubset, rechunk
 from .inputs import LabelsLike, RawData, open_data, row_name
 from .labels import ClassLabelEncoder, ClassLearner, LabelEncoder, LabelLearner
@@ -88,6 +88,9 @@ def encode_batches(
 ) -> Iterator[EncodedBatch]:
     """Read and encode rows, of all or a part, in their order, chunk by chunk; labels None: there are none to read."""
     own = [*data.labels, *([data.weight] if isinstance(data.weight, str) else [])] if labels and data.in_files else []
+    if labels is None and not keep and not data.in_files and 0 < (rows := data.count_rows()) <= FEW_ROWS:
+        yield EncodedBatch(encoder.transform(data.table), np.empty((rows, 0), np.float32))
+        return
     columns = list(dict.fromkeys([*encoder.serving_inputs, *keep, *own]))
     for chunk in encoder.read(data.source, training=False, part=part, columns=columns, **data.options):
         rows = chunk.table.num_rows

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .files import PathsLike, is_files, list_files
 from .memory import ColumnLike, TableLike, column_label, library_of, row_count
-from .read import Chunk, column_names, read_chunks
+from .read import Chunk, column_names, read_chunks, read_values
 from .rechunk import rechunk
 from .row_subset import RowSubset
 from .shards import Shard, list_shards, missing_columns, read_shard, shard_types
@@ -33,6 +33,7 @@ __all__ = [
     "missing_columns",
     "read_chunks",
     "read_shard",
+    "read_values",
     "rechunk",
     "row_count",
     "shard_types",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _FLOATS = ("float32", "float64")
 _INT64 = 2**63 - 1
+_CELLS = 2  # rows, at most, of which pandas gives all cells one by one sooner than as one array
 
 __all__ = [
     "ColumnLike",
@@ -22,6 +23,7 @@ __all__ = [
     "library_of",
     "memory_columns",
     "memory_tables",
+    "memory_values",
     "plain",
     "row_count",
 ]
@@ -106,6 +108,38 @@ def memory_tables(data: TableLike, columns: Sequence[str], rows: int, keep_nan: 
             yield plain(part.to_arrow(compat_level=pl.CompatLevel.oldest()))
     else:
         yield from _column_tables(_raw_columns(data, columns), rows, keep_nan)
+
+
+def memory_values(data: TableLike, columns: Sequence[str]) -> dict[str, Sequence[Any]]:
+    """The columns of `data` as Python values, in one call for all columns where its library has one."""
+    library = library_of(data)
+    if library == "pandas":
+        cell, (rows, width) = data.iat, data.shape
+        if rows <= _CELLS:
+            values = [[_plain_value(cell[row, at]) for row in range(rows)] for at in range(width)]
+        else:
+            values = data.to_numpy(dtype=object).T.tolist()
+    elif library == "polars":
+        values = list(map(list, zip(*data.rows(), strict=True)))
+    elif library == "pyarrow":
+        return {name: data.column(name).to_pylist() for name in columns}
+    else:
+        return {name: _values(column) for name, column in _raw_columns(data, columns).items()}
+    place = {column_label(name): at for at, name in enumerate(data.columns)}
+    return {name: values[place[name]] for name in columns}
+
+
+def _plain_value(value: object) -> object:
+    """A number of numpy as Python's, other values as they are."""
+    return value.item() if isinstance(value, np.generic) and value.dtype.kind in "biuf" else value
+
+
+def _values(column: ColumnLike) -> Sequence[Any]:
+    if isinstance(column, (list, tuple)):
+        return column
+    if type(column) is np.ndarray and column.dtype.kind in "biufUO":  # of dates it would make integers
+        return list(column.tolist())
+    return list(column)
 
 
 def _raw_columns(data: TableLike, columns: Sequence[str]) -> dict[str, ColumnLike]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._checks import check_at_least
 from .._optional import needs
 from .files import PathsLike, is_files, list_files
-from .memory import TableLike, memory_columns, memory_tables
+from .memory import TableLike, memory_columns, memory_tables, memory_values
 from .parquet import is_parquet, parquet_schema, parquet_tables
 from .text import TextFormat, TypeLike, text_columns, text_tables, text_types
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Chunk", "column_names", "read_chunks"]
+__all__ = ["Chunk", "column_names", "read_chunks", "read_values"]
 
 
 class Chunk(NamedTuple):
@@ -97,6 +97,17 @@ def read_chunks(
     for path in paths[1:]:
         _wanted(_file_columns(path, header), names, str(path))
     return _from_files(paths, names, rows, types, TextFormat(header, null))
+
+
+def read_values(data: TableLike, columns: Sequence[str]) -> dict[str, Sequence[Any]]:
+    """The columns of a table in memory as Python values, for few rows: a chunk costs several calls a column.
+
+    None, NaN or pandas' NA is missing. Values that Python has no type for stay those of the table's library.
+
+    Raises:
+        ValueError: a column is missing, or columns differ in length.
+    """
+    return memory_values(data, _wanted(memory_columns(data), columns, "the table"))
 
 
 def _types(schema: Mapping[str, TypeLike]) -> dict[str, pa.DataType]:

@@ -99,9 +99,10 @@ def test_an_update_with_values_of_another_type() -> None:
 
 
 def test_strings_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_hash_keys", lambda values: np.zeros(len(values), np.uint64))
+    monkeypatch.setattr(module, "hash_keys", lambda values: np.zeros(len(values), np.uint64))
     vocabulary = learned(["a", "b", "b"])
     assert rows(vocabulary, ["a", "b", "c", None]) == [3, 2, 1, 0]
+    assert vocabulary.rows_of(["a", "b", "c"], np.zeros(3, np.uint64)) == [3, 2, 1]
 
 
 @given(st.lists(st.text("ab\x00é", max_size=4)), st.lists(st.text("ab\x00é", max_size=4)))

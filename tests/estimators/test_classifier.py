@@ -76,7 +76,7 @@ def test_rows_as_dicts_are_a_table() -> None:
 def test_no_rows_give_no_rows() -> None:
     none = inputs(TABLE)[:0]
     one = classifier(epochs=1).fit(inputs(TABLE), TABLE["click"])
-    for empty in (none, none.to_pandas(), {name: [] for name in none.columns}):
+    for empty in (none, none.to_pandas(), {name: [] for name in none.columns}, []):
         assert one.predict_proba(empty).shape == (0, 2)
         assert one.predict(empty).shape == (0,)
     three = classifier(epochs=0).fit(inputs(TABLE), np.arange(600) % 3)

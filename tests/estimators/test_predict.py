@@ -27,6 +27,19 @@ def test_rows_of_which_nothing_is_known_get_a_probability(fitted: CTRClassifier)
     assert np.allclose(p.sum(axis=1), 1)
 
 
+def test_few_rows_get_the_predictions_of_the_way_of_many(
+    fitted: CTRClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = TABLE[:40].with_columns(user=pl.when(pl.int_range(40) == 3).then(pl.lit("new")).otherwise("user"))
+    tables = (few, few.to_pandas(), few.to_arrow(), few.to_dicts(), few[:1], few[:1].to_pandas(), few[:1].to_dicts())
+    found = [fitted.predict_proba(table) for table in tables]
+    monkeypatch.setattr("deepctr_torch.estimators.prepare.FEW_ROWS", 0)
+    for table, p in zip(tables, found, strict=True):
+        assert (fitted.predict_proba(table) == p).all()
+    assert found[0].shape == (40, 2)
+    assert all((p == found[0]).all() for p in found[:4])
+
+
 def test_predict_takes_files_and_streams(fitted: CTRClassifier, parquet: Path) -> None:
     streamed = list(fitted.predict_stream(parquet))
     assert [len(part) for part in streamed] == [600]
