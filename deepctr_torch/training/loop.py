@@ -24,6 +24,7 @@ from ..optim.combined import named_state, numbered_state
 from .checkpoint import Checkpoints, DataPass, files_of, rng_state, set_rng_state
 from .compile_config import CompileConfig
 from .evaluation import device_of, evaluate_source, predictor
+from .interrupts import Interrupts
 from .profiler import StepProfile
 from .protocol import Trainable
 from .step import TrainStep
@@ -179,6 +180,7 @@ class Trainer:
             self.callbacks.append(History())
         self.callbacks.append(self.bar)
         self.checkpoints = checkpoints
+        self.interrupts = Interrupts()
         self.epoch, self.epoch_step = plan.initial_epoch, 0
         self.step_number = 0
         self.seen: PeriodState | None = None
@@ -224,9 +226,10 @@ class Trainer:
         return self.plan.max_steps if known is None else min(known, self.plan.max_steps)
 
     def run(self) -> History:
-        """Train, and return the history."""
+        """Train, and return the history; Ctrl-C and SIGTERM end it after a step and its checkpoint."""
         model, plan = self.model, self.plan
         with contextlib.ExitStack() as stack:
+            stack.enter_context(self.interrupts)
             if self.checkpoints is not None:
                 stack.enter_context(self.checkpoints.locked())
             begun = None if self.checkpoints is None else self.checkpoints.load()
@@ -306,8 +309,11 @@ class Trainer:
                 self._end_period(self.seen)
             if self._done():
                 break
-            if self.checkpoints is not None and self.checkpoints.is_due(self.step_number):
+            interrupted = self.interrupts.received is not None
+            if interrupted or (self.checkpoints is not None and self.checkpoints.is_due(self.step_number)):
                 self._write_checkpoint()
+            if interrupted:
+                raise KeyboardInterrupt
         if self.seen is not None:
             self._end_period(self.seen)
 
