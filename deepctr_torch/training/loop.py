@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .._checks import check_at_least
-from ..callbacks import CallbackList, History, ProgressBar
+from ..callbacks import CallbackList, History, ProgressBar, TerminateOnNaN
 from ..callbacks.base import Callbacks
 from ..data.batch import DataSource, LabeledBatch
 from ..data.device import AsyncScalar, on_device, to_device
@@ -24,6 +24,7 @@ from ..optim.combined import named_state, numbered_state
 from .checkpoint import Checkpoints, DataPass, files_of, rng_state, set_rng_state
 from .compile_config import CompileConfig
 from .evaluation import device_of, evaluate_source, predictor
+from .finite import NonFiniteError, non_finite_weight
 from .interrupts import Interrupts
 from .profiler import StepProfile
 from .protocol import Trainable
@@ -32,6 +33,7 @@ from .step import TrainStep
 __all__ = ["FitPlan", "PeriodState", "Trainer"]
 
 MODEL_STATE = ("epochs_trained", "negative_rate", "stop_training")  # beside the weights
+WATCH = 100  # steps on CUDA between two looks at the loss
 LOOP_STATE = ("epoch", "epoch_step", "step_number", "period", "_last_loss")
 
 
@@ -181,6 +183,7 @@ class Trainer:
         self.callbacks.append(self.bar)
         self.checkpoints = checkpoints
         self.interrupts = Interrupts()
+        self._late = AsyncScalar()
         self.epoch, self.epoch_step = plan.initial_epoch, 0
         self.step_number = 0
         self.seen: PeriodState | None = None
@@ -348,7 +351,14 @@ class Trainer:
             model.train()  # NOTE[DIFF] W1: the original stays in evaluation mode after its first validation
         if self.schedule is not None:
             self.update.scale_lr(self.schedule.multiplier(self.step_number, self.total_steps, self.epoch_steps))
-        prediction, loss = self.update.step(model, compiled, example)
+        try:
+            prediction, loss = self.update.step(model, compiled, example)
+        except NonFiniteError as error:
+            self._stop(error, "the weights are those before this step", seen)
+            return
+        if not math.isfinite(self._watched(loss)):
+            self._stop(NonFiniteError("the loss", math.nan), "the weights are those after it", seen)
+            return
         rows = len(prediction)
         loss = loss * rows if compiled.reduction == "mean" else loss
         seen.update(example, prediction, loss)
@@ -358,6 +368,22 @@ class Trainer:
         self.bar.step(rows, seen.late_loss)
         if self.profile is not None:
             self.profile.step(rows)
+
+    def _watched(self, loss: Tensor) -> float:
+        """The loss with its penalty; on CUDA, in some steps, that of a moment ago, which is not waited for."""
+        if self.device.type == "cpu":
+            return loss.item()
+        return self._late.read(loss, 1.0) if self.device.type == "cuda" and self.step_number % WATCH == 0 else 0.0
+
+    def _stop(self, error: NonFiniteError, weights: str, seen: PeriodState | None = None) -> None:
+        """End the training: `TerminateOnNaN` is told where there is one, else it is an error."""
+        rates = [group["lr"] for group in self.update.optimizer.param_groups]
+        if seen is None or not any(isinstance(callback, TerminateOnNaN) for callback in self.callbacks):
+            rate = ", ".join(f"{float(rate):g}" for rate in dict.fromkeys(rates))
+            where = f"step {self.step_number + (seen is not None)}"
+            raise FloatingPointError(f"{where}: {error}, with the learning rate {rate}; {weights}") from error
+        seen.loss = seen.loss + error.value
+        self.callbacks.on_train_batch_end(seen.steps, {"loss": error.value})
 
     def _end_period(self, seen: PeriodState) -> None:
         self._base_rates()
@@ -385,6 +411,9 @@ class Trainer:
 
     def _write_checkpoint(self) -> None:
         if self.checkpoints is not None:
+            found = non_finite_weight(self.model)
+            if found is not None:
+                self._stop(NonFiniteError(*found), "the last good weights are those of the last checkpoint")
             self.checkpoints.write(self.step_number, self.state_dict(), self._last_loss)
 
     def state_dict(self) -> dict[str, Any]:

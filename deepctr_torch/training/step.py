@@ -6,7 +6,7 @@ import contextlib
 import functools
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -34,6 +34,7 @@ from ..optim.sparse import RowOptimizer, SharedStateOptimizer, SparseOptimizer
 from ..optim.sparse_step import SparseStep
 from .compile_config import CompileConfig
 from .evaluation import predict_batch
+from .finite import check_gradients, check_loss
 
 __all__ = ["TrainStep", "resolve_embedding_update", "warn_of_all_rows"]
 
@@ -288,7 +289,11 @@ class TrainStep:
         self._load_other_layouts()  # copies of optimizers have no hooks
 
     def step(self, model: Any, compiled: CompileConfig, example: LabeledBatch) -> tuple[Tensor, Tensor]:
-        """One step: (predictions before it, its loss with penalty)."""
+        """One step: (predictions before it, its loss with penalty).
+
+        Raises:
+            NonFiniteError: on the CPU, before anything is moved.
+        """
         zero_grads(self.optimizer)
         if not self._by_rows:
             return self._whole_step(model, compiled, example)
@@ -300,12 +305,17 @@ class TrainStep:
             with self._autocast(compiled, example):
                 prediction, extra = (self._score or model.predict_rows)(batch, rows)
             loss = self._loss(model, compiled, example, prediction, extra)
+            waits = loss.device.type == "cpu"  # elsewhere the loop looks at the loss of a moment ago
+            if waits:
+                check_loss(model, loss, prediction)
         with span("backward"):
             loss.backward()  # type: ignore[no-untyped-call]
         with span("update"):
             if self._sparse:
                 self._sparse_step.refresh(self.optimizer)
             grads = coalesce_grads(embedding, batch, indices, rows, self._sparse_step.parts if self._sparse else None)
+            if waits:
+                check_gradients(model, self._parameters(), grads)
             if self.large_batch is not None:
                 self.large_batch.clip(grads, len(batch.ids), compiled.reduction)
             move = self._sparse_step if self._sparse else self._dense_step
@@ -318,11 +328,18 @@ class TrainStep:
             with self._autocast(compiled, example):
                 prediction, extra = predict_batch(model, example.batch)
             loss = self._loss(model, compiled, example, prediction, extra)
+            if loss.device.type == "cpu":
+                check_loss(model, loss, prediction)
         with self.span("backward"):
             loss.backward()  # type: ignore[no-untyped-call]
         with self.span("update"):
+            if loss.device.type == "cpu":
+                check_gradients(model, self._parameters(), [])
             penalty = self._dense_step(self.optimizer, [], compiled.clip_norm)
             return prediction.detach(), loss.detach() + penalty
+
+    def _parameters(self) -> Iterator[nn.Parameter]:
+        return (p for group in self.optimizer.param_groups for p in group["params"])
 
     def _loss(
         self, model: Any, compiled: CompileConfig, example: LabeledBatch, prediction: Tensor, extra: Tensor | None
