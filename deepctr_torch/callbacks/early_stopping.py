@@ -124,7 +124,7 @@ class EarlyStopping(MonitorCallback):
 
 
 class TerminateOnNaN(Callback):
-    """Stops the training at the first batch whose loss is NaN or infinite. The loop waits for every loss then.
+    """Stops the training at the first batch whose loss is NaN or infinite, without an error; waits for every loss.
 
     >>> class Model:
     ...     stop_training = False

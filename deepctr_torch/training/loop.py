@@ -353,7 +353,7 @@ class Trainer:
             self.update.scale_lr(self.schedule.multiplier(self.step_number, self.total_steps, self.epoch_steps))
         try:
             prediction, loss = self.update.step(model, compiled, example)
-        except NonFiniteError as error:
+        except NonFiniteError as error:  # NOTE[DIFF] W26: the original trains on
             self._stop(error, "the weights are those before this step", seen)
             return
         if not math.isfinite(self._watched(loss)):

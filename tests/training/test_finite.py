@@ -93,7 +93,7 @@ def test_a_loss_that_is_not_finite() -> None:
 
     model = deepfm()
     before = weights_of(model)
-    with pytest.raises(FloatingPointError, match="step 1: the loss is -inf, with the learning rate 0.02; the weights"):
+    with pytest.raises(FloatingPointError, match=r"step 1: the loss is -inf, with the learning rate 0.02; the weights"):
         fitted(model, loss=log_odds)
     assert_same_weights(model, before)
 
