@@ -11,7 +11,6 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..callbacks import Callback
@@ -19,7 +18,6 @@ from ..callbacks._console import format_logs
 from ..callbacks.base import Logs
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
@@ -110,16 +108,10 @@ def as_cell(value: Any) -> str:
     return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 or not math.isfinite(value) else f"{value:.2e}"
 
 
-def _console() -> Console:
-    """For stdout; what is not read on a terminal is not wrapped to the width of one."""
-    from rich.console import Console
-
-    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDE)
-
-
 def print_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
     """Print dicts as the rows of a table, a column for each key; numbers to the right."""
     from rich import box
+    from rich.console import Console
     from rich.table import Table
 
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -130,7 +122,8 @@ def print_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> 
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(as_cell(row.get(name)) for name in names))
-    console = _console()
+    # What is not read on a terminal is not wrapped to the width of one.
+    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDE)
     if title:
         console.print(f"\n{title}")
     console.print(table)
@@ -203,9 +196,7 @@ class Progress:
             self._bars.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._bars is not None:
             self.end()
             self._bars.stop()

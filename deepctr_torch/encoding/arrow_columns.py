@@ -46,8 +46,6 @@ class Factorized(NamedTuple):
 def one_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     """Return a column of a table as one array, without dictionary."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
     return array.cast(array.type.value_type) if pa.types.is_dictionary(array.type) else array
 
 

@@ -168,7 +168,7 @@ class Vocabulary:
         kept = new.take(at)
         rest = _by_frequency(new.filter(pa.array(fresh)))
         room = None if max_vocabulary is None else max(max_vocabulary - self.size, 0)
-        self.table = _one_chunk(pa.concat_tables([kept, rest]))
+        self.table = pa.concat_tables([kept, rest]).combine_chunks()
         self.size += _frequent(rest, min_count, room)
         self._index = None
         return left_out
@@ -210,7 +210,7 @@ class Vocabulary:
         """Read the file that `save` wrote."""
         try:
             with pa.OSFile(str(path)) as source:
-                table = _one_chunk(ipc.open_file(source).read_all())
+                table = ipc.open_file(source).read_all().combine_chunks()
             table.validate(full=True)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} must be the Arrow file of a vocabulary, got: {error}") from error
@@ -220,11 +220,6 @@ class Vocabulary:
         if not 0 <= size <= table.num_rows:
             raise ValueError(f"{path} must hold at least the {size} values of the vocabulary, got {table.num_rows}")
         return cls(dtype, table, size)
-
-
-def _one_chunk(table: pa.Table) -> pa.Table:
-    arrays = [c.combine_chunks() if c.num_chunks else pa.array([], c.type) for c in table.columns]
-    return pa.table(dict(zip(table.column_names, arrays, strict=True)))
 
 
 def _together(counters: Iterable[Counter]) -> dict[str, pa.Table]:
@@ -238,7 +233,7 @@ def _together(counters: Iterable[Counter]) -> dict[str, pa.Table]:
 
 def _by_frequency(table: pa.Table) -> pa.Table:
     """Sort by count, the most frequent first, and then by value."""
-    return _one_chunk(table.sort_by([("count", "descending"), ("value", "ascending")]))
+    return table.sort_by([("count", "descending"), ("value", "ascending")]).combine_chunks()
 
 
 def _frequent(ordered: pa.Table, min_count: int, at_most: int | None) -> int:

@@ -132,11 +132,9 @@ class _History:
         size = np.minimum(stop - start, self.maxlen)
         offsets = np.append(0, np.cumsum(size))
         taken = pa.array(row[np.arange(offsets[-1]) + np.repeat(stop - offsets[1:], size)])
-        values = [_joined(self.kept.column(name).take(taken)) for name in self.made]
-        return {
-            name: pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), one)
-            for name, one in zip(self.made, values, strict=True)
-        }
+        ends = pa.array(offsets, pa.int64())
+        values = {name: self.kept.column(name).take(taken).combine_chunks() for name in self.made}
+        return {name: pa.LargeListArray.from_arrays(ends, one) for name, one in values.items()}
 
     def _with_state(
         self, code: IntArray, time: NumberArray, row: IntArray, user: IntArray
@@ -191,9 +189,3 @@ def _large(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return text with 64-bit offsets: the items of all histories together may exceed 2 GiB."""
     kinds = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
     return column.cast(kinds[column.type]) if column.type in kinds else column
-
-
-def _joined(column: pa.ChunkedArray) -> pa.Array:
-    """Return a chunked column as one array."""
-    joined = column.combine_chunks()
-    return joined.chunk(0) if isinstance(joined, pa.ChunkedArray) else joined

@@ -32,11 +32,6 @@ from tests.support.click_files import (
 )
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("files") / "train", frame())
-
-
 def same(first: LabeledBatch, second: LabeledBatch) -> None:
     assert first.batch.widths == second.batch.widths
     for one, other in (

@@ -27,11 +27,6 @@ from tests.support.click_files import (
 )
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("files") / "train", frame())
-
-
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_memory_frame_and_files_train_to_the_same_weights(folder: Path, shuffle: bool) -> None:
     data = frame()

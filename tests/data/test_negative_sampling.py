@@ -36,11 +36,6 @@ from tests.support.click_files import (
 )
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("files") / "train", frame())
-
-
 def test_negatives_are_sampled_by_a_hash_of_the_row() -> None:
     positive = np.zeros(100_000, bool)
     positive[::10] = True

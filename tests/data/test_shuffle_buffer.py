@@ -12,16 +12,9 @@ from deepctr_torch.data import file_source as streaming
 from tests.support.click_files import (
     ROWS,
     flat,
-    frame,
     numbered,
     rows_of,
-    write,
 )
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("files") / "train", frame())
 
 
 def test_a_smaller_buffer_mixes_row_groups_in_a_random_order(folder: Path) -> None:
