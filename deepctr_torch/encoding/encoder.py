@@ -16,6 +16,7 @@ from ..features import FeatureColumn
 from ..registry import suggest
 from ..tables import (
     Chunk,
+    ColumnLike,
     PathsLike,
     RowSubset,
     TableLike,
@@ -26,6 +27,7 @@ from ..tables import (
     row_count,
 )
 from . import parallel
+from .arrow_columns import factorize, one_array
 from .categorical import CategoricalEncoder, SharedVocabulary
 from .column_encoder import ColumnEncoder, EmbeddingDim
 from .few_rows import FEW_ROWS, encode_few
@@ -292,6 +294,20 @@ class FeatureEncoder:
         if feature not in found:
             raise ValueError(f"{feature!r} has no vocabulary: {suggest(feature, found)}")
         return found[feature]
+
+    def ids(self, feature: str, values: ColumnLike) -> Array:
+        """Look values of a feature up, one a row: int64 [N], 0 for missing ones, 1 for those without a row.
+
+        Raises:
+            ValueError: the feature looks nothing up, or combines several columns.
+        """
+        self._check_fitted()
+        known = {n: c for n, c in self.column_encoders.items() if isinstance(c, CategoricalEncoder)}
+        found = {n: c.shared.learned for n, c in known.items() if not isinstance(c.spec, Cross)}
+        if feature not in found:
+            raise ValueError(f"{feature!r} looks up no single values: {suggest(feature, found)}")
+        columns = [factorize(one_array(c.table[feature]), feature) for c in read_chunks({feature: values})]
+        return np.concatenate([np.empty(0, np.int64), *(found[feature].lookup(c)[c.codes] for c in columns)])
 
     def pretrained(self, feature: str, vectors: Mapping[Any, npt.ArrayLike]) -> npt.NDArray[np.float32]:
         """Return the table of a feature, float32 [rows, E], from vectors by value, for `model.set_embedding`.

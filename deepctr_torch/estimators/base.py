@@ -15,21 +15,25 @@ from sklearn.utils.validation import check_is_fitted
 from .._checks import check_at_least
 from .._typing import Array
 from ..encoding import FeatureEncoder
+from ..encoding.encoder import Report
 from ..metrics.task_metrics import TaskMetrics
 from ..models import BaseModel
-from ..tables import Chunk
+from ..tables import Chunk, ColumnLike
 from ..training.checkpoint import Checkpoints
 from .build import DimensionLike, LossLike, is_multitask, model_class
 from .features import FeaturesLike, HistoryLike
 from .fit import CallbacksLike, fit
+from .importance import permutation_importances
 from .inputs import LabelsLike, RawData, TableLike, WeightsLike, open_data, open_inputs
 from .labels import LabelEncoder
 from .predict import DEFAULT_METRICS, LabeledPredictions, MetricLike, predict_batches, predict_chunks, predict_labeled
 from .prepare import encode_batches
 from .serialization import Fitted, load_estimator, save_estimator
 from .split import TimeLike
+from .vectors import embedding_frame
 
 if TYPE_CHECKING:
+    import polars as pl
     import pyarrow as pa
 
 __all__ = ["CTREstimator", "load_artefact"]
@@ -347,6 +351,65 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         names = list(metrics or self.default_metrics)
         groups = TaskMetrics(self.model_.tasks, names).group_columns
         return self.predict_labeled(X, y, sample_weight=sample_weight, keep=groups).metrics(names)
+
+    def feature_importances(
+        self,
+        X: TableLike,
+        y: LabelsLike = None,
+        metric: MetricLike | None = None,
+        *,
+        repeats: int = 5,
+        seed: int = 0,
+        sample_weight: WeightsLike = None,
+    ) -> Report:
+        """Say how much worse a metric gets when the values of a raw column are shuffled over the rows.
+
+        All features of a column move together. A column that others can stand in for looks unimportant.
+
+        Args:
+            X, y, sample_weight: as in `evaluate`: best rows that were not trained on; they are held in memory.
+            metric: name or function; None for the first of `default_metrics`.
+            repeats: shuffles of each column, each with a prediction of all rows.
+            seed: of the shuffles.
+
+        Returns:
+            One dict for each column, the most important first: "column" (several names where they only make sense
+            together), "importance", the mean over the shuffles, and "std", their standard deviation; printed as a
+            table.
+
+        Raises:
+            ValueError: a metric that is best neither high nor low, such as "calibration".
+        """
+        check_is_fitted(self)
+        check_at_least("repeats", repeats, 1)
+        metric = self.default_metrics[0] if metric is None else metric
+        groups = TaskMetrics(self.model_.tasks, [metric]).group_columns
+        rows = self.predict_labeled(X, y, sample_weight=sample_weight, keep=groups)
+        return permutation_importances(
+            self.model_, self.encoder_, self.label_encoder_, self._open(X), rows, metric, repeats, seed
+        )
+
+    @property
+    def feature_importances_(self) -> Array:
+        raise AttributeError("importances need rows and labels: call feature_importances(X, y)")
+
+    def embeddings(self, feature: str, ids: ColumnLike = None) -> pl.DataFrame:
+        """Return the learned vectors of a feature, by raw value.
+
+        Args:
+            feature: one that looks values up. A history has the vectors of its target.
+            ids: raw values to look up, in this order; None for all that have a row of their own.
+
+        Returns:
+            A polars frame with the columns "value"; "kind": "known", "unseen" or "missing"; and "embedding", an array
+            of float32. Values that are missing, and those unseen or rare in training, have one vector each. Without
+            `ids` it begins with these two, whose value is null.
+
+        Raises:
+            ValueError: a feature without vectors, or one that hashes its values, without `ids`.
+        """
+        check_is_fitted(self)
+        return embedding_frame(self.model_, self.encoder_, feature, ids)
 
     @property
     def default_metrics(self) -> list[str]:
