@@ -60,6 +60,7 @@ def fit(
     layout: o.Layout = None,
     header: o.Header = None,
     null: o.Null = None,
+    on_bad_rows: o.OnBadRows = None,
     config: o.Config = None,
     init_from: o.InitFrom = None,
     seed: o.Seed = None,
@@ -92,6 +93,7 @@ def fit(
         "data": data, "label": split_names(label), "weight": weight, "model": model, "task": task, "seed": seed,
         "valid": valid, "valid_fraction": valid_fraction, "split_by": split_by, "valid_from": valid_from, "gap": gap,
         "format": layout, "header": split_names(header), "null": null, "init_from": init_from and str(init_from),
+        "on_bad_rows": on_bad_rows,
     }  # fmt: skip
     chosen = parse_settings(settings or [])
     every = int(checkpoint_every) if checkpoint_every.isdecimal() else checkpoint_every
@@ -109,6 +111,7 @@ def evaluate(
     layout: o.Layout = None,
     header: o.Header = None,
     null: o.Null = None,
+    on_bad_rows: o.OnBadRows = None,
     json: o.AsJson = False,
 ) -> None:
     """Compare the predictions of a saved model with the labels of files.
@@ -119,7 +122,16 @@ def evaluate(
     """
     from .evaluate import evaluate as run_it
 
-    run_it(run, files, split_names(label), weight, by, group, Reading(layout, split_names(header), null), json)
+    run_it(
+        run,
+        files,
+        split_names(label),
+        weight,
+        by,
+        group,
+        Reading(layout, split_names(header), null, on_bad_rows),
+        json,
+    )
 
 
 def predict(
@@ -130,6 +142,7 @@ def predict(
     layout: o.Layout = None,
     header: o.Header = None,
     null: o.Null = None,
+    on_bad_rows: o.OnBadRows = None,
     json: o.AsJson = False,
 ) -> None:
     """Write the predictions of a saved model for the rows of files, in their order.
@@ -142,7 +155,7 @@ def predict(
     from .predict import predict as run_it
 
     chosen = None if columns is None else split_names(columns)
-    run_it(run, files, out, chosen, Reading(layout, split_names(header), null), json)
+    run_it(run, files, out, chosen, Reading(layout, split_names(header), null, on_bad_rows), json)
 
 
 def inspect(run: o.RunDir, json: o.AsJson = False) -> None:
@@ -163,6 +176,7 @@ def encode(
     layout: o.Layout = None,
     header: o.Header = None,
     null: o.Null = None,
+    on_bad_rows: o.OnBadRows = None,
     json: o.AsJson = False,
 ) -> None:
     """Encode raw tables into Parquet files of ids and numbers, which `model.fit` reads several times faster.
@@ -177,7 +191,7 @@ def encode(
     settled = parse_settings(settings or [])
     if settled.parameters or settled.model_args:
         raise UsageError("--set of encode knows features.COLUMN=KIND alone")
-    reading = Reading(layout, split_names(header), null)
+    reading = Reading(layout, split_names(header), null, on_bad_rows)
     run_it(files, out, split_names(label), split_names(keep), encoder, training, settled, reading, json)
 
 

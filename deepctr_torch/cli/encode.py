@@ -29,8 +29,11 @@ def encode(
     with output_folder(out):
         if earlier is not None:
             encoder = FeatureEncoder.load(earlier)
+            found = found.skipping([*encoder.inputs, *label, *keep], encoder.schema())
         else:
-            encoder = _inferred(found, [*label, *keep], settings).fit(found.paths, **found.options)
+            encoder = _inferred(found, [*label, *keep], settings)
+            found = found.skipping([*encoder.inputs, *label, *keep], encoder.schema())
+            encoder.fit(found.paths, **found.options)
         paths = encode_files(
             found.paths, encoder, out, label=list(label), keep=keep, training=training, **found.options
         )

@@ -106,7 +106,7 @@ def _with_only(run: Run, said: Settings, only: Sequence[str], found: InputFiles)
 
 
 def _input_files(run: Run, paths: Sequence[str]) -> InputFiles:
-    return input_files(paths, Reading(run.format, run.header, run.null))
+    return input_files(paths, Reading(run.format, run.header, run.null, run.on_bad_rows))
 
 
 def _estimator_class(run: Run, found: InputFiles) -> type[CTREstimator]:

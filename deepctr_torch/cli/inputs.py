@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from ..data import Files
 from ..datasets.criteo import CRITEO_COLUMNS
 from ..registry import suggest
-from ..tables import Chunk, column_names, list_files, read_chunks
+from ..tables import BadRows, Chunk, TypeLike, column_names, list_files, read_chunks, skipped_rows
+from ..tables.bad_rows import ON_BAD_ROWS
 from ..tables.files import DELIMITERS, suffix_of
 from ..tables.parquet import group_sizes
 from .console import UsageError
@@ -25,11 +26,12 @@ _SAMPLE = 1 << 20
 
 
 class Reading(NamedTuple):
-    """How files are read: the options `--format` ("auto" is the same as None), `--header` and `--null`."""
+    """How files are read: `--format` ("auto" is the same as None), `--header`, `--null` and `--on-bad-rows`."""
 
     layout: str | None = None
     header: Sequence[str] | None = None
     null: Sequence[str] | None = None
+    on_bad_rows: str | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class InputFiles:
     paths: list[str]  # files, folders or globs
     header: list[str] | None = None  # names of the columns of text files without a line of names
     null: list[str] = field(default_factory=lambda: [""])  # fields of text files that mean a missing value
+    on_bad_rows: str = "raise"
+    bad: BadRows = field(default_factory=BadRows)  # the lines to leave out
 
     @property
     def files(self) -> list[Path]:
@@ -47,7 +51,17 @@ class InputFiles:
     @property
     def options(self) -> dict[str, Any]:
         """As `read_chunks`, `Files` and `FeatureEncoder` take them."""
-        return {"header": self.header, "null": self.null}
+        return {"header": self.header, "null": self.null, "on_bad_rows": self.bad}
+
+    def skipping(self, columns: Sequence[str], schema: Mapping[str, TypeLike]) -> InputFiles:
+        """Return the files without lines that cannot be read, if these shall be skipped; warns of their number.
+
+        Args:
+            columns: whose types count; none for lines of too few or too many fields alone.
+            schema: column -> type.
+        """
+        found = skipped_rows(self.paths, columns, schema, self.on_bad_rows, self.header, self.null)
+        return replace(self, bad=found.warn() if columns else found)
 
     @property
     def columns(self) -> list[str]:
@@ -72,7 +86,8 @@ class InputFiles:
         """Return the files as estimators take them; columns of `text` that are neither are strings in text files."""
         types = {name: "string" for name in text if name not in (*label, weight)} or None
         one = label[0] if len(label) == 1 else list(label)
-        return Files(self.paths, label=one, weight=weight, schema=types, **self.options)
+        how = {**self.options, "on_bad_rows": self.on_bad_rows}
+        return Files(self.paths, label=one, weight=weight, schema=types, **how)
 
     def estimate_rows(self) -> int | None:
         """Return about how many rows there are: exact for Parquet, from size and first lines for text; None for 0."""
@@ -81,21 +96,25 @@ class InputFiles:
 
 def input_files(paths: Sequence[str], reading: Reading = Reading()) -> InputFiles:  # noqa: B008  # never changed
     """Return the files; Criteo's lines are known by their looks."""
-    layout, header, null = reading
+    layout, header, null, on_bad_rows = reading
     if layout not in (None, *FORMATS):
         raise UsageError(f"unknown --format {layout!r}: {suggest(str(layout), FORMATS)}")
     if layout == "criteo" and header:
         raise UsageError("--format criteo knows the names of the columns: leave --header out")
-    found = InputFiles(list(paths), list(header) if header else None, list(dict.fromkeys(["", *(null or [])])))
+    on_bad_rows = on_bad_rows or "raise"
+    if on_bad_rows not in ON_BAD_ROWS:
+        raise UsageError(f"unknown --on-bad-rows {on_bad_rows!r}: {suggest(on_bad_rows, ON_BAD_ROWS)}")
+    nulls = list(dict.fromkeys(["", *(null or [])]))
+    found = InputFiles(list(paths), list(header) if header else None, nulls, on_bad_rows)
     texts = [path for path in found.files if suffix_of(path) != ".parquet"]
     if header or layout == "table" or not texts:
-        return found
+        return found.skipping([], {})
     line = first_line(texts[0])
     if layout == "criteo" or _CRITEO_LINE.fullmatch(line):
         unlabelled = len(line.split("\t")) == len(CRITEO_COLUMNS) - 1  # to be scored
         names = CRITEO_COLUMNS[1:] if unlabelled else CRITEO_COLUMNS
-        return InputFiles(found.paths, list(names), found.null)
-    return found
+        found = replace(found, header=list(names))
+    return found.skipping([], {})
 
 
 def _beginning(path: Path) -> tuple[bytes, int]:

@@ -35,6 +35,10 @@ Header = Annotated[str | None, _option("--header", "NAMES", "Names of the column
 Null = Annotated[
     list[str] | None, _option("--null", "TEXT", "A field that is a missing value, as the empty one is.", _READING)
 ]
+OnBadRows = Annotated[
+    str | None,
+    _option("--on-bad-rows", "WORD", "`skip` leaves lines out that cannot be read, and counts them.", _READING),
+]
 
 Data = Annotated[
     list[str] | None,

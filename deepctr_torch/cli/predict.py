@@ -36,6 +36,7 @@ def predict(
     found = input_files(files, reading_of(run, reading, files))
     check_apart(out, found.files)
     found.check(estimator.encoder_.serving_inputs, "a feature of the model")
+    found = found.skipping(estimator.encoder_.serving_inputs, estimator.encoder_.schema())
     kept = found.columns if columns is None else list(columns)
     found.check(kept, "to be written")
     names = _score_names(estimator)
@@ -75,7 +76,7 @@ def _predicted(
     """The kept columns and the scores, a table for each block."""
     columns = list(dict.fromkeys([*estimator.encoder_.serving_inputs, *kept]))
     text = found.are_text()
-    written = TextFormat(found.header, found.null)
+    written = TextFormat(found.header, found.null, found.bad)
     types = text_types(found.files, kept, {}, written) if text and not keep_text else {}
     chunks = found.strings(columns) if text else read_chunks(found.paths, columns, **found.options)
     common = {} if text else common_types(found.paths, kept, **found.options)

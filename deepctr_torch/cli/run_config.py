@@ -49,6 +49,7 @@ class Run:
     format: str = "auto"
     header: list[str] | None = None
     null: list[str] | None = None
+    on_bad_rows: str = "raise"
     valid: list[str] | None = None
     valid_fraction: float | None = None
     split_by: str | None = None
@@ -211,17 +212,17 @@ def run_of(folder: Path) -> Run | None:
 
 def reading_of(folder: Path, given: Reading, files: Sequence[str]) -> Reading:
     """Return how to read files: as said, and else as in training, if that was with names that the files do not have."""
-    layout, header, null = given
+    layout, header, null, on_bad_rows = given
     run = run_of(folder)
     if run is None:
         return given
     null = null or run.null
     if header or layout or not run.header:
-        return Reading(layout, header, null)
+        return Reading(layout, header, null, on_bad_rows)
     texts = [path for path in list_files(list(files)) if suffix_of(path) != ".parquet"]
     if texts and column_count(texts[0]) == len(run.header) and not set(run.header) <= set(_first_names(texts[0])):
-        return Reading(layout, run.header, null)
-    return Reading(layout, header, null)
+        return Reading(layout, run.header, null, on_bad_rows)
+    return Reading(layout, header, null, on_bad_rows)
 
 
 def _first_names(path: Path) -> list[str]:

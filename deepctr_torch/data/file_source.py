@@ -83,8 +83,11 @@ class FileSource:
         problem = missing_columns(shards, columns.all(), files.header)
         if problem:
             raise ValueError(problem)
-        self._written = TextFormat(files.header, files.null)
         known_types = {} if files.encoder is None else files.encoder.schema()
+        bad = files.bad_rows(columns.all(), known_types)
+        if files.on_bad_rows == "skip":
+            bad.warn()
+        self._written = TextFormat(files.header, files.null, bad)
         self.types = shard_types(shards, columns.all(), {**known_types, **(files.schema or {})}, self._written)
         self.shards = shards[files.rank :: files.world_size]
         self.negative_rate = files.negative_rate

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from .._checks import check_at_least
 from ..features import FeatureSchema
-from ..tables import ColumnLike, PathsLike, RowSubset, TypeLike, is_files
+from ..tables import (
+    BadRows,
+    ColumnLike,
+    PathsLike,
+    RowSubset,
+    TypeLike,
+    check_on_bad_rows,
+    is_files,
+    skipped_rows,
+)
 from .batch import LabelSpec
 from .interop import LabelsLike
 from .negative_sampling import check_negative_rate
@@ -50,6 +59,7 @@ class Files:
         schema: column -> type, of text files; an encoder knows those of its own columns.
         header: names of the columns, of text files without a line of names.
         null: fields of text files that mean a missing value.
+        on_bad_rows: "raise" or "skip", what to do with lines of text files that cannot be read; see `read_chunks`.
         part: a `deepctr_torch.tables.RowSubset`: the rows of the files to read, if not all; with `world_size` 1.
         targets: called with a label's name, its values, and a function from the place of a row to where it is in words;
             returns the labels as numbers.
@@ -71,6 +81,7 @@ class Files:
     schema: Mapping[str, TypeLike] | None = None
     header: Sequence[str] | None = None
     null: Sequence[str] = ("",)
+    on_bad_rows: str | BadRows = "raise"
     part: RowSubset | None = None
     targets: Callable[[str, ColumnLike, Callable[[int], str]], ColumnLike] | None = None
 
@@ -84,6 +95,17 @@ class Files:
         if self.part is not None and self.world_size > 1:
             raise ValueError(f"part goes with world_size=1, got {self.world_size}")
         check_negative_rate(self.negative_rate)
+        check_on_bad_rows(self.on_bad_rows)
+
+    def bad_rows(self, columns: Sequence[str], schema: Mapping[str, TypeLike]) -> BadRows:
+        """Return the lines to leave out; with "skip" they are looked for.
+
+        Args:
+            columns: whose types count.
+            schema: column -> type, where `self.schema` does not say.
+        """
+        types = {**schema, **(self.schema or {})}
+        return skipped_rows(self.paths, columns, types, self.on_bad_rows, self.header, self.null)
 
 
 class FileColumns(NamedTuple):

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from .._checks import check_at_least
 from .._optional import needs
-from ..tables import Chunk, PathsLike, TableLike, TypeLike, common_types, read_chunks, rechunk, typed
+from ..tables import BadRows, Chunk, PathsLike, TableLike, TypeLike, common_types, read_chunks, rechunk, typed
 from .files import raw_columns
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def encode(
     schema: Mapping[str, TypeLike] | None = None,
     header: Sequence[str] | None = None,
     null: Sequence[str] = ("",),
+    on_bad_rows: str | BadRows = "raise",
 ) -> list[Path]:
     """Encode a raw table into Parquet files that train without an encoder, several times faster.
 
@@ -61,7 +62,7 @@ def encode(
             the same ones in every epoch.
         seed: see `training`.
         rows_per_group: rows of a row group, and of what is shuffled together.
-        schema, header, null: see `Files`.
+        schema, header, null, on_bad_rows: see `Files`.
 
     Returns:
         The files written, in order.
@@ -78,8 +79,8 @@ def encode(
     target.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys([*raw_columns(encoder, training), *kept]))
     known = {**encoder.schema(), **(schema or {})}
-    chunks = read_chunks(data, columns, schema=known, header=header, null=null)
-    types = common_types(data, kept, schema=known, header=header, null=null)
+    chunks = read_chunks(data, columns, schema=known, header=header, null=null, on_bad_rows=on_bad_rows)
+    types = common_types(data, kept, schema=known, header=header, null=null, on_bad_rows=on_bad_rows)
     tables = (_encoded(chunk, encoder, kept, types, training, seed) for chunk in chunks)
     paths, rows = write_encoded(tables, target, rows_per_group)
     about = {"encoder": identity(encoder), "label": labels, "keep": list(keep), "training": training, "seed": seed}
@@ -148,7 +149,9 @@ def write_encoded(tables: Iterable[pa.Table], target: Path, rows_per_group: int)
         while (first := next(groups, None)) is not None:
             paths.append(target / f"part-{len(paths):05d}.parquet")
             # Without dictionaries columns are read as they lie; lz4 costs next to nothing.
-            with pq.ParquetWriter(paths[-1], first.schema, compression="lz4", use_dictionary=False) as writer:
+            with pq.ParquetWriter(
+                paths[-1], first.schema, compression="lz4", use_dictionary=False, write_page_checksum=True
+            ) as writer:
                 for table in chain([first], islice(groups, GROUPS_PER_FILE - 1)):
                     writer.write_table(table, row_group_size=rows_per_group)
                     rows += table.num_rows

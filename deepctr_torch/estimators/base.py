@@ -24,7 +24,7 @@ from .build import DimensionLike, LossLike, is_multitask, model_class
 from .features import FeaturesLike, HistoryLike
 from .fit import CallbacksLike, fit
 from .importance import permutation_importances
-from .inputs import LabelsLike, RawData, TableLike, WeightsLike, open_data, open_inputs
+from .inputs import LabelsLike, RawData, TableLike, WeightsLike, open_data, open_inputs, reading
 from .labels import LabelEncoder
 from .predict import DEFAULT_METRICS, LabeledPredictions, MetricLike, predict_batches, predict_chunks, predict_labeled
 from .prepare import encode_batches
@@ -163,6 +163,7 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         checkpoint_every: int | str = "10min",
         keep: int = 3,
         resume: bool = False,
+        on_bad_rows: str = "raise",
     ) -> E:
         """Learn from raw rows: first rows to validate on are cut off, then the encoder learns, then the model.
 
@@ -188,6 +189,7 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
             checkpoint_every: steps (int) between two of them, or a time such as "30s", "10min", "2h".
             keep: how many of the last ones stay, beside the best one.
             resume: go on from the last whole checkpoint, with the same rows, to the same end as without a break.
+            on_bad_rows: "skip" leaves lines of text files out that cannot be read, and warns of their number.
 
         Raises:
             TypeError, ValueError: wrong input, before training starts (of files: before the step that would use it);
@@ -200,10 +202,10 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         with contextlib.nullcontext() if checkpoints is None else checkpoints.locked():
             fitted = fit(
                 self,
-                X,
+                reading(X, on_bad_rows),
                 y,
                 sample_weight=sample_weight,
-                validation=validation,
+                validation=reading(validation, on_bad_rows),
                 time=time,
                 previous=None if init_from is None else self._previous(init_from),
                 callbacks=callbacks,
@@ -283,13 +285,13 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         inputs = self._open(X)
         return RawData(inputs.table, inputs.names, inputs.named, opened.labels, opened.y, opened.weight)
 
-    def predict_stream(self, X: TableLike) -> Iterator[Array]:
+    def predict_stream(self, X: TableLike, *, on_bad_rows: str = "raise") -> Iterator[Array]:
         """Yield the model's predictions block by block, float64 [n, T], in the order of `X`.
 
         Of a classifier the probability of the second class, one column a label (of more than two classes: one column a
-        class); of a regressor the numbers. Memory is that of a block of 65,536 rows.
+        class); of a regressor the numbers. Memory is that of a block of 65,536 rows. `on_bad_rows` is that of `fit`.
         """
-        data = self._open(X)
+        data = self._open(reading(X, on_bad_rows))
         batches = encode_batches(self.encoder_, data, None)
         return (predicted for _, predicted in predict_batches(self.model_, self.label_encoder_, batches))
 
@@ -305,9 +307,9 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         return predict_chunks(self.model_, self.label_encoder_, self.encoder_, chunks, keep)
 
-    def _predict_all(self, X: TableLike) -> Array:
+    def _predict_all(self, X: TableLike, on_bad_rows: str) -> Array:
         """[N, T]: all of `predict_stream`."""
-        blocks = list(self.predict_stream(X))
+        blocks = list(self.predict_stream(X, on_bad_rows=on_bad_rows))
         return np.concatenate(blocks) if blocks else np.empty((0, self.model_.num_classes or len(self.labels_)))
 
     def predict_labeled(
@@ -337,6 +339,7 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         metrics: Sequence[MetricLike] | None = None,
         *,
         sample_weight: WeightsLike = None,
+        on_bad_rows: str = "raise",
     ) -> dict[str, float]:
         """Compute metrics over all rows.
 
@@ -345,12 +348,12 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
             y: as in `fit`; None for the columns that the labels were in.
             metrics: names or functions (see "Metrics, defined"); "gauc:user" groups by the raw column `user`. None for
                 `default_metrics`.
-            sample_weight: as in `fit`.
+            sample_weight, on_bad_rows: as in `fit`.
         """
         check_is_fitted(self)
         names = list(metrics or self.default_metrics)
         groups = TaskMetrics(self.model_.tasks, names).group_columns
-        return self.predict_labeled(X, y, sample_weight=sample_weight, keep=groups).metrics(names)
+        return self.predict_labeled(reading(X, on_bad_rows), y, sample_weight=sample_weight, keep=groups).metrics(names)
 
     def feature_importances(
         self,

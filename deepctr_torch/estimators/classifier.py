@@ -38,16 +38,16 @@ class CTRClassifier(ClassifierMixin, CTREstimator):  # type: ignore[misc]
         classes = self.label_encoder_.classes
         return classes[0] if len(classes) == 1 else classes
 
-    def predict_proba(self, X: TableLike) -> Array:
+    def predict_proba(self, X: TableLike, *, on_bad_rows: str = "raise") -> Array:
         """Return [N, C], a column for each of `classes_`; of several labels [N, T]: P of the second class of each."""
-        scores = self._predict_all(X)
+        scores = self._predict_all(X, on_bad_rows)
         if len(self.labels_) == 1 and scores.shape[1] == 1:
             return np.concatenate([1.0 - scores, scores], axis=1)
         return scores
 
-    def predict(self, X: TableLike) -> Array:
+    def predict(self, X: TableLike, *, on_bad_rows: str = "raise") -> Array:
         """Return the most probable class, [N]; of several labels [N, T]."""
-        scores = self.predict_proba(X)
+        scores = self.predict_proba(X, on_bad_rows=on_bad_rows)
         if len(self.labels_) == 1:
             return np.asarray(self.label_encoder_.classes[0][scores.argmax(axis=1)])
         columns = zip(self.label_encoder_.classes, scores.T, strict=True)

@@ -83,6 +83,7 @@ def fit(
     if kept is not None and not isinstance(estimator.random_state, (int, np.integer)):
         seed = kept.seed
     options = SplitOptions.parse(estimator.validation_fraction if given is None else 0.0, time)
+    data, given = _readable(estimator, data, given, options.time, previous)
 
     learner = estimator.label_encoder_class.learner(data.labels, previous and previous.label_encoder_)
     _log_pass(data, "labels and times are read")
@@ -118,6 +119,28 @@ def fit(
         )
     scores = _validation_metrics(model, encoder, labels, valid, given, metrics)
     return Fitted(encoder, model, labels, data.names, data.named, training, scores)
+
+
+def _readable(
+    estimator: CTREstimator, data: RawData, given: RawData | None, time: str | None, previous: CTREstimator | None
+) -> tuple[RawData, RawData | None]:
+    """The rows to train and to validate on, without those of files that shall be skipped: in every pass the same.
+
+    The types that fields must have are those of the features that will be chosen.
+    """
+    parts = [part for part in (data, given) if part is not None and part.in_files and part.table.on_bad_rows == "skip"]
+    if not parts:
+        return data, given
+    if previous is None:
+        rough = data.without(data.table.bad_rows([], {})) if data in parts else data
+        encoder = choose_encoder(estimator.features, estimator.history, rough, None, time, _skipped(estimator, data))
+    else:
+        encoder = previous.encoder_
+    left = {}
+    for part in parts:
+        used = [name for name in (*encoder.inputs, *part.apart, time) if name in (*part.names, *part.apart)]
+        left[id(part)] = part.without(part.table.bad_rows(used, encoder.schema()).warn())
+    return left.get(id(data), data), given and left.get(id(given), given)
 
 
 def _log_pass(data: RawData, purpose: str, needed: bool = True) -> None:

@@ -16,10 +16,10 @@ from ..data import Files
 from ..data.files import means_files
 from ..data.interop import column_of, is_table, names_of, to_numpy
 from ..registry import suggest
-from ..tables import Chunk, ColumnLike, column_label, column_names, read_chunks, row_count
+from ..tables import BadRows, Chunk, ColumnLike, check_on_bad_rows, column_label, column_names, read_chunks, row_count
 from .labels import missing_in
 
-__all__ = ["LabelsLike", "RawData", "TableLike", "WeightsLike", "open_data", "open_inputs", "row_name"]
+__all__ = ["LabelsLike", "RawData", "TableLike", "WeightsLike", "open_data", "open_inputs", "reading", "row_name"]
 
 TableLike: TypeAlias = Any  # a frame, an arrow table, a dict of columns, a matrix; or files
 LabelsLike: TypeAlias = Any  # one label a row, a table of several; or the name(s) of columns
@@ -57,7 +57,13 @@ class RawData:
         """The options of `read_chunks`."""
         if not self.in_files:
             return {}
-        return {"header": self.table.header, "null": self.table.null, "schema": self.table.schema or {}}
+        files = self.table
+        how = {"header": files.header, "null": files.null, "on_bad_rows": files.on_bad_rows}
+        return {**how, "schema": files.schema or {}}
+
+    def without(self, bad: BadRows) -> RawData:
+        """Return the rows of files without some lines."""
+        return replace(self, table=replace(self.table, on_bad_rows=bad))
 
     def count_rows(self) -> int:
         """Return how many rows there are; of files by reading a column."""
@@ -89,6 +95,14 @@ def _values(values: LabelsLike) -> Array:
         out[:] = list(values)
         return out
     return to_numpy(values)
+
+
+def reading(X: TableLike, on_bad_rows: str) -> TableLike:
+    """The table; files with `on_bad_rows`."""
+    check_on_bad_rows(on_bad_rows)
+    if on_bad_rows == "raise" or not means_files(X):
+        return X
+    return replace(X if isinstance(X, Files) else Files(X), on_bad_rows=on_bad_rows)
 
 
 def open_inputs(X: TableLike) -> RawData:

@@ -27,9 +27,9 @@ class CTRRegressor(RegressorMixin, CTREstimator):  # type: ignore[misc]
     label_encoder_class = NumberLabelEncoder
     label_encoder_: NumberLabelEncoder
 
-    def predict(self, X: TableLike) -> Array:
+    def predict(self, X: TableLike, *, on_bad_rows: str = "raise") -> Array:
         """Return the numbers, [N]; of several labels [N, T]."""
-        scores = self._predict_all(X)
+        scores = self._predict_all(X, on_bad_rows)
         return scores[:, 0] if len(self.labels_) == 1 else scores
 
     def score(self, X: TableLike, y: LabelsLike = None, sample_weight: WeightsLike = None) -> float:

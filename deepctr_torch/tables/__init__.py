@@ -5,9 +5,10 @@ Needs the extra `tables`.
 
 from __future__ import annotations
 
+from .bad_rows import BadRows, check_on_bad_rows
 from .files import PathsLike, is_files, list_files
 from .memory import ColumnLike, TableLike, column_label, library_of, row_count
-from .read import Chunk, column_names, read_chunks, read_values
+from .read import Chunk, column_names, read_chunks, read_values, skipped_rows
 from .rechunk import rechunk
 from .row_subset import RowSubset
 from .shards import Shard, list_shards, missing_columns, read_shard, shard_types
@@ -15,6 +16,7 @@ from .text import TextFormat, TypeLike
 from .types import common_types, typed
 
 __all__ = [
+    "BadRows",
     "Chunk",
     "ColumnLike",
     "PathsLike",
@@ -23,6 +25,7 @@ __all__ = [
     "TableLike",
     "TextFormat",
     "TypeLike",
+    "check_on_bad_rows",
     "column_label",
     "column_names",
     "common_types",
@@ -37,5 +40,6 @@ __all__ = [
     "rechunk",
     "row_count",
     "shard_types",
+    "skipped_rows",
     "typed",
 ]

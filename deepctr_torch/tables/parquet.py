@@ -49,12 +49,12 @@ def parquet_tables(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = list(columns)
+    names, number = list(columns), group
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             for number in range(file.num_row_groups) if group is None else [group]:
                 for batch in file.iter_batches(rows, row_groups=[number], columns=names, use_threads=threads):
                     yield number, plain(pa.Table.from_batches([batch]).select(names))
-    except (pa.ArrowInvalid, OSError) as error:
-        where = path if group is None else f"{path}, row group {group}:"
+    except (pa.ArrowException, OSError) as error:
+        where = path if number is None else f"{path}, row group {number}:"
         raise ValueError(f"{where} cannot be read as Parquet: {error}") from error

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._checks import check_at_least
 from .._optional import needs
+from .bad_rows import BadRows, check_on_bad_rows
 from .files import PathsLike, is_files, list_files
 from .memory import TableLike, memory_columns, memory_tables, memory_values
 from .parquet import is_parquet, parquet_schema, parquet_tables
-from .text import TextFormat, TypeLike, text_columns, text_tables, text_types
+from .text import TextFormat, TypeLike, find_bad_rows, text_columns, text_tables, text_types
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Chunk", "column_names", "read_chunks", "read_values"]
+__all__ = ["Chunk", "column_names", "read_chunks", "read_values", "skipped_rows"]
 
 
 class Chunk(NamedTuple):
@@ -59,6 +60,7 @@ def read_chunks(
     header: Sequence[str] | None = None,
     null: Sequence[str] = ("",),
     keep_nan: bool = False,
+    on_bad_rows: str | BadRows = "raise",
 ) -> Iterator[Chunk]:
     """The rows of `data` in chunks, always in the same order; no more than a chunk or a row group is in memory.
 
@@ -78,6 +80,8 @@ def read_chunks(
         header: names of all columns, for text files without a line of names.
         null: fields of text files that mean a missing value.
         keep_nan: NaN in float columns of pandas and numpy stays NaN, which costs no copy.
+        on_bad_rows: "skip" reads text files once before, leaves lines out that have more or fewer fields than there are
+            names, are not UTF-8, or have a field that is not of its type, and warns of their number.
 
     >>> chunks = list(read_chunks({"user": [7, 8, None], "city": ["a", None, "b"]}, rows=2))
     >>> [(c.first_row, c.table.num_rows) for c in chunks]
@@ -89,6 +93,7 @@ def read_chunks(
         TypeError: `data` is no table.
     """
     check_at_least("rows", rows, 1)
+    check_on_bad_rows(on_bad_rows)
     types = _types(schema or {})
     if not is_files(data):
         return _from_memory(data, _wanted(memory_columns(data), columns, "the table"), rows, keep_nan)
@@ -96,7 +101,26 @@ def read_chunks(
     names = _wanted(_file_columns(paths[0], header), columns, str(paths[0]))
     for path in paths[1:]:
         _wanted(_file_columns(path, header), names, str(path))
-    return _from_files(paths, names, rows, types, TextFormat(header, null))
+    bad = skipped_rows(paths, names, types, on_bad_rows, header, null)
+    if on_bad_rows == "skip":
+        bad.warn()
+    return _from_files(paths, names, rows, types, TextFormat(header, null, bad))
+
+
+def skipped_rows(
+    paths: PathsLike,
+    columns: Sequence[str],
+    schema: Mapping[str, TypeLike],
+    on_bad_rows: str | BadRows,
+    header: Sequence[str] | None,
+    null: Sequence[str],
+) -> BadRows:
+    """Return the lines of files that readers leave out; "skip" says to look for them."""
+    if isinstance(on_bad_rows, BadRows):
+        return on_bad_rows
+    if on_bad_rows == "raise":
+        return BadRows()
+    return find_bad_rows(list_files(paths), columns, schema, TextFormat(header, null))
 
 
 def read_values(data: TableLike, columns: Sequence[str]) -> dict[str, Sequence[Any]]:

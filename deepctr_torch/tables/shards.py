@@ -63,7 +63,9 @@ def read_shard(
 ) -> Iterator[Chunk]:
     """The rows of a shard in chunks of at most `rows`; `types` are those of `shard_types`."""
     if shard.group is None:
-        yield from read_chunks(shard.path, columns, rows, schema=types, header=written.header, null=written.null)
+        yield from read_chunks(
+            shard.path, columns, rows, schema=types, header=written.header, null=written.null, on_bad_rows=written.bad
+        )
         return
     first = shard.first_row
     for group, table in parquet_tables(shard.path, columns, rows, shard.group, threads=False):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from .bad_rows import BadLine, BadRows, WithoutLines, bad_lines, text_stream
 from .files import DELIMITERS, suffix_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow import csv
 
-__all__ = ["TextFormat", "TypeLike", "text_columns", "text_tables", "text_types"]
+__all__ = ["TextFormat", "TypeLike", "find_bad_rows", "text_columns", "text_tables", "text_types"]
 
 TypeLike: TypeAlias = "pa.DataType | str"  # or its name: "string", "int64", "float64", ...
 
@@ -26,6 +27,8 @@ class TextFormat(NamedTuple):
 
     header: Sequence[str] | None = None  # names of the columns, of files without a line of names
     null: Sequence[str] = ("",)  # fields that mean a missing value
+    bad: BadRows = BadRows()  # lines to leave out
+    skip: bool = False  # leave lines of more or fewer fields out
 
 
 def _open(
@@ -34,35 +37,72 @@ def _open(
     block: int,
     columns: list[str] | None = None,
     types: Mapping[str, TypeLike] | None = None,
-    threads: bool = True,
 ) -> csv.CSVStreamingReader:
     """A streaming reader; every error names the file."""
     import pyarrow as pa
     from pyarrow import csv
 
-    names = None if written.header is None else list(written.header)
-    convert = csv.ConvertOptions(
-        include_columns=columns or None, column_types=types, null_values=list(written.null), strings_can_be_null=True
-    )
+    bad = written.bad.lines.get(str(path))
     try:
         return csv.open_csv(
-            str(path),
-            read_options=csv.ReadOptions(block_size=block, column_names=names, use_threads=threads),
-            parse_options=csv.ParseOptions(delimiter=DELIMITERS[suffix_of(path)]),
-            convert_options=convert,
+            str(path) if bad is None else pa.PythonFile(WithoutLines(path, bad), mode="r"),
+            **_options(path, written.header, written, columns, types, block_size=block),
         )
-    except pa.ArrowInvalid as error:
-        raise _problem(path, error) from error
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
+        raise _problem(path, error, lambda: _bad_lines(path, columns, types, written)) from error
 
 
-def _problem(path: Path, error: Exception) -> ValueError:
-    hint = _HINT if "conversion error" in str(error) else ""
-    return ValueError(f"{path} must be a text table separated by {DELIMITERS[suffix_of(path)]!r}, got: {error}{hint}")
+def _options(
+    path: Path,
+    names: Sequence[str] | None,
+    written: TextFormat,
+    columns: Sequence[str] | None,
+    types: Mapping[str, TypeLike] | None,
+    **reading: Any,
+) -> dict[str, Any]:
+    """The options of pyarrow's readers."""
+    from pyarrow import csv
+
+    return {
+        "read_options": csv.ReadOptions(column_names=None if names is None else list(names), **reading),
+        "parse_options": csv.ParseOptions(
+            delimiter=DELIMITERS[suffix_of(path)], invalid_row_handler=(lambda row: "skip") if written.skip else None
+        ),
+        "convert_options": csv.ConvertOptions(
+            include_columns=list(columns) if columns else None,
+            column_types=types,
+            null_values=list(written.null),
+            strings_can_be_null=True,
+        ),
+    }
+
+
+def _problem(path: Path, error: Exception, bad_lines: Callable[[], Iterator[BadLine]] | None = None) -> Exception:
+    """The error of a file, with the number of the first bad line if there is one."""
+    import pyarrow as pa
+
+    if isinstance(error, OSError) and error.errno is not None:  # such as a file that is not there
+        return error
+    bad = next(bad_lines(), None) if bad_lines is not None and isinstance(error, pa.ArrowInvalid) else None
+    where, reason = (path, str(error)) if bad is None else (f"{path}, line {bad.line},", bad.reason)
+    hint = _HINT if "conversion error" in reason and "UTF8" not in reason else ""
+    with path.open("rb") as file:
+        if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+            hint = ": it looks like UTF-16, and must be UTF-8"
+    return ValueError(f"{where} must be a text table separated by {DELIMITERS[suffix_of(path)]!r}, got: {reason}{hint}")
 
 
 def text_columns(path: Path, header: Sequence[str] | None) -> list[str]:
     """The names in the first line, or `header`."""
-    names = list(_open(path, TextFormat(header), _SAMPLE).schema.names)
+    import pyarrow as pa
+    from pyarrow import csv
+
+    try:
+        with text_stream(path) as file:
+            options = _options(path, header, TextFormat(skip=True), None, None, block_size=_SAMPLE)
+            names = list(csv.open_csv(file, **options).schema.names)
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
+        raise _problem(path, error) from error
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice is not None:
         raise ValueError(f"{path} must have columns of different names, got {twice!r} twice")
@@ -89,7 +129,8 @@ def text_types(
         found = _open(path, written, _SAMPLE, rest).schema
         for name in rest:
             seen[name] = _join(seen.get(name, pa.null()), found.field(name).type)
-    types.update({name: pa.string() if pa.types.is_null(kind) else kind for name, kind in seen.items()})
+    no_type = (pa.types.is_null, pa.types.is_binary)  # the latter of text that is not UTF-8
+    types.update({name: pa.string() if any(is_(kind) for is_ in no_type) else kind for name, kind in seen.items()})
     return types
 
 
@@ -107,26 +148,59 @@ def _join(a: pa.DataType, b: pa.DataType) -> pa.DataType:
 def text_tables(
     path: Path, columns: Sequence[str], types: Mapping[str, TypeLike], written: TextFormat
 ) -> Iterator[pa.Table]:
-    """The tables of one file, one for each block of text."""
-    try:
-        yield from _read(path, list(columns), dict(types), written)
-    except ValueError as error:
-        if "conversion error" in str(error):  # once more, row by row, for an error that names the row
-            for _ in _read(path, list(columns), dict(types), written, threads=False):
-                pass
-        raise
+    """The tables of one file, one for each block of text.
 
-
-def _read(
-    path: Path, columns: list[str], types: dict[str, TypeLike], written: TextFormat, threads: bool = True
-) -> Iterator[pa.Table]:
+    Raises:
+        ValueError: a line that cannot be read; names the file and the line.
+    """
     import pyarrow as pa
 
-    reader = _open(path, written, _BLOCK, columns=columns, types=types, threads=threads)
+    reader = _open(path, written, _BLOCK, columns=list(columns), types=types)
     try:
         for batch in reader:
             yield pa.Table.from_batches([batch])
-    except pa.ArrowInvalid as error:
-        raise _problem(path, error) from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _problem(path, error, lambda: _bad_lines(path, columns, types, written)) from error
     finally:
         reader.close()
+
+
+def _bad_lines(
+    path: Path, columns: Sequence[str] | None, types: Mapping[str, TypeLike] | None, written: TextFormat
+) -> Iterator[BadLine]:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    names = text_columns(path, written.header)
+    options = _options(path, names, written, columns, types, block_size=2 * _BLOCK)
+
+    def convert(text: bytes) -> None:
+        csv.read_csv(pa.BufferReader(text), **options)
+
+    return bad_lines(path, convert, named=written.header is None)
+
+
+def find_bad_rows(
+    paths: Sequence[Path], columns: Sequence[str], schema: Mapping[str, TypeLike], written: TextFormat
+) -> BadRows:
+    """Read text files once, and find the lines that are no rows.
+
+    Such a line has more or fewer fields than there are names, is not UTF-8, or has a field of `columns` that is not of
+    its type.
+
+    Args:
+        paths: the files; others than text files have no such lines.
+        columns: whose types count.
+        schema: column -> type; of others it is what fits the beginning of every file.
+        written: the way the files are written.
+    """
+    import pyarrow as pa
+
+    texts = [path for path in paths if suffix_of(path) in DELIMITERS]
+    types = text_types(texts, columns, schema, written._replace(skip=True))
+    lines = {}
+    for path in texts:
+        names = text_columns(path, written.header)
+        of_file = {name: types.get(name, pa.string()) for name in names}
+        lines[str(path)] = tuple(_bad_lines(path, names, of_file, written))
+    return BadRows({path: found for path, found in lines.items() if found})

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._optional import needs
+from .bad_rows import BadRows
 from .files import PathsLike, is_files, list_files
 from .memory import TableLike
 from .parquet import is_parquet, parquet_schema
@@ -26,6 +27,7 @@ def common_types(
     schema: Mapping[str, TypeLike] | None = None,
     header: Sequence[str] | None = None,
     null: Sequence[str] = ("",),
+    on_bad_rows: str | BadRows = "raise",
 ) -> dict[str, pa.DataType]:
     """Column -> the arrow type that holds its values of all files; empty for rows in memory.
 
@@ -41,7 +43,7 @@ def common_types(
     if not is_files(data) or not columns:
         return {}
     paths = list_files(data)
-    of_text = text_types(paths, columns, schema or {}, TextFormat(header, null))
+    of_text = text_types(paths, columns, schema or {}, TextFormat(header, null, skip=on_bad_rows != "raise"))
     found: dict[str, pa.DataType] = {}
     first: dict[str, Path] = {}  # a file that has the type found so far
     for path in paths:

@@ -122,7 +122,7 @@ def test_what_cannot_be_read_is_refused_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     for data, match in (
         ("empty.csv", "empty.csv must be a text table separated by ',', got: Empty CSV file"),
-        ("short.csv", "short.csv must be a text table.*Expected 2 columns, got 1"),
+        ("short.csv", "short.csv, line 2, must be a text table.*Expected 2 columns, got 1"),
         ("twice.csv", "twice.csv must have columns of different names, got 'x' twice"),
         ("junk.parquet", "junk.parquet must be a Parquet file"),
         ("table.xlsx", "files must end in one of .csv, .*got .*table.xlsx"),

@@ -39,7 +39,7 @@ def test_a_value_that_comes_later_and_does_not_fit_names_file_row_and_remedy(
 ) -> None:
     monkeypatch.setattr(text_module, "_SAMPLE", 64)
     (tmp_path / "a.csv").write_text("x\n" + "1\n" * 100 + "oops\n")
-    with pytest.raises(ValueError, match=r"a\.csv.*Row #102.*'oops'.*name its type in schema"):
+    with pytest.raises(ValueError, match=r"a\.csv, line 102, .*'oops'.*name its type in schema"):
         rows_of(tmp_path / "a.csv")
     assert rows_of(tmp_path / "a.csv", schema={"x": "string"})[-1] == {"x": "oops"}
 
@@ -73,6 +73,6 @@ def test_a_word_among_numbers_is_named_with_both_remedies(tmp_path: Path) -> Non
     path = tmp_path / "a.csv"
     path.write_text("x\n1.5\nNA\n")
     encoder = FeatureEncoder({"x": Numeric("plain")})
-    with pytest.raises(ValueError, match=r"a\.csv .*'NA': if it means a missing value, name it in null"):
+    with pytest.raises(ValueError, match=r"a\.csv, line 3, .*'NA': if it means a missing value, name it in null"):
         encoder.fit(path)
     assert encoder.fit(path, null=("", "NA")).transform(path, null=("", "NA"))["x"].tolist() == [1.5, 1.5]
