@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepctr_torch.encoding import FeatureEncoder
+from deepctr_torch.features import VarLenSparseFeat
 from deepctr_torch.temporal import add_history
 from tests.support.events import ROWS, Event, in_chunks, rows_of_events, table
 
@@ -74,3 +76,15 @@ def test_wrong_arguments_of_history() -> None:
         add_history(pl.DataFrame(data).lazy(), "user", "item", "time", 1)
     with pytest.raises(ValueError, match="'lists' must hold numbers or strings"):
         add_history(data.append_column("lists", pa.array([[1]] * 5)), "lists", "item", "time", 1)
+
+
+def test_the_history_of_a_column_of_lists_is_one_of_lists_of_lists() -> None:
+    tags = [["x", "y"], ["z"], [], None, ["x"], ["y"]]
+    events = pl.DataFrame({"user": [1, 1, 1, 2, 1, 1], "at": range(6), "tags": tags, "click": [1, 0] * 3})
+    expected = [[], tags[:1], tags[:2], [], tags[:3], [tags[1], tags[2], tags[4]]]
+    made = add_history(events, "user", "tags", "at", 3)
+    assert made["hist_tags"].to_list() == expected
+    columns = FeatureEncoder.infer(made, label="click").fit(made).feature_columns()
+    steps = next(c for c in columns if c.name == "hist_tags")
+    assert isinstance(steps, VarLenSparseFeat)
+    assert (steps.embedding_name, steps.step_width) == ("tags", 2)
