@@ -22,18 +22,12 @@ __all__ = ["EmbeddingCollection", "EmbeddingConfig", "EmbeddingSlice", "FusedTab
 
 
 class EmbeddingSlice(NamedTuple):
-    """Columns of a table that are a module of their own.
+    """Columns of a table that are a module of their own."""
 
-    Attributes:
-        path: names of the modules that lead to its `nn.Embedding`, from the collection down.
-        start, stop: first column, and column after the last.
-        aliases: further places of the same module.
-    """
-
-    path: tuple[str, ...]
-    start: int
-    stop: int
-    aliases: tuple[tuple[str, ...], ...] = ()
+    path: tuple[str, ...]  # names of the modules that lead to its `nn.Embedding`, from the collection down
+    start: int  # first column
+    stop: int  # column after the last
+    aliases: tuple[tuple[str, ...], ...] = ()  # further places of the same module
 
 
 class EmbeddingConfig(NamedTuple):

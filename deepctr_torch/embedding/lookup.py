@@ -18,22 +18,14 @@ __all__ = ["EmbeddingLookup", "FusedGroup", "LookupSpec"]
 
 @dataclass(frozen=True)
 class FusedGroup:
-    """The columns of one part that have one width: one gather a batch.
+    """The columns of one part that have one width: one gather a batch."""
 
-    Attributes:
-        tables: the collection that owns the tables.
-        table: the fused tensor that the rows come from.
-        singles, sequences: column names, in the order of the rows.
-        table_of: column name -> name of its table.
-        mask_zero: those of `singles` whose id 0 has no effect.
-    """
-
-    tables: EmbeddingCollection
-    table: FusedTable
-    singles: tuple[str, ...]
+    tables: EmbeddingCollection  # the owner of `table`
+    table: FusedTable  # the fused tensor that the rows come from
+    singles: tuple[str, ...]  # column names, in the order of the rows
     sequences: tuple[str, ...]
-    table_of: Mapping[str, str]
-    mask_zero: tuple[str, ...] = ()
+    table_of: Mapping[str, str]  # column name -> name of its table
+    mask_zero: tuple[str, ...] = ()  # those of `singles` whose id 0 has no effect
 
 
 @dataclass(frozen=True)

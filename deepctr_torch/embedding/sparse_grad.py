@@ -18,19 +18,12 @@ __all__ = ["CoalescedIndex", "SparseGrad", "added", "coalesce_grads", "lookup_as
 
 
 class SparseGrad(NamedTuple):
-    """The gradient of the rows of one fused table that a batch reads.
+    """The gradient of the rows of one fused table that a batch reads."""
 
-    Attributes:
-        table: the table [R, E].
-        rows: int64 [U], its rows that the batch reads.
-        gradient: [U, E], summed over the batch.
-        coalesced: how they were summed; it knows where rows repeat.
-    """
-
-    table: FusedTable
-    rows: Tensor
-    gradient: Tensor
-    coalesced: CoalescedIndex
+    table: FusedTable  # [R, E]
+    rows: Tensor  # int64 [U], its rows that the batch reads
+    gradient: Tensor  # [U, E], summed over the batch
+    coalesced: CoalescedIndex  # how they were summed; it knows where rows repeat
 
     @property
     def weight(self) -> nn.Parameter:

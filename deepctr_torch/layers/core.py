@@ -47,18 +47,10 @@ class DNN(nn.Module):
     """
 
     def __init__(
-        self,
-        inputs_dim: int,
-        hidden_units: Sequence[int],
-        activation: ActivationLike = "relu",
-        l2_reg: float = 0,
-        dropout_rate: float = 0,
-        use_bn: bool = False,
-        init_std: float = 0.0001,
-        dice_dim: int = 3,
-        seed: int = 1024,
+        self, inputs_dim: int, hidden_units: Sequence[int], activation: ActivationLike = "relu", l2_reg: float = 0,
+        dropout_rate: float = 0, use_bn: bool = False, init_std: float = 0.0001, dice_dim: int = 3, seed: int = 1024,
         device: str | torch.device = "cpu",
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         check_at_least("inputs_dim", inputs_dim, 0 if len(hidden_units) == 0 else 1)
         check_positive_units("hidden_units", hidden_units)
@@ -170,17 +162,10 @@ class LocalActivationUnit(nn.Module):
     """
 
     def __init__(
-        self,
-        hidden_units: Sequence[int] = (64, 32),
-        embedding_dim: int = 4,
-        activation: ActivationLike = "sigmoid",
-        dropout_rate: float = 0,
-        dice_dim: int = 3,
-        l2_reg: float = 0,
-        use_bn: bool = False,
-        *,
+        self, hidden_units: Sequence[int] = (64, 32), embedding_dim: int = 4, activation: ActivationLike = "sigmoid",
+        dropout_rate: float = 0, dice_dim: int = 3, l2_reg: float = 0, use_bn: bool = False, *,
         init_std: float = 0.0001,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         check_at_least("embedding_dim", embedding_dim, 1)
         self.dnn = DNN(
@@ -229,16 +214,10 @@ class Conv2dSame(nn.Conv2d):
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int] = 1,
-        padding: int = 0,
-        dilation: int | tuple[int, int] = 1,
-        groups: int = 1,
+        self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1, padding: int = 0, dilation: int | tuple[int, int] = 1, groups: int = 1,
         bias: bool = True,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if padding not in (0, (0, 0)):
             raise ValueError(f"padding must be 0 (it follows from the input size), got {padding!r}")
         super().__init__(in_channels, out_channels, kernel_size, stride, 0, dilation, groups, bias)

@@ -144,15 +144,9 @@ class ParallelDNN(_Named):
     """
 
     def __init__(
-        self,
-        inputs_dim: int,
-        hidden_units: Sequence[int],
-        names: Sequence[str],
-        activation: ActivationLike = "relu",
-        dropout_rate: float = 0,
-        use_bn: bool = False,
-        init_std: float = 0.0001,
-    ) -> None:
+        self, inputs_dim: int, hidden_units: Sequence[int], names: Sequence[str], activation: ActivationLike = "relu",
+        dropout_rate: float = 0, use_bn: bool = False, init_std: float = 0.0001,
+    ) -> None:  # fmt: skip
         super().__init__(names)
         check_positive_units("hidden_units", hidden_units)
         check_at_least("inputs_dim", inputs_dim, 1 if hidden_units else 0)

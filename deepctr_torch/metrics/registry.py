@@ -22,24 +22,15 @@ __all__ = ["METRICS", "Metric", "gauc_skipped", "get_metric", "higher_is_better"
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric as the trainer sees it: call it with whole columns of labels and predictions.
+    """A metric as the trainer sees it: call it with whole columns of labels and predictions."""
 
-    Args:
-        name: the key in logs and history.
-        function: `function(y_true, y_pred, sample_weight, groups)`.
-        group: the column that holds the groups, None for `fit`'s `groups` argument.
-        needs_groups: the metric cannot be computed without groups.
-        higher_is_better: None when neither direction is (calibration, a user's function).
-        takes_weights: False for a user's function without a `sample_weight` parameter.
-        stateful: makes what computes the metric block by block, for more rows than are kept; None where nothing can.
-    """
-
-    name: str
-    function: Callable[..., Any]
-    group: str | None = None
-    needs_groups: bool = False
-    higher_is_better: bool | None = None
-    takes_weights: bool = True
+    name: str  # the key in logs and history
+    function: Callable[..., Any]  # `function(y_true, y_pred, sample_weight, groups)`
+    group: str | None = None  # the column that holds the groups, None for `fit`'s `groups` argument
+    needs_groups: bool = False  # the metric cannot be computed without groups
+    higher_is_better: bool | None = None  # None when neither direction is (calibration, a user's function)
+    takes_weights: bool = True  # False for a user's function without a `sample_weight` parameter
+    # makes what computes the metric block by block, for more rows than are kept; None where nothing can
     stateful: Callable[[], StatefulMetric] | None = None
 
     def __call__(

@@ -14,21 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelTraits:
-    """Facts of a model that others need and cannot read from its signature.
+    """Facts of a model that others need and cannot read from its signature."""
 
-    Attributes:
-        one_dimension: fields meet each other, so that all columns of the deep side need one `embedding_dim`.
-        dense_deep: the deep side takes numbers (`DenseFeat`).
-        independent_heads: each prediction comes from a head of its own, whose bias moves it alone.
-        several_histories: a target is compared with each of several histories; elsewhere all but one are pooled.
-        funnel: tasks are steps: a label is positive only where the one before it is.
-    """
-
-    one_dimension: bool = False
-    dense_deep: bool = True
-    independent_heads: bool = True
+    one_dimension: bool = False  # fields meet each other, so that all columns of the deep side need one `embedding_dim`
+    dense_deep: bool = True  # the deep side takes numbers (`DenseFeat`)
+    independent_heads: bool = True  # each prediction comes from a head of its own, whose bias moves it alone
+    # a target is compared with each of several histories; elsewhere all but one are pooled
     several_histories: bool = False
-    funnel: bool = False
+    funnel: bool = False  # tasks are steps: a label is positive only where the one before it is
 
 
 MODELS: Registry[type[BaseModel]] = Registry("model")

@@ -216,16 +216,11 @@ class CombinedOptimizer(optim.Optimizer):
 
 
 class OptimizerSpec(NamedTuple):
-    """Optimizers and learning rates, as `compile` was given them.
+    """Optimizers and learning rates, as `compile` was given them."""
 
-    Attributes:
-        optimizer, rate: a name, a dict of a name and options, a torch optimizer class or instance; None for its own.
-        table_optimizer, table_rate: for the tables, where they differ.
-    """
-
-    optimizer: Any
+    optimizer: Any  # a name, a dict of a name and options, a torch optimizer class or instance; None for its own
     rate: float | None = None
-    table_optimizer: Any = None
+    table_optimizer: Any = None  # for the tables, where they differ
     table_rate: float | None = None
 
     @property

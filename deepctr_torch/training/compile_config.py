@@ -27,33 +27,19 @@ UNFIT_LOSSES = {  # the named losses that a kind of task does not take
 
 @dataclass
 class CompileConfig:
-    """Losses, metrics and options of a compiled model.
+    """Losses, metrics and options of a compiled model."""
 
-    Attributes:
-        tasks: (name, type) of each task.
-        losses: one a task.
-        metrics: those of each task.
-        reduction: "sum" or "mean": how the loss of a batch is made of those of its rows.
-        task_weights: one number a task; None where they are learned.
-        precision: "fp32" or "bf16".
-        clip_norm: largest norm of the whole gradient, or None.
-        torch_compile: compile what follows the lookup.
-        lr_schedule: makes a fresh schedule, or None.
-        embedding_update: "auto", "dense" or "sparse".
-        joint: the first loss takes predictions and labels of all tasks as matrices.
-    """
-
-    tasks: Tasks
-    losses: list[Loss]
-    metrics: TaskMetrics
-    reduction: str = "sum"
-    task_weights: list[float] | None = field(default_factory=list)
-    precision: str = "fp32"
-    clip_norm: float | None = None
-    torch_compile: bool = False
-    lr_schedule: Callable[[], Schedule] | None = None
-    embedding_update: str = "auto"
-    joint: bool = False
+    tasks: Tasks  # (name, type) of each task
+    losses: list[Loss]  # one a task
+    metrics: TaskMetrics  # those of each task
+    reduction: str = "sum"  # "sum" or "mean": how the loss of a batch is made of those of its rows
+    task_weights: list[float] | None = field(default_factory=list)  # one number a task; None where they are learned
+    precision: str = "fp32"  # "fp32" or "bf16"
+    clip_norm: float | None = None  # largest norm of the whole gradient, or None
+    torch_compile: bool = False  # compile what follows the lookup
+    lr_schedule: Callable[[], Schedule] | None = None  # makes a fresh schedule, or None
+    embedding_update: str = "auto"  # "auto", "dense" or "sparse"
+    joint: bool = False  # the first loss takes predictions and labels of all tasks as matrices
 
     def __post_init__(self) -> None:
         check_choice("loss_reduction", self.reduction, ["sum", "mean"])

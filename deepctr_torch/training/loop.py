@@ -39,28 +39,17 @@ LOOP_STATE = ("epoch", "epoch_step", "step_number", "period", "_last_loss")
 
 @dataclass(frozen=True)
 class FitPlan:
-    """Length of a training, and when to evaluate in it.
+    """Length of a training, and when to evaluate in it."""
 
-    Attributes:
-        batch_size: rows a step (streams bring their own).
-        epochs, initial_epoch: as Keras counts them: training goes on until epoch number `epochs`.
-        shuffle: a new order of the rows in every epoch.
-        steps_per_epoch: steps after which an epoch ends; the data go on in the next one.
-        max_steps: steps after which the training ends.
-        eval_every: steps (int), or part of an epoch (float in (0, 1)), between two evaluations.
-        verbose: 0, 1 or 2.
-        profile: path of a trace of some steps, or None.
-    """
-
-    batch_size: int = 256
-    epochs: int = 1
+    batch_size: int = 256  # rows a step (streams bring their own)
+    epochs: int = 1  # as Keras counts them: training goes on until epoch number `epochs`
     initial_epoch: int = 0
-    shuffle: bool = True
-    steps_per_epoch: int | None = None
-    max_steps: int | None = None
-    eval_every: int | float | None = None
-    verbose: int = 1
-    profile: str | os.PathLike[str] | None = None
+    shuffle: bool = True  # a new order of the rows in every epoch
+    steps_per_epoch: int | None = None  # steps after which an epoch ends; the data go on in the next one
+    max_steps: int | None = None  # steps after which the training ends
+    eval_every: int | float | None = None  # steps (int), or part of an epoch (float in (0, 1)), between two evaluations
+    verbose: int = 1  # 0, 1 or 2
+    profile: str | os.PathLike[str] | None = None  # path of a trace of some steps, or None
 
     def __post_init__(self) -> None:
         check_at_least("batch_size", self.batch_size, 1)

@@ -15,31 +15,18 @@ __all__ = ["Trainable"]
 
 
 class Trainable(Protocol):
-    """A model that can be trained: a module with a lookup, and what comes after it.
+    """A model that can be trained: a module with a lookup, and what comes after it."""
 
-    Attributes:
-        training: set by `train` and `eval`.
-        schema: layout of a batch, and of the packed matrix that an overridden `forward(X)` takes.
-        embedding: the lookup.
-        seed: of shuffling and dropout.
-        epochs_trained: how many ever; with `seed` it determines all random choices of the next epoch.
-        stop_training: True ends the training after the step, set by callbacks.
-        negative_rate: share of the negative rows that it was trained on.
-        history: of the last `fit`.
-        aux_loss: set by an overridden `forward(X)` for the loss of its step.
-        regularization_weight: (weights, l1, l2) of each penalty.
-    """
-
-    training: bool
-    schema: FeatureSchema
+    training: bool  # set by `train` and `eval`
+    schema: FeatureSchema  # layout of a batch, and of the packed matrix that an overridden `forward(X)` takes
     embedding: EmbeddingLookup
-    seed: int
-    epochs_trained: int
-    stop_training: bool
-    negative_rate: float
-    history: History
-    aux_loss: Tensor
-    regularization_weight: list[tuple[list[nn.Parameter], float, float]]
+    seed: int  # of shuffling and dropout
+    epochs_trained: int  # how many ever; with `seed` it determines all random choices of the next epoch
+    stop_training: bool  # True ends the training after the step, set by callbacks
+    negative_rate: float  # share of the negative rows that it was trained on
+    history: History  # of the last `fit`
+    aux_loss: Tensor  # set by an overridden `forward(X)` for the loss of its step
+    regularization_weight: list[tuple[list[nn.Parameter], float, float]]  # (weights, l1, l2) of each penalty
 
     @property
     def overrides_forward(self) -> bool:

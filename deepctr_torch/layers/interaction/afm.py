@@ -41,15 +41,9 @@ class AFMLayer(nn.Module):
     normalized_att_score: Tensor | None
 
     def __init__(
-        self,
-        in_features: int,
-        attention_factor: int = 4,
-        l2_reg_w: float = 0,
-        dropout_rate: float = 0,
-        seed: int = 1024,
-        device: str | torch.device = "cpu",
-        outputs: int = 1,
-    ) -> None:
+        self, in_features: int, attention_factor: int = 4, l2_reg_w: float = 0, dropout_rate: float = 0,
+        seed: int = 1024, device: str | torch.device = "cpu", outputs: int = 1,
+    ) -> None:  # fmt: skip
         super().__init__()
         check_positive(in_features=in_features, attention_factor=attention_factor, outputs=outputs)
         check_fraction("dropout_rate", dropout_rate)

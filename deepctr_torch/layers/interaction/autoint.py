@@ -36,14 +36,9 @@ class InteractingLayer(nn.Module):
 
     @refuse(in_features="did you mean 'embedding_size'?")
     def __init__(
-        self,
-        embedding_size: int,
-        head_num: int = 2,
-        use_res: bool = True,
-        scaling: bool = False,
-        seed: int = 1024,
+        self, embedding_size: int, head_num: int = 2, use_res: bool = True, scaling: bool = False, seed: int = 1024,
         device: str | torch.device = "cpu",
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         check_positive(embedding_size=embedding_size, head_num=head_num)
         if embedding_size % head_num:

@@ -41,12 +41,9 @@ class ConvLayer(nn.Module):
     """
 
     def __init__(
-        self,
-        field_size: int,
-        conv_kernel_width: Sequence[int],
-        conv_filters: Sequence[int],
+        self, field_size: int, conv_kernel_width: Sequence[int], conv_filters: Sequence[int],
         device: str | torch.device = "cpu",
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         check_at_least("field_size", field_size, 1)
         check_positive_units("conv_kernel_width", conv_kernel_width)

@@ -53,15 +53,9 @@ class CIN(nn.Module):
 
     @refuse(filed_size="did you mean 'field_size'?")
     def __init__(
-        self,
-        field_size: int,
-        layer_size: Sequence[int] = (128, 128),
-        activation: ActivationLike = "relu",
-        split_half: bool = True,
-        l2_reg: float = 1e-5,
-        seed: int = 1024,
-        device: str | torch.device = "cpu",
-    ) -> None:
+        self, field_size: int, layer_size: Sequence[int] = (128, 128), activation: ActivationLike = "relu",
+        split_half: bool = True, l2_reg: float = 1e-5, seed: int = 1024, device: str | torch.device = "cpu",
+    ) -> None:  # fmt: skip
         super().__init__()
         check_at_least("field_size", field_size, 1)
         check_positive_units("layer_size", layer_size)

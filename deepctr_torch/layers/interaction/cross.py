@@ -44,13 +44,9 @@ class CrossNet(nn.Module):
         l2_reg="declare the penalty on the model, as DCN does with 'l2_reg_cross'",
     )
     def __init__(
-        self,
-        in_features: int,
-        layer_num: int = 2,
-        parameterization: str = "vector",
-        seed: int = 1024,
+        self, in_features: int, layer_num: int = 2, parameterization: str = "vector", seed: int = 1024,
         device: str | torch.device = "cpu",
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         check_at_least("in_features", in_features, 1)
         check_at_least("layer_num", layer_num, 0)
@@ -105,13 +101,9 @@ class CrossNetMix(nn.Module):
         l2_reg="declare the penalty on the model, as DCNMix does with 'l2_reg_cross'",
     )
     def __init__(
-        self,
-        in_features: int,
-        low_rank: int = 32,
-        num_experts: int = 4,
-        layer_num: int = 2,
+        self, in_features: int, low_rank: int = 32, num_experts: int = 4, layer_num: int = 2,
         device: str | torch.device = "cpu",
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         check_positive(in_features=in_features, low_rank=low_rank, num_experts=num_experts)
         check_at_least("layer_num", layer_num, 0)

@@ -73,13 +73,9 @@ class BilinearInteraction(nn.Module):
     bilinear: nn.Linear | ParallelLinear | None
 
     def __init__(
-        self,
-        filed_size: int,
-        embedding_size: int,
-        bilinear_type: str = "interaction",
-        seed: int = 1024,
+        self, filed_size: int, embedding_size: int, bilinear_type: str = "interaction", seed: int = 1024,
         device: str | torch.device = "cpu",
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         check_positive(filed_size=filed_size, embedding_size=embedding_size)
         check_choice("bilinear_type", bilinear_type, ("all", "each", "interaction"))

@@ -72,13 +72,9 @@ class OutterProductLayer(nn.Module):
 
     @refuse(filed_size="did you mean 'field_size'?")
     def __init__(
-        self,
-        field_size: int,
-        embedding_size: int,
-        kernel_type: str = "mat",
-        seed: int = 1024,
+        self, field_size: int, embedding_size: int, kernel_type: str = "mat", seed: int = 1024,
         device: str | torch.device = "cpu",
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         check_positive(field_size=field_size, embedding_size=embedding_size)
         check_choice("kernel_type", kernel_type, ("mat", "num", "vec"))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .autograd import chunks, gradient_of_plain, wants_plain
+from .autograd import Kernel, chunks, gradient_of_plain, wants_plain
 from .pairwise import pair_products, runs
 
 __all__ = ["attended_pairs"]
@@ -21,14 +21,8 @@ _IN_CACHE = 1 << 20  # numbers of one buffer: a chunk has some hundred small ope
 def attended_pairs(inputs: Tensor, weight: Tensor, bias: Tensor, projection: Tensor) -> tuple[Tensor, Tensor]:
     """Mean of the products of all pairs, weighted by `softmax(relu(products @ weight + bias) @ projection)`.
 
-    Args:
-        inputs: [B, F, E].
-        weight: [E, A].
-        bias: [A].
-        projection: [A, 1].
-
-    Returns:
-        The means [B, E], zeros of a single field; and the weights [B, P], without gradient.
+    `[B, F, E], [E, A], [A], [A, 1] -> [B, E], [B, P]`: the means, zeros of a single field, and the weights, without
+    gradient.
 
     >>> attended_pairs(torch.tensor([[[1.0], [2.0], [4.0]]]), torch.zeros(1, 1), torch.zeros(1), torch.ones(1, 1))[0]
     tensor([[4.6667]])
@@ -36,7 +30,7 @@ def attended_pairs(inputs: Tensor, weight: Tensor, bias: Tensor, projection: Ten
     if wants_plain(inputs) or inputs.shape[1] < 2:
         scores = _scores(inputs, weight, bias, projection)
         return _pool(inputs, scores), scores.detach()
-    pooled, scores = _AttendedPairs.apply(inputs, weight, bias, projection)  # type: ignore[no-untyped-call]
+    pooled, scores = _AttendedPairs.of(inputs, weight, bias, projection)
     return pooled, scores
 
 
@@ -53,7 +47,7 @@ def _plain(inputs: Tensor, weight: Tensor, bias: Tensor, projection: Tensor) -> 
     return _pool(inputs, _scores(inputs, weight, bias, projection))
 
 
-class _AttendedPairs(torch.autograd.Function):
+class _AttendedPairs(Kernel):
     """`attended_pairs`; products and hidden units are made chunk by chunk, in both passes, and never kept.
 
     Within a chunk of n samples these come last, `[E, P, n]`: every operation runs along contiguous rows.
@@ -104,19 +98,12 @@ class _AttendedPairs(torch.autograd.Function):
 
 
 class _Made(NamedTuple):
-    """The inner values of a chunk of n samples; the memory is that of the chunk before.
+    """The inner values of a chunk of n samples; the memory is that of the chunk before."""
 
-    Attributes:
-        rows: the fields, [E, F, n].
-        joint: the products of all pairs, and ones, which meet the bias, [E + 1, P, n].
-        hidden: the hidden units, [A, P, n].
-        scratch: [E, P, n].
-    """
-
-    rows: Tensor
-    joint: Tensor
-    hidden: Tensor
-    scratch: Tensor
+    rows: Tensor  # the fields, [E, F, n]
+    joint: Tensor  # the products of all pairs, and ones, which meet the bias, [E + 1, P, n]
+    hidden: Tensor  # the hidden units, [A, P, n]
+    scratch: Tensor  # [E, P, n]
 
     @property
     def products(self) -> Tensor:

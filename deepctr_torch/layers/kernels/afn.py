@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .autograd import chunks, gradient_of_plain, wants_plain
+from .autograd import Kernel, chunks, gradient_of_plain, wants_plain
 
 __all__ = ["normalized_powers", "powers_of"]
 
@@ -19,15 +19,8 @@ def normalized_powers(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`exp(logs @ weight + bias)`, each embedding dimension normalised over samples and neurons.
 
-    Args:
-        logs: [B, E, F].
-        weight: [F, N].
-        bias: [N].
-        scale, shift: [E].
-        eps: added to the variance.
-
-    Returns:
-        The normalised powers [B, E, N]; without gradient, mean and variance (divided by B N) of the powers, [E] each.
+    `[B, E, F], [F, N], [N], [E], [E] -> [B, E, N], [E], [E]`: the normalised powers; without gradient, mean and
+    variance (divided by B N) of the powers.
 
     >>> one, zero = torch.ones(1), torch.zeros(1)
     >>> out, *moments = normalized_powers(torch.tensor([[[0.0]], [[1.0]]]), one.view(1, 1), zero, one, zero, eps=0.0)
@@ -38,7 +31,7 @@ def normalized_powers(
         powers = powers_of(logs, weight, bias)
         variance, mean = torch.var_mean(powers.detach(), dim=(0, 2), correction=0)
         return _normalized(powers, scale, shift, eps), mean, variance
-    out, _, mean, variance = _NormalizedPowers.apply(logs, weight, bias, scale, shift, eps)  # type: ignore[no-untyped-call]
+    out, _, mean, variance = _NormalizedPowers.of(logs, weight, bias, scale, shift, eps)
     return out, mean, variance
 
 
@@ -71,7 +64,7 @@ def _with_one(logs: Tensor) -> Tensor:
     return functional.pad(logs, (0, 1), value=1.0).flatten(0, 1)
 
 
-class _NormalizedPowers(torch.autograd.Function):
+class _NormalizedPowers(Kernel):
     """`normalized_powers`; of all that has B E N numbers only the powers and the result are ever allocated."""
 
     @staticmethod

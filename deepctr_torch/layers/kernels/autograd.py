@@ -8,12 +8,13 @@ read from memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-__all__ = ["chunks", "eager", "gradient_of_plain", "wants_plain", "watched"]
+__all__ = ["Kernel", "chunks", "eager", "gradient_of_plain", "wants_plain", "watched"]
 
 _IN_CACHE = 1 << 18  # numbers of one buffer; 1 MiB in float32
 
@@ -49,17 +50,23 @@ def chunks(total: int, each: int, at_least: int = 1, numbers: int | None = None)
         yield slice(start, min(start + step, total))
 
 
+class Kernel(torch.autograd.Function):
+    """A formula with a hand-written gradient of its inputs, which are kept for it."""
+
+    @classmethod
+    def of(cls, *inputs: Any) -> Any:
+        """The value of the formula."""
+        return cls.apply(*inputs)  # type: ignore[no-untyped-call]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.save_for_backward(*inputs)
+
+
 def gradient_of_plain(
     plain: Callable[..., Tensor], inputs: Sequence[Tensor | None], needed: Sequence[bool], grad: Tensor
 ) -> tuple[Tensor | None, ...]:
-    """Gradients that can themselves be differentiated: those of the plain formula, as part of the graph.
-
-    Args:
-        plain: the formula.
-        inputs: its arguments.
-        needed: which of them need a gradient.
-        grad: of its result.
-    """
+    """Gradients that can themselves be differentiated: those of the `plain` formula, as part of the graph."""
     wanted = [t for t, wants in zip(inputs, needed, strict=True) if wants and t is not None]
     with torch.enable_grad():
         found = iter(torch.autograd.grad(plain(*inputs), wanted, grad, create_graph=True))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .autograd import chunks, gradient_of_plain, wants_plain
+from .autograd import Kernel, chunks, gradient_of_plain, wants_plain
 
 __all__ = ["compress", "compress_plain"]
 
@@ -25,9 +25,7 @@ def compress(left: Tensor, right: Tensor, weight: Tensor) -> Tensor:
     >>> compress(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]]), torch.tensor([[10.0]]))
     tensor([[30., 80.]])
     """
-    if wants_plain(left):
-        return compress_plain(left, right, weight)
-    result: Tensor = _Compress.apply(left, right, weight)  # type: ignore[no-untyped-call]
+    result: Tensor = compress_plain(left, right, weight) if wants_plain(left) else _Compress.of(left, right, weight)
     return result
 
 
@@ -46,7 +44,7 @@ def _chunks(left: Tensor, right: Tensor, buffers: int) -> Iterator[tuple[slice, 
         yield at, [m[: rows * shape[2]].view(shape) for m in memory]
 
 
-class _Compress(torch.autograd.Function):
+class _Compress(Kernel):
     """`compress`, with products that are formed twice and kept never."""
 
     @staticmethod
@@ -56,10 +54,6 @@ class _Compress(torch.autograd.Function):
             torch.mul(left[:, None, at], right[None, :, at], out=products)
             out[:, at] = weight @ products.flatten(0, 1)
         return out
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .autograd import chunks, gradient_of_plain, wants_plain
+from .autograd import Kernel, chunks, gradient_of_plain, wants_plain
 
 __all__ = ["Mates", "bilinear_products", "mate_products", "pair_products", "pairs", "runs"]
 
@@ -49,9 +49,7 @@ def pair_products(left: Tensor, right: Tensor) -> Tensor:
     >>> pair_products(torch.tensor([[[1.0], [2.0], [3.0]]]), torch.tensor([[[4.0], [5.0], [6.0]]])).flatten()
     tensor([ 5.,  6., 12.])
     """
-    if wants_plain(left):
-        return _pair_products(left, right)
-    result: Tensor = _PairProducts.apply(left, right)  # type: ignore[no-untyped-call]
+    result: Tensor = _pair_products(left, right) if wants_plain(left) else _PairProducts.of(left, right)
     return result
 
 
@@ -60,7 +58,7 @@ def _pair_products(left: Tensor, right: Tensor) -> Tensor:
     return left.index_select(1, first) * right.index_select(1, second)
 
 
-class _PairProducts(torch.autograd.Function):
+class _PairProducts(Kernel):
     """`pair_products`; its gradient is summed run by run."""
 
     @staticmethod
@@ -70,10 +68,6 @@ class _PairProducts(torch.autograd.Function):
         for i, run in runs(fields):
             torch.mul(left[:, i : i + 1], right[:, i + 1 :], out=out[:, run])
         return out
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -94,9 +88,7 @@ def bilinear_products(inputs: Tensor, weight: Tensor) -> Tensor:
     >>> bilinear_products(torch.tensor([[[1.0], [2.0]]]), torch.tensor([[[10.0]]]))
     tensor([[[20.]]])
     """
-    if wants_plain(inputs):
-        return _bilinear_products(inputs, weight)
-    result: Tensor = _BilinearProducts.apply(inputs, weight)  # type: ignore[no-untyped-call]
+    result: Tensor = _bilinear_products(inputs, weight) if wants_plain(inputs) else _BilinearProducts.of(inputs, weight)
     return result
 
 
@@ -106,7 +98,7 @@ def _bilinear_products(inputs: Tensor, weight: Tensor) -> Tensor:
     return projected * inputs.index_select(1, second)
 
 
-class _BilinearProducts(torch.autograd.Function):
+class _BilinearProducts(Kernel):
     """`bilinear_products`; one matrix product a first field, from its vectors to the partners of all its pairs."""
 
     @staticmethod
@@ -117,10 +109,6 @@ class _BilinearProducts(torch.autograd.Function):
             projected = inputs[:, i] @ weight[run].flatten(0, 1).t()  # [B, partners E]
             torch.mul(projected.view(batch, fields - 1 - i, width), inputs[:, i + 1 :], out=out[:, run])
         return out
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -140,18 +128,12 @@ class _BilinearProducts(torch.autograd.Function):
 
 
 class Mates(NamedTuple):
-    """S vectors of a sample in P pairs, each in one.
+    """S vectors of a sample in P pairs, each in one."""
 
-    Attributes:
-        first, second: places of the two vectors of each pair, [P].
-        mate: for each vector, the place of the other one of its pair, [S].
-        pair: for each vector, the number of its pair, [S].
-    """
-
-    first: Tensor
+    first: Tensor  # places of the two vectors of each pair, [P]
     second: Tensor
-    mate: Tensor
-    pair: Tensor
+    mate: Tensor  # for each vector, the place of the other one of its pair, [S]
+    pair: Tensor  # for each vector, the number of its pair, [S]
 
     @classmethod
     def of(cls, first: Tensor, second: Tensor) -> Mates:
@@ -172,7 +154,7 @@ def mate_products(vectors: Tensor, beside: Tensor, mates: Mates) -> Tensor:
     """
     if wants_plain(vectors):
         return _mate_products(vectors, beside, *mates)
-    result: Tensor = _MateProducts.apply(vectors, beside, *mates)  # type: ignore[no-untyped-call]
+    result: Tensor = _MateProducts.of(vectors, beside, *mates)
     return result
 
 
@@ -181,7 +163,7 @@ def _mate_products(vectors: Tensor, beside: Tensor, first: Tensor, second: Tenso
     return torch.cat([products.flatten(1), beside], dim=1)
 
 
-class _MateProducts(torch.autograd.Function):
+class _MateProducts(Kernel):
     """`mate_products`; the gradient of a vector, which is in one pair, is written once and never summed."""
 
     @staticmethod
@@ -194,10 +176,6 @@ class _MateProducts(torch.autograd.Function):
             part, result = vectors[at], out[at, :size].view(-1, *shape)
             torch.mul(part.index_select(1, first), part.index_select(1, second), out=result)
         return out
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:

@@ -38,19 +38,11 @@ class AttentionSequencePoolingLayer(nn.Module):
     """
 
     def __init__(
-        self,
-        att_hidden_units: Sequence[int] = (80, 40),
-        att_activation: ActivationLike = "sigmoid",
-        weight_normalization: bool = False,
-        return_score: bool = False,
-        supports_masking: bool = False,
-        embedding_dim: int = 4,
-        *,
-        dropout_rate: float = 0,
-        use_bn: bool = False,
-        init_std: float = 0.0001,
+        self, att_hidden_units: Sequence[int] = (80, 40), att_activation: ActivationLike = "sigmoid",
+        weight_normalization: bool = False, return_score: bool = False, supports_masking: bool = False,
+        embedding_dim: int = 4, *, dropout_rate: float = 0, use_bn: bool = False, init_std: float = 0.0001,
         device: str | torch.device = "cpu",
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.weight_normalization = weight_normalization
         self.return_score = return_score
