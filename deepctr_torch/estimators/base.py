@@ -60,14 +60,16 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         learning_rate: None for the optimizer's own.
         embedding_lr: learning rate of the tables; None for three times the other one.
         loss: None for cross entropy or squared error; see `compile`.
+        ensemble: number of models that learn side by side from the same batches, their mean the prediction; "auto": 4
+            for 2,000 to 100,000 rows, where that costs seconds, else 1.
         epochs: at most; early stopping ends sooner.
         batch_size: rows a step; "auto": by the number of rows, from 32 to 4096.
         embedding_dim: length of the vectors; "auto": by the rows of each table, at most 16 (models that compare
             vectors have one length for all).
         validation_fraction: share of the rows that is not trained on but tells when to stop; at most 1,000,000 rows.
-        early_stopping: evaluations without improvement after which training stops (True: 3); the best weights are
-            restored. False or 0: all epochs.
-        eval_every: steps (int) or part of an epoch (float) between evaluations; "auto": a quarter of an epoch.
+        early_stopping: evaluations without improvement after which training stops, and the best weights are restored;
+            True: as many as are in 0.8 epochs and in 200 steps, 3 at least. False or 0: all epochs.
+        eval_every: steps (int) or part of an epoch (float) between evaluations; "auto": a tenth of an epoch.
         embedding_update: "auto", "sparse" or "dense"; see `compile`.
         precision: "fp32" or "bf16"; see `compile`.
         random_state: seed of all that is drawn; None for another one at each fit.
@@ -115,7 +117,8 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         learning_rate: float | None = None,
         embedding_lr: float | None = None,
         loss: LossLike = None,
-        epochs: int = 10,
+        ensemble: int | str = "auto",
+        epochs: int = 20,
         batch_size: int | str = "auto",
         embedding_dim: DimensionLike = "auto",
         validation_fraction: float = 0.1,
@@ -136,6 +139,7 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         self.learning_rate = learning_rate
         self.embedding_lr = embedding_lr
         self.loss = loss
+        self.ensemble = ensemble
         self.epochs = epochs
         self.batch_size = batch_size
         self.embedding_dim = embedding_dim

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from .._checks import check_at_least
 from ..encoding import FeatureEncoder, auto_dimension
 from ..encoding import Sequence as History
 from ..features import DenseFeat, FeatureColumn, VarLenSparseFeat
@@ -27,10 +28,12 @@ __all__ = [
     "VALIDATION_ROWS",
     "batch_rows",
     "build_model",
+    "ensemble_size",
     "eval_steps",
     "is_multitask",
     "model_class",
     "model_defaults",
+    "patience",
     "reads_history",
 ]
 
@@ -45,6 +48,7 @@ SET_BY_ESTIMATOR = {  # argument of a model -> where its value comes from
     "task_types": "CTRClassifier or CTRRegressor",
     "task_names": "the names of the labels",
     "num_classes": "the labels",
+    "ensemble": "ensemble",
 }
 
 
@@ -164,6 +168,8 @@ def _set_bias(model: BaseModel, bias: Sequence[float] | None) -> None:
     """Let the outputs begin at the mean of the labels, where a bias does that."""
     if bias is None or not model_traits(type(model)).independent_heads:
         return
+    for member in getattr(model, "further_members", ()):
+        _set_bias(member, bias)
     heads = list(model.out) if isinstance(model.out, nn.ModuleList) else [model.out]
     values = [[v] for v in bias] if len(heads) > 1 or len(bias) == 1 else [list(bias)]
     for head, value in zip(heads, values, strict=True):
@@ -173,13 +179,38 @@ def _set_bias(model: BaseModel, bias: Sequence[float] | None) -> None:
                 own.copy_(torch.tensor(value))
 
 
+def ensemble_size(rows: int, wanted: int | str) -> int:
+    """Return how many models to train as one: `wanted`, or with "auto" `ENSEMBLE` where that costs seconds.
+
+    >>> [ensemble_size(rows, "auto") for rows in (500, 20_000, 10_000_000)]
+    [1, 4, 1]
+    """
+    if wanted != "auto":
+        check_at_least("ensemble", wanted, 1)
+        return int(wanted)
+    return ENSEMBLE[0] if rows in ENSEMBLE[1] else 1
+
+
+def patience(rows: int, batch: int, every: int) -> int:
+    """Return after how many evaluations, one each `every` steps, without improvement a training ends.
+
+    >>> [patience(rows, batch, every) for rows, batch, every in ((500, 32, 4), (100_000, 512, 20), (100_000, 4096, 4))]
+    [50, 10, 50]
+    """
+    epochs, steps = PATIENCE
+    return max(3, math.ceil(max(epochs * math.ceil(rows / batch), steps) / every))
+
+
 MODEL: Mapping[str, Any] = {"init_std": 0.001, "l2_reg_embedding": 1e-3, "dnn_dropout": 0.2}
 LOSSES = {"binary": "binary_crossentropy", "multiclass": "cross_entropy", "regression": "mse"}
 TABLE_RATE = 3  # learning rate of the tables over that of the rest
 VALIDATION_ROWS = 1_000_000  # a validation part cut off the training data is not larger
 EMBEDDING_DIM = 16  # the longest vectors of embedding_dim="auto"
-EVALUATIONS = 4  # in an epoch
+EVALUATIONS = 10  # in an epoch
+SHORTEST = 4  # steps between two of them, where an epoch has as many
+PATIENCE = 0.8, 200  # epochs and steps without improvement that end the training: the longer of both
 STEPS = 100  # fewer in an epoch make smaller batches
+ENSEMBLE = 4, range(2_000, 100_001)  # models in one, and for how many rows
 
 
 def model_defaults(cls: type) -> dict[str, Any]:
@@ -205,4 +236,4 @@ def eval_steps(rows: int, batch: int, wanted: float | str) -> int:
         return max(1, math.ceil(wanted * steps))
     if wanted != "auto":
         raise ValueError(f'eval_every must be steps (int), a part of an epoch (float) or "auto", got {wanted!r}')
-    return max(1, math.ceil(steps / EVALUATIONS))
+    return max(min(steps, SHORTEST), math.ceil(steps / EVALUATIONS))

@@ -20,7 +20,17 @@ from ..optim.sparse import default_lr, parse_optimizer
 from ..registry import suggest
 from ..tables import RowSubset
 from ..training.checkpoint import Checkpoints
-from .build import LOSSES, TABLE_RATE, batch_rows, build_model, eval_steps, is_multitask, model_class
+from .build import (
+    LOSSES,
+    TABLE_RATE,
+    batch_rows,
+    build_model,
+    ensemble_size,
+    eval_steps,
+    is_multitask,
+    model_class,
+    patience,
+)
 from .features import check_same_features, choose_encoder
 from .inputs import LabelsLike, RawData, TableLike, WeightsLike, open_data
 from .labels import ClassLabelEncoder, ClassLearner, LabelEncoder, check_funnel
@@ -103,7 +113,8 @@ def fit(
     _log_pass(data, "the rows to validate on are encoded", needed=parts.validation is not None)
     valid = validation_rows(data, parts, given, encoder, labels)
 
-    model = _new_model(estimator, cls, encoder, labels, seed, initial_bias)
+    members = _members(estimator, rows, previous)
+    model = _new_model(estimator, cls, encoder, labels, {"seed": seed, "ensemble": members}, initial_bias)
     _compile(estimator, model, labels, previous)
     model.negative_rate = data.negative_rate
     if previous is not None:
@@ -239,15 +250,22 @@ def _fit_encoder(
     return encoder.fit_transform(data.source, training=True, seed=seed, part=part)  # less work than one by one
 
 
+def _members(estimator: CTREstimator, rows: int, previous: CTREstimator | None) -> int:
+    """How many models are trained as one; those of `previous` with "auto"."""
+    if previous is not None and estimator.ensemble == "auto":
+        return 1 + len(getattr(previous.model_, "further_members", ()))
+    return ensemble_size(rows, estimator.ensemble)
+
+
 def _new_model(
     estimator: CTREstimator,
     cls: type[BaseModel],
     encoder: FeatureEncoder,
     labels: LabelEncoder,
-    seed: int,
+    how: Mapping[str, Any],
     initial_bias: list[float] | None,
 ) -> BaseModel:
-    tasks: dict[str, Any] = {"seed": seed, "device": "cpu" if estimator.device is None else estimator.device}
+    tasks: dict[str, Any] = {**how, "device": "cpu" if estimator.device is None else estimator.device}
     if is_multitask(cls):
         tasks |= {"task_names": list(labels.names), "task_types": [labels.kind] * len(labels.names)}
     else:
@@ -307,12 +325,14 @@ def _table_rate(estimator: CTREstimator) -> float | None:
     return TABLE_RATE * (default_lr(name) if estimator.learning_rate is None else estimator.learning_rate)
 
 
-def _callbacks(estimator: CTREstimator, valid: EncodedBatch | Files | None, callbacks: CallbacksLike) -> list[Callback]:
+def _callbacks(
+    estimator: CTREstimator, valid: EncodedBatch | Files | None, callbacks: CallbacksLike, auto_patience: int
+) -> list[Callback]:
     own = [] if callbacks is None else callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
     if valid is None or not estimator.early_stopping:
         return list(own)
-    patience = 3 if estimator.early_stopping is True else estimator.early_stopping
-    return [EarlyStopping("val_loss", patience=patience, restore_best_weights=True), *own]
+    waits = auto_patience if estimator.early_stopping is True else estimator.early_stopping
+    return [EarlyStopping("val_loss", patience=waits, restore_best_weights=True), *own]
 
 
 class _Trained(NamedTuple):
@@ -333,7 +353,8 @@ def _train(
     checkpoints: Checkpoints | None,
 ) -> _Trained:
     batch_size = batch_rows(rows) if estimator.batch_size == "auto" else int(estimator.batch_size)
-    used = _callbacks(estimator, valid, callbacks)
+    every = eval_steps(rows, batch_size, estimator.eval_every)
+    used = _callbacks(estimator, valid, callbacks, patience(rows, batch_size, every))
     x, y, weight = train.as_tuple() if isinstance(train, EncodedBatch) else (train, None, None)
     history = model.fit(
         x,
@@ -343,7 +364,7 @@ def _train(
         verbose=estimator.verbose,
         sample_weight=weight,
         validation_data=valid.as_tuple() if isinstance(valid, EncodedBatch) else valid,
-        eval_every=eval_steps(rows, batch_size, estimator.eval_every),
+        eval_every=every,
         callbacks=used,
         checkpoint_dir=checkpoints,
     )

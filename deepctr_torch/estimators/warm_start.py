@@ -38,7 +38,7 @@ def check_rate(old: BaseModel, rate: float) -> None:
 
 def _output_bias(model: BaseModel) -> Tensor | None:
     """The bias of the one logit, by which a model goes over to another share of negative rows."""
-    bias = getattr(model.out, "bias", None)
+    bias = None if hasattr(model, "further_members") else getattr(model.out, "bias", None)
     return bias if isinstance(bias, Tensor) and bias.numel() == 1 else None
 
 

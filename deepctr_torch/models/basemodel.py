@@ -20,6 +20,7 @@ from ..features import Batch, DenseFeat, FeatureColumn, FeatureSchema
 from ..layers.activation import ActivationLike
 from ..layers.core import DNN, PredictionLayer
 from ..registry import suggest
+from ..training.evaluation import mean_of_members, predict_members
 from ..training.losses import get_loss
 from . import _compat as _upstream
 from . import _serialization as _saving
@@ -33,13 +34,31 @@ __all__ = ["BaseModel", "Fields", "Linear", "register_model"]
 M = TypeVar("M", bound=nn.Module)
 
 
+def add_members(model: BaseModel, members: Sequence[BaseModel]) -> None:
+    """Make a model an ensemble of itself and others of its class, whose tables are looked up along with its own.
+
+    Raises:
+        ValueError: the model brings its own `forward` or penalty, which know nothing of members.
+    """
+    if model.overrides_forward or model.overrides_penalty:
+        raise ValueError(f"ensemble needs a model that defines logits(fields), got {type(model).__name__}")
+    model.further_members = nn.ModuleList(members)
+    parts = dict(model.embedding.parts)
+    for i, member in enumerate(members, 1):
+        parts |= {f"{i}/{name}": part for name, part in member.embedding.parts.items()}
+        model.regularization_weight += member.regularization_weight
+    model.embedding = EmbeddingLookup(model.schema, parts)
+    model.to(model.device)
+
+
 class ModelMeta(type):
     """Builds a model: the global random generator is left as it was, and the constructor's arguments are remembered."""
 
     renamed_arguments: Mapping[str, str]
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __call__(cls, *args: Any, ensemble: int = 1, **kwargs: Any) -> Any:
         refuse_names(cls.__name__, kwargs, cls.renamed_arguments)
+        check_at_least("ensemble", ensemble, 1)
         # NOTE[DIFF] W24: the original reseeds the global generator whenever a model is built.
         with torch.random.fork_rng(devices=[]):
             model = super().__call__(*args, **kwargs)
@@ -47,6 +66,13 @@ class ModelMeta(type):
             model.to(model.device)
         bound = inspect.signature(cls.__init__).bind(model, *args, **kwargs)  # type: ignore[misc]
         given = list(bound.arguments.items())[1:]
+        if ensemble > 1:
+            members = []
+            for seed in range(model.seed + 1, model.seed + ensemble):
+                bound.arguments["seed"] = seed
+                members.append(cls(*bound.args[1:], **bound.kwargs))
+            add_members(model, members)
+            given.append(("ensemble", ensemble))
         object.__setattr__(model, "_arguments", {k: list(v) if isinstance(v, list) else v for k, v in given})
         return model
 
@@ -72,6 +98,8 @@ class BaseModel(TrainableModel, metaclass=ModelMeta):
         dnn_dropout: share of the DNN's units set to zero in training.
         dnn_use_bn: batch normalisation in the DNN.
         l2_reg_dnn: L2 penalty of the DNN and its output layer.
+        ensemble: number of models in one: each has tables and weights of its own, drawn with `seed`, `seed` + 1 and so
+            on, and learns by its own loss from the same batches; predictions are the mean of theirs.
 
     A subclass overrides `logits`:
 
@@ -196,7 +224,7 @@ class BaseModel(TrainableModel, metaclass=ModelMeta):
     def forward(self, X: Tensor | Batch) -> Tensor:
         """Predictions [B, T] for a packed matrix [B, W] laid out by `feature_index`, or for a `Batch`."""
         batch = X if isinstance(X, Batch) else self.schema.unpack(X)
-        return self.predict_rows(batch, self.embedding.lookup(batch))[0]
+        return mean_of_members(predict_members(self, batch, self.embedding.lookup(batch)))[0]
 
     @property
     def overrides_forward(self) -> bool:
@@ -300,7 +328,8 @@ class BaseModel(TrainableModel, metaclass=ModelMeta):
         values = torch.as_tensor(np.ascontiguousarray(to_numpy(array)), dtype=torch.float32)
         if len(wrong := (~values.isfinite()).nonzero()):
             raise ValueError(f"the vectors of {feature!r} must be finite, got a NaN or inf in row {int(wrong[0, 0])}")
-        self.embedding_dict.assign(table, values, trainable)
+        for member in (self, *getattr(self, "further_members", ())):
+            member.embedding_dict.assign(table, values, trainable)
 
     def compute_input_dim(
         self,

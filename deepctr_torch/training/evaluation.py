@@ -25,16 +25,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Predict",
+    "Predicted",
     "device_of",
     "evaluate_source",
+    "mean_of_members",
     "predict_all",
     "predict_batch",
     "predict_layers",
+    "predict_members",
     "predict_source",
     "predictor",
 ]
 
-Predict: TypeAlias = Callable[[Batch], tuple[Tensor, Tensor | None]]
+Predicted: TypeAlias = tuple[Tensor, Tensor | None]  # predictions, and an auxiliary loss a sample or None
+Predict: TypeAlias = Callable[[Batch], Predicted]
 
 PREDICT_ROWS = 4096  # blocks of predict and evaluate are at least this large; the result does not depend on it
 
@@ -68,7 +72,33 @@ def predict_batch(model: Trainable, batch: Batch) -> tuple[Tensor, Tensor | None
     """Predictions [B, T] and the auxiliary loss a sample (or None) of one batch."""
     if model.overrides_forward:
         return _predict_packed(model, batch)
-    return model.predict_rows(batch, model.embedding.lookup(batch))
+    return mean_of_members(predict_members(model, batch, model.embedding.lookup(batch)))
+
+
+def predict_members(model: Trainable, batch: Batch, rows: list[Tensor]) -> list[Predicted]:
+    """Predictions [B, T] and auxiliary loss of each member of an ensemble; of the model alone where it is none.
+
+    Args:
+        model: its further members, if it has any, are models of its class in `further_members`.
+        batch: ids, numbers and sequence widths.
+        rows: what the lookup returned: those of the model, then those of each further member.
+    """
+    further = getattr(model, "further_members", None)
+    found = [model.predict_rows(batch, rows)]
+    at = len(rows) - sum(len(member.embedding.groups) for member in further or ())
+    for member in further or ():
+        found.append(member.predict_rows(batch, rows[at : at + len(member.embedding.groups)]))
+        at += len(member.embedding.groups)
+    return found
+
+
+def mean_of_members(found: Sequence[Predicted]) -> Predicted:
+    """The mean of predictions and of auxiliary losses."""
+    if len(found) == 1:
+        return found[0]
+    extra = [each for _, each in found if each is not None]
+    mean = torch.stack([prediction for prediction, _ in found]).mean(dim=0)
+    return mean, torch.stack(extra).mean(dim=0) if extra else None
 
 
 def _predict_packed(model: Trainable, batch: Batch) -> tuple[Tensor, Tensor | None]:
@@ -86,8 +116,8 @@ def predictor(model: Trainable, compiled: CompileConfig | None, step: TrainStep 
     """Return what predicts a batch: compiled code if the model was compiled with `torch_compile=True`."""
     if compiled is None or step is None or not compiled.torch_compile or model.overrides_forward:
         return partial(predict_batch, model)
-    predict_rows = step.compile_score(model)
-    return lambda batch: predict_rows(batch, model.embedding.lookup(batch))
+    score = step.compile_score(model)
+    return lambda batch: mean_of_members(score(batch, model.embedding.lookup(batch)))
 
 
 def predict_all(

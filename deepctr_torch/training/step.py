@@ -6,7 +6,7 @@ import contextlib
 import functools
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -33,7 +33,7 @@ from ..optim.regularizer import Regularizer
 from ..optim.sparse import RowOptimizer, SharedStateOptimizer, SparseOptimizer
 from ..optim.sparse_step import SparseStep
 from .compile_config import CompileConfig
-from .evaluation import predict_batch
+from .evaluation import Predicted, mean_of_members, predict_batch, predict_members
 from .finite import check_gradients, check_loss
 
 __all__ = ["TrainStep", "resolve_embedding_update", "warn_of_all_rows"]
@@ -238,9 +238,9 @@ class TrainStep:
         return batch_size
 
     def compile_score(self, model: Any) -> Callable[..., Any]:
-        """All that comes after the lookup, compiled once."""
+        """All that comes after the lookup, compiled once: `predict_members` of the model."""
         if self._score is None:
-            self._score = torch.compile(model.predict_rows)
+            self._score = torch.compile(functools.partial(predict_members, model))
         return self._score
 
     def scale_lr(self, multiplier: float) -> None:
@@ -303,11 +303,11 @@ class TrainStep:
             rows = lookup_as_leaves(embedding, indices)
         with span("forward"):
             with self._autocast(compiled, example):
-                prediction, extra = (self._score or model.predict_rows)(batch, rows)
-            loss = self._loss(model, compiled, example, prediction, extra)
+                found = predict_members(model, batch, rows) if self._score is None else self._score(batch, rows)
+            loss = self._loss(model, compiled, example, found)
             waits = loss.device.type == "cpu"  # elsewhere the loop looks at the loss of a moment ago
             if waits:
-                check_loss(model, loss, prediction)
+                check_loss(model, loss, mean_of_members(found)[0])
         with span("backward"):
             loss.backward()  # type: ignore[no-untyped-call]
         with span("update"):
@@ -320,46 +320,56 @@ class TrainStep:
                 self.large_batch.clip(grads, len(batch.ids), compiled.reduction)
             move = self._sparse_step if self._sparse else self._dense_step
             penalty = move(self.optimizer, grads, compiled.clip_norm)
-            return prediction.detach(), loss.detach() + penalty
+            return _seen(found, loss, penalty)
 
     def _whole_step(self, model: Any, compiled: CompileConfig, example: LabeledBatch) -> tuple[Tensor, Tensor]:
         """A step of a model with a `forward(X)` of its own, whose lookups nobody sees."""
         with self.span("forward"):
             with self._autocast(compiled, example):
-                prediction, extra = predict_batch(model, example.batch)
-            loss = self._loss(model, compiled, example, prediction, extra)
+                if model.overrides_forward:
+                    found = [predict_batch(model, example.batch)]
+                else:
+                    found = predict_members(model, example.batch, model.embedding.lookup(example.batch))
+            loss = self._loss(model, compiled, example, found)
             if loss.device.type == "cpu":
-                check_loss(model, loss, prediction)
+                check_loss(model, loss, mean_of_members(found)[0])
         with self.span("backward"):
             loss.backward()  # type: ignore[no-untyped-call]
         with self.span("update"):
             if loss.device.type == "cpu":
                 check_gradients(model, self._parameters(), [])
             penalty = self._dense_step(self.optimizer, [], compiled.clip_norm)
-            return prediction.detach(), loss.detach() + penalty
+            return _seen(found, loss, penalty)
 
     def _parameters(self) -> Iterator[nn.Parameter]:
         return (p for group in self.optimizer.param_groups for p in group["params"])
 
-    def _loss(
-        self, model: Any, compiled: CompileConfig, example: LabeledBatch, prediction: Tensor, extra: Tensor | None
-    ) -> Tensor:
+    def _loss(self, model: Any, compiled: CompileConfig, example: LabeledBatch, found: Sequence[Predicted]) -> Tensor:
+        """The loss of a batch; of an ensemble the sum over its members: each learns as if it were alone."""
         if example.y is None:
             raise ValueError("training needs labels, got none")
         learned = getattr(model, "task_log_variances", None)
-        loss = compiled.data_loss(prediction, example.y, example.weight, learned, example.complete)
-        if extra is not None:
-            if example.weight is not None and extra.shape == example.weight.shape:
-                extra = extra * example.weight
-            loss = loss + (extra.sum() if compiled.reduction == "sum" or extra.numel() == 1 else extra.mean())
-        if model.overrides_penalty:
-            loss = loss + model.get_regularization_loss().sum()
-        return loss
+        losses = []
+        for prediction, extra in found:
+            loss = compiled.data_loss(prediction, example.y, example.weight, learned, example.complete)
+            if extra is not None:
+                if example.weight is not None and extra.shape == example.weight.shape:
+                    extra = extra * example.weight
+                loss = loss + (extra.sum() if compiled.reduction == "sum" or extra.numel() == 1 else extra.mean())
+            losses.append(loss)
+        total = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+        return total + model.get_regularization_loss().sum() if model.overrides_penalty else total
 
     def _autocast(self, compiled: CompileConfig, example: LabeledBatch) -> Any:
         if compiled.precision != "bf16":
             return contextlib.nullcontext()
         return torch.autocast(example.batch.ids.device.type, dtype=torch.bfloat16)
+
+
+def _seen(found: Sequence[Predicted], loss: Tensor, penalty: Tensor | float) -> tuple[Tensor, Tensor]:
+    """Predictions of a step, and its loss with penalty: means of the members of an ensemble."""
+    whole = loss.detach() + penalty
+    return mean_of_members(found)[0].detach(), whole if len(found) == 1 else whole / len(found)
 
 
 def _can_step_by_rows(model: Any) -> bool:
@@ -383,7 +393,7 @@ def resolve_embedding_update(model: Any, batch_size: int) -> str:
     Every table and every lookup counts once; the linear part does not count unless it is all there is.
     """
     parts = model.embedding.parts
-    counted = {n: p for n, p in parts.items() if n != "linear" and p.columns} or parts
+    counted = {n: p for n, p in parts.items() if not n.endswith("linear") and p.columns} or parts
     rows = sum(config.num_embeddings for p in counted.values() for config in p.tables.configs.values())
     ids = batch_size * sum(input_width(c) for p in counted.values() for c in p.columns)
     return "dense" if 3 * ids >= 4 * rows else "sparse"
