@@ -91,7 +91,8 @@ class PaddedGRU(nn.Module):
 
 def left_aligned(mask: Tensor, sequences: Sequence[Tensor]) -> list[Tensor]:
     """Move the valid steps of every row to its front, in their order: `[B, T], [B, T, E] -> [B, T, E]`."""
-    order = torch.argsort((~mask).byte(), dim=1, stable=True).unsqueeze(-1)
+    step = torch.arange(mask.shape[1], device=mask.device)
+    order = torch.argsort(torch.where(mask, step, step + mask.shape[1]), dim=1).unsqueeze(-1)  # no two are equal
     return [s.gather(1, order.expand_as(s)) for s in sequences]
 
 

@@ -11,6 +11,8 @@ import onnxruntime
 import pytest
 import torch
 
+from deepctr_torch.features import SparseFeat, VarLenSparseFeat
+from deepctr_torch.models import DIEN
 from tests.support.all_models import every_model
 from tests.support.cases import Case, packed
 
@@ -27,12 +29,7 @@ def check(path: Path, model: Any, X: torch.Tensor) -> None:
         np.testing.assert_allclose(found, model(X[:rows]).detach().numpy(), rtol=0, atol=1e-6)
 
 
-@every_model
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64], ids=str)
-def test_by_tracing(case: Case, dtype: torch.dtype, tmp_path: Path) -> None:
-    model = case.make().eval()
-    X = packed(model, case.all_columns, 7).to(dtype)
-    path = tmp_path / "m.onnx"
+def check_traced(path: Path, model: Any, X: torch.Tensor) -> None:
     with warnings.catch_warnings():
         # torch: its own exporter is deprecated, and a tracer has tensors for shapes, so that comparing one warns
         warnings.simplefilter("ignore")
@@ -40,6 +37,20 @@ def test_by_tracing(case: Case, dtype: torch.dtype, tmp_path: Path) -> None:
         options |= {"dynamo": False} if BY_EXPORT else {}
         torch.onnx.export(model, (X[:2],), path, **options)
     check(path, model, X)
+
+
+@every_model
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64], ids=str)
+def test_by_tracing(case: Case, dtype: torch.dtype, tmp_path: Path) -> None:
+    model = case.make().eval()
+    check_traced(tmp_path / "m.onnx", model, packed(model, case.all_columns, 7).to(dtype))
+
+
+def test_gaps_in_histories_and_steps_of_several_ids_by_tracing(tmp_path: Path) -> None:
+    tags = VarLenSparseFeat(SparseFeat("tags", 9, 4), 3)
+    hist = VarLenSparseFeat(SparseFeat("hist_tags", 9, 4, embedding_name="tags"), 5, step_width=2)
+    model = DIEN([tags, hist], ["tags"], init_std=0.3).eval()  # without lengths, valid steps may stand anywhere
+    check_traced(tmp_path / "m.onnx", model, torch.randint(0, 3, (7, 13)))
 
 
 if BY_EXPORT:
