@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from .._lock import file_lock
+from ..encoding.arrow_columns import without_words
 from ..tables import Chunk, common_types, read_chunks, typed
 from ..tables.files import DELIMITERS, suffix_of
 from ..tables.text import TextFormat, text_types
@@ -96,7 +97,7 @@ def _predicted(
 def _cast(column: pa.ChunkedArray, kind: pa.DataType, name: str) -> pa.ChunkedArray:
     """Text as what the beginning of the files shows it to be."""
     try:
-        return column.cast(kind)
+        return column.cast(kind) if pa.types.is_string(kind) else without_words(column.cast("large_string")).cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ValueError(
             f"{name!r} looked like {kind} at the beginning of the files, but: {error}; write .csv, where text stays as "

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from .._typing import Array
 from ..hashing import hash_utf8
+from ..tables import MISSING_WORDS
 
 __all__ = [
     "Factorized",
@@ -23,6 +24,7 @@ __all__ = [
     "one_array",
     "to_integers",
     "without_empty",
+    "without_words",
 ]
 
 _WHOLE = r"^-?[0-9]{1,20}(\.0+)?$"
@@ -82,6 +84,13 @@ def _canonical(values: pa.Array, name: str, text: bool) -> tuple[pa.Array, str]:
 def without_empty(values: pa.Array) -> pa.Array:
     """Return strings with the empty ones null."""
     return pc.if_else(pc.equal(values, ""), pa.scalar(None, values.type), values)
+
+
+def without_words(strings: pa.Array) -> pa.Array:
+    """Return strings without blanks around them, null where they say that a number or a time is missing."""
+    trimmed = pc.utf8_trim_whitespace(strings)
+    words = pc.is_in(trimmed, pa.array(["", *MISSING_WORDS], trimmed.type))
+    return pc.if_else(words, pa.scalar(None, trimmed.type), trimmed)
 
 
 def _from_floats(numbers: Array) -> tuple[pa.Array, str]:
@@ -200,7 +209,7 @@ def numbers_of(array: pa.Array, name: str) -> Array:
 
 def _parsed(strings: pa.Array, name: str) -> pa.Array:
     """Parse strings as float64."""
-    trimmed = without_empty(pc.utf8_trim_whitespace(strings))
+    trimmed = without_words(strings)
     try:
         return trimmed.cast(pa.float64())
     except pa.ArrowInvalid:

@@ -16,8 +16,8 @@ from pyarrow import csv
 
 from .._checks import check_at_least
 from ..registry import suggest
-from ..tables import PathsLike, RowSubset, TableLike, column_names, is_files, read_chunks
-from .arrow_columns import factorize, one_array
+from ..tables import MISSING_WORDS, PathsLike, RowSubset, TableLike, column_names, is_files, read_chunks
+from .arrow_columns import factorize, one_array, without_words
 from .parallel import is_text
 from .ragged import flat_of, holds_steps
 from .specs import Categorical, Dense, FeatureSpec, MultiValue, Numeric, Sequence, Timestamp
@@ -247,14 +247,17 @@ def _of_integers(name: str, x: npt.NDArray[np.float64], different: int) -> _Gues
 
 def _of_text(name: str, given: pa.Array, distinct: pa.Array, columns: list[str]) -> _Guess | None:
     """Return a guess for text that is more than one category; None if it is not."""
-    strings = pc.utf8_trim_whitespace(distinct.drop_null())
+    trimmed = pc.utf8_trim_whitespace(distinct.drop_null())
+    strings = without_words(trimmed).drop_null()
+    words = trimmed.filter(pc.invert(pc.is_in(trimmed, strings))).unique().to_pylist()
+    missing = f"; {', '.join(map(repr, words))} for missing" if words else ""
     try:
         numbers = strings.cast("float64").to_numpy()
         if (numbers != np.trunc(numbers)).any():
-            return _Guess(Numeric(), "numbers with fractions, as text")
+            return _Guess(Numeric(), f"numbers with fractions, as text{missing}")
         if _NAMES_OF_IDS.search(name) or len(strings) <= _FEW or np.abs(numbers).max() > 2**53:
             return None
-        return _Guess(Numeric(), "integers, as text")
+        return _Guess(Numeric(), f"integers, as text{missing}")
     except ValueError:
         pass
     written = _of_written_numbers(name, strings)
@@ -371,7 +374,8 @@ def _retyped(table: pa.Table, columns: Collection[str]) -> pa.Table:
             pa.py_buffer(text.getvalue()),
             csv.ReadOptions(block_size=text.tell() + 1, use_threads=False),
             csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
-            csv.ConvertOptions(null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False),
+            csv.ConvertOptions(null_values=["", *MISSING_WORDS]),
         )
-        table = table.set_column(table.column_names.index(name), name, read.column(0))
+        if not pa.types.is_string(read.schema.field(0).type):
+            table = table.set_column(table.column_names.index(name), name, read.column(0))
     return table

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from .._typing import Array
 from ..features import FeatureColumn, SparseFeat
-from .arrow_columns import RowError, one_array, without_empty
+from .arrow_columns import RowError, one_array, without_words
 from .column_encoder import ColumnEncoder, Context, EmbeddingDim, embedding_dim_of
 from .specs import TIMESTAMP_PARTS, Timestamp
 from .vocabulary import FIRST, MISSING
@@ -125,7 +125,7 @@ def _naive(array: pa.TimestampArray) -> pa.TimestampArray:
 
 
 def _from_text(strings: pa.StringArray, name: str, unit: str) -> pa.TimestampArray:
-    trimmed = without_empty(pc.utf8_trim_whitespace(strings))
+    trimmed = without_words(strings)
     if pc.all(pc.match_substring_regex(trimmed, r"^-?[0-9]+(\.[0-9]*)?$"), min_count=0).as_py():
         return moments_of(trimmed.cast(pa.float64()), name, unit)
     try:

@@ -12,10 +12,11 @@ from .read import Chunk, column_names, read_chunks, read_values, skipped_rows
 from .rechunk import rechunk
 from .row_subset import RowSubset
 from .shards import Shard, list_shards, missing_columns, read_shard, shard_types
-from .text import TextFormat, TypeLike
+from .text import MISSING_WORDS, TextFormat, TypeLike
 from .types import common_types, typed
 
 __all__ = [
+    "MISSING_WORDS",
     "BadRows",
     "Chunk",
     "ColumnLike",

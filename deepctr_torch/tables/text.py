@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -13,12 +14,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow import csv
 
-__all__ = ["TextFormat", "TypeLike", "find_bad_rows", "text_columns", "text_tables", "text_types"]
+__all__ = ["MISSING_WORDS", "TextFormat", "TypeLike", "find_bad_rows", "text_columns", "text_tables", "text_types"]
 
 TypeLike: TypeAlias = "pa.DataType | str"  # or its name: "string", "int64", "float64", ...
 
 _BLOCK = 1 << 23  # bytes of text converted at a time: tens of thousands of rows of Criteo's width
-_HINT = ': if it means a missing value, name it in null, as null=("", "NA"); if it is text, name its type in schema'
+_HINT = (
+    ': if it means a missing value, name it in null, as null=("", "unknown"); if it is text, name its type in schema'
+)
+MISSING_WORDS = (  # of a column where all else is no text, as programs and people write them
+    "-", "--", "?", "\\N", "#N/A", "N/A", "n/a", "NA", "na", "NaN", "nan", "NAN", "NULL", "null", "Null", "NONE",
+    "None", "none",
+)  # fmt: skip
 _SAMPLE = 1 << 20  # bytes at the beginning of a file that types are inferred from
 
 
@@ -26,7 +33,7 @@ class TextFormat(NamedTuple):
     """The way text files are written; their ending says the rest."""
 
     header: Sequence[str] | None = None  # names of the columns, of files without a line of names
-    null: Sequence[str] = ("",)  # fields that mean a missing value
+    null: Sequence[str] = ("",)  # fields that mean a missing value; among numbers and times `MISSING_WORDS` do, too
     bad: BadRows = BadRows()  # lines to leave out
     skip: bool = False  # leave lines of more or fewer fields out
 
@@ -71,8 +78,7 @@ def _options(
         "convert_options": csv.ConvertOptions(
             include_columns=list(columns) if columns else None,
             column_types=types,
-            null_values=list(written.null),
-            strings_can_be_null=True,
+            null_values=[*written.null, *MISSING_WORDS],
         ),
     }
 
@@ -158,11 +164,26 @@ def text_tables(
     reader = _open(path, written, _BLOCK, columns=list(columns), types=types)
     try:
         for batch in reader:
-            yield pa.Table.from_batches([batch])
+            yield pa.Table.from_batches([_without_null(batch, written.null)])
     except (pa.ArrowInvalid, OSError) as error:
         raise _problem(path, error, lambda: _bad_lines(path, columns, types, written)) from error
     finally:
         reader.close()
+
+
+def _without_null(batch: pa.RecordBatch, null: Sequence[str]) -> pa.RecordBatch:
+    """The rows with null for the fields of text that mean a missing value; other columns have it from the reader."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    columns = batch.columns
+    for i, column in enumerate(columns):
+        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)) or not null:
+            continue
+        given = [pc.not_equal(column, word) if word else pc.greater(pc.binary_length(column), 0) for word in null]
+        valid = reduce(pc.and_, given).buffers()[1]  # a bit a row, as arrow says what is valid: no text is copied
+        columns[i] = pa.Array.from_buffers(column.type, len(column), [valid, *column.buffers()[1:]])
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 
 def _bad_lines(

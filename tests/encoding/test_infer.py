@@ -353,3 +353,27 @@ def test_lists_of_lists_are_sequences_with_steps_of_several_values() -> None:
     assert encoder.reasons["hist_tags"] == "lists of lists, called like a history of 'tags'"
     assert encoder.reasons["visits"] == "lists of lists: steps of several values, 4 different"
     assert encoder.left_out == {"paths": "lists of lists of numbers"}
+
+
+@pytest.mark.parametrize("word", ["NA", "N/A", "null", "-", "?", "None", "nan"])
+@pytest.mark.parametrize("in_file", [False, True])
+def test_a_word_for_missing_makes_no_category_of_a_number(word: str, in_file: bool, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).permutation(4000)
+    table = pl.DataFrame(
+        {
+            "count": [word if i in (3, 9) else str(v) for i, v in enumerate(x)],
+            "price": [word if i == 3 else str(v / 8) for i, v in enumerate(x)],
+            "seen": [word if i == 3 else f"2024-01-{1 + v % 28:02} 10:00" for i, v in enumerate(x)],
+            "land": [word if v % 3 else "DE" for v in x],
+        }
+    )
+    table.write_csv(tmp_path / "a.csv")
+    data: Any = tmp_path / "a.csv" if in_file else table
+    encoder = FeatureEncoder.infer(data).fit(data)
+    assert [type(kind) for kind in encoder.features.values()] == [Numeric, Numeric, Timestamp, Categorical]
+    encoded = encoder.transform(data)
+    assert [encoded[f"{name}_missing"].sum() for name in ("count", "price")] == [2, 1]
+    assert (encoded["seen_hour"] == 0).sum() == 1
+    assert encoder.vocabulary("land").values.to_pylist() == [word, "DE"]
+    if not in_file:
+        assert encoder.reasons["count"] == f"integers, as text; {word!r} for missing"

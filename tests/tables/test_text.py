@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from deepctr_torch.encoding import FeatureEncoder, Numeric
-from deepctr_torch.tables import column_names, read_chunks
+from deepctr_torch.tables import MISSING_WORDS, column_names, read_chunks
 from deepctr_torch.tables import text as text_module
 
 
@@ -71,8 +71,24 @@ def test_names_for_files_without_a_line_of_names(tmp_path: Path) -> None:
 
 def test_a_word_among_numbers_is_named_with_both_remedies(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("x\n1.5\nNA\n")
+    path.write_text("x\n1.5\nunknown\n")
     encoder = FeatureEncoder({"x": Numeric("plain")})
-    with pytest.raises(ValueError, match=r"a\.csv, line 3, .*'NA': if it means a missing value, name it in null"):
+    with pytest.raises(ValueError, match=r"a\.csv, line 3, .*'unknown': if it means a missing value, name it in null"):
         encoder.fit(path)
-    assert encoder.fit(path, null=("", "NA")).transform(path, null=("", "NA"))["x"].tolist() == [1.5, 1.5]
+    null = ("", "unknown")
+    assert encoder.fit(path, null=null).transform(path, null=null)["x"].tolist() == [1.5, 1.5]
+
+
+def test_words_for_missing_values_are_such_where_all_else_is_no_text(tmp_path: Path) -> None:
+    rows = [f"{i},{i / 8},2024-01-{1 + i % 9:02},t{i}" for i in range(9)]
+    words = "".join(f"{word},{word},{word},{word}\n" for word in MISSING_WORDS)
+    (tmp_path / "a.csv").write_text("n,x,day,text\n" + words + "\n".join(rows) + '\n,,,\n"","","",""\n')
+    table = next(read_chunks(tmp_path / "a.csv")).table
+    assert [str(kind) for kind in table.schema.types] == ["int64", "double", "date32[day]", "string"]
+    missing = len(MISSING_WORDS) + 2
+    assert [column.null_count for column in table.columns] == [missing, missing, missing, 2]
+    assert table["text"].to_pylist()[: len(MISSING_WORDS)] == list(MISSING_WORDS)
+    assert table["n"].to_pylist()[len(MISSING_WORDS) :] == [*range(9), None, None]
+    texts = rows_of(tmp_path / "a.csv", columns=["text"], null=("-", "t3"))  # and nothing else, the empty field neither
+    assert [row["text"] for row in texts].count(None) == 2
+    assert texts[-1] == {"text": ""}
