@@ -149,9 +149,11 @@ class RaggedEncoder(CategoricalEncoder):
         if isinstance(self.spec, Sequence) and holds_steps(array):
             return self._cut_steps(array, column, context, maxlen, step_width, latest)
         ragged = ragged_of(array, column, self.spec.separator)
-        if self.nested and len(ragged.flat):
+        if (self.nested or self.step_width > 1) and len(ragged.flat):
             at = int(ragged.lengths.argmax())
-            raise RowError(f"{column!r} must hold lists of lists, as those learned from, got {array.type}", at)
+            raise RowError(
+                f"{column!r} must hold lists of lists, with steps of {self.step_width}, got {array.type}", at
+            )
         row, position, stay = _cells(ragged.lengths, maxlen, latest)
         flat, kept = (ragged.flat, ragged.kept) if stay is None else (ragged.flat.take(stay), ragged.kept[stay])
         weights = self._weights(table, ragged.sizes)

@@ -198,7 +198,7 @@ def test_the_width_of_steps_is_limited_with_a_word(caplog: pytest.LogCaptureFixt
         (
             [[["a"]]],
             [[], ["a", "b"]],
-            "'f' must hold lists of lists, as those learned from, got list<item: string> in row 1",
+            "'f' must hold lists of lists, with steps of 1, got list<item: string> in row 1",
         ),
         (
             [["a"]],
@@ -234,6 +234,10 @@ def test_only_sequences_have_steps() -> None:
         encoded(MultiValue(), [[["a"]]])
     with pytest.raises(ValueError, match="step_width is of lists of lists: leave out separator"):
         Sequence(separator="|", step_width=2)
+    with pytest.raises(
+        ValueError, match="'f' must hold lists of lists, with steps of 4, got list<item: string> in row 0"
+    ):
+        encoded(Sequence(step_width=4), [["a", "b"]])
     with pytest.raises(ValueError, match="step_width must be an integer of at least 1, got 0"):
         Sequence(step_width=0)
     with pytest.raises(ValueError, match="unknown step_combiner 'avg'"):
