@@ -231,6 +231,7 @@ def _report(estimator: CTREstimator, out: Path, as_json: bool) -> None:
     training, metrics = estimator.training_, estimator.validation_metrics_ or {}
     shown = {
         "model": estimator.model,
+        "task": estimator.label_encoder_.kind,
         "rows": training["rows"],
         "validation rows": training["validation_rows"],
         "features": len(estimator.encoder_.features),

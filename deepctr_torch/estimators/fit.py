@@ -33,7 +33,7 @@ from .build import (
 )
 from .features import check_same_features, choose_encoder
 from .inputs import LabelsLike, RawData, TableLike, WeightsLike, open_data
-from .labels import ClassLabelEncoder, ClassLearner, LabelEncoder, check_funnel
+from .labels import ClassLabelEncoder, ClassLearner, LabelEncoder, check_funnel, log_rare_classes
 from .leakage import look_rows, warn_of_leaks
 from .predict import DEFAULT_METRICS, predict_labeled
 from .prepare import EncodedBatch, count_training_rows, encode_batches, open_validation, training_rows, validation_rows
@@ -100,8 +100,11 @@ def fit(
     found = scan(data, learner, options.time)
     parts = split(found, options, seed)
     labels = learner.compute(None if parts.train is None else parts.train.mask)
-    if model_traits(cls).funnel and isinstance(learner, ClassLearner) and isinstance(labels, ClassLabelEncoder):
-        check_funnel(estimator.model, learner, labels)
+    if isinstance(learner, ClassLearner) and isinstance(labels, ClassLabelEncoder):
+        if labels.kind == "multiclass":
+            log_rare_classes(learner, labels.names[0])
+        if model_traits(cls).funnel:
+            check_funnel(estimator.model, learner, labels)
     rows, initial_bias = count_training_rows(data, found, parts.train, labels, learner)
     encoder = _new_encoder(estimator, data, parts.train, options.time, previous) if kept is None else kept.encoder
     x = _fit_encoder(encoder, data, parts.train, seed, update=previous is not None and kept is None)

@@ -24,6 +24,7 @@ __all__ = [
     "NumberLearner",
     "RowName",
     "check_funnel",
+    "log_rare_classes",
     "missing_in",
 ]
 
@@ -31,6 +32,7 @@ RowName: TypeAlias = Callable[[int], str]  # number of a row -> where it is, for
 T = TypeVar("T", bound="LabelEncoder")
 log = logging.getLogger("deepctr_torch")
 MOST_CLASSES = 1000  # more are a column of something else
+RARE_CLASSES = 0.001  # of the rows; fewer of all classes but two may be slips
 FUNNEL_SLIPS = 0.01  # of the positives of a step; more without the step before are no slips
 
 
@@ -184,14 +186,17 @@ class ClassLearner:
     def __init__(self, names: Sequence[str], known: Sequence[Array] | None = None) -> None:
         self.names, self.known = list(names), known
         self._codes: dict[str, dict[Any, int]] = {name: {} for name in names}  # value -> the place where it first came
+        self._places: dict[str, list[str]] = {name: [] for name in names}  # where each value first came
         self._rows: dict[str, list[npt.NDArray[np.int16]]] = {name: [] for name in names}  # -1: not observed
 
     def update(self, name: str, values: Array, where: RowName) -> None:
         missing = missing_in(values)
-        different, place = _unique(name, values[~missing])
+        different, place = _unique(name, values[~missing], lambda i: where(int(np.flatnonzero(~missing)[i])))
         codes = self._codes[name]
-        for value in different:
-            codes.setdefault(value, len(codes))
+        for k, value in enumerate(different):
+            if value not in codes:
+                codes[value] = len(codes)
+                self._places[name].append(where(int(np.flatnonzero(~missing)[_first(place == k)])))
         if len(codes) > MOST_CLASSES:
             raise ValueError(
                 f"Unknown label type: the label {name!r} must be of classes, got more than {MOST_CLASSES} different "
@@ -218,8 +223,27 @@ class ClassLearner:
         second = [self._codes[n].get(c.tolist()[1], -2) for n, c in zip(self.names, encoder.classes, strict=True)]
         return codes >= 0, codes == np.array(second)
 
+    def counts(self, name: str) -> list[tuple[Any, int, str]]:
+        """Return the values of a label, the most frequent first: value, rows, and where it first came."""
+        rows = self._of(name)
+        numbers = np.bincount(rows[rows >= 0], minlength=len(self._codes[name])).tolist()
+        found = list(zip(self._codes[name], numbers, self._places[name], strict=True))
+        return sorted(found, key=lambda value: -value[1])
+
     def _of(self, name: str) -> npt.NDArray[np.int16]:
         return np.concatenate(self._rows[name]) if self._rows[name] else np.empty(0, np.int16)
+
+
+def log_rare_classes(learner: ClassLearner, name: str) -> None:
+    """Say the task where all classes but two are so rare that they may be slips."""
+    found = learner.counts(name)
+    rows, rare = sum(count for _, count, _ in found), sum(count for _, count, _ in found[2:])
+    if 0 < rare <= max(rows * RARE_CLASSES, 1):
+        value, _, where = found[2]
+        log.warning(
+            "the label %r has %d classes, so the task is multiclass; but %r in %s and the like come in %s of %s rows: "
+            "leave them out if they are slips", name, len(found), value, where, f"{rare:,}", f"{rows:,}",
+        )  # fmt: skip
 
 
 def check_funnel(model: str, learner: ClassLearner, labels: ClassLabelEncoder) -> None:
@@ -250,12 +274,17 @@ def _funnel_slips(observed: Mask, positive: Mask) -> list[tuple[int, int]]:
     return list(zip((both & ~positive[:, :-1]).sum(axis=0).tolist(), both.sum(axis=0).tolist(), strict=True))
 
 
-def _unique(name: str, values: Array) -> tuple[list[Any], Array]:
+def _unique(name: str, values: Array, where: RowName) -> tuple[list[Any], Array]:
     """The different values, and [N] the place of each row's among them."""
     try:
         different, place = np.unique(values, return_inverse=True)
     except TypeError as error:
-        raise ValueError(f"the label {name!r} must be of one type, got {error}") from error
+        kinds = [isinstance(value, str) for value in values]
+        rare = kinds.count(True) * 2 < len(kinds)  # text among others, or others among text
+        row = kinds.index(rare) if rare in kinds else 0
+        raise ValueError(
+            f"the label {name!r} must be of one type, got {values[row]!r} in {where(row)}: {error}"
+        ) from error
     if different.dtype.kind == "f" and (different != np.trunc(different)).any():
         raise ValueError(
             f"Unknown label type: continuous. The label {name!r} must be of classes, got the number "

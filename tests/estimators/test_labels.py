@@ -86,8 +86,9 @@ def test_classes_and_their_shares() -> None:
 
 
 def test_what_are_no_classes_is_said() -> None:
-    with pytest.raises(ValueError, match="must be of one type"):
-        classes(np.array([1, "a"], dtype=object))
+    for odd in ([0, 1, 0, "x"], ["no", "yes", "no", 7.0]):
+        with pytest.raises(ValueError, match=rf"must be of one type, got {odd[3]!r} in row 4"):
+            classes(np.array([np.nan, *odd], dtype=object))
     with pytest.raises(ValueError, match="must be of one type"):
         classes([1, 2], ["a", "b"])
     with pytest.raises(ValueError, match=r"must be of classes, got more than 1000 different values up to row 1999"):
@@ -140,3 +141,21 @@ def test_esmm_refuses_labels_in_the_wrong_order(tmp_path: Path) -> None:
             classifier("ESMM", model_args={}).fit(rows, ["buy", "click"])
     with pytest.raises(ValueError, match=message):
         classifier("ESMM", model_args={}).fit(inputs(table), table[["buy", "click"]])
+
+
+def test_a_stray_label_is_named_with_its_row(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    y = TABLE["click"].to_numpy().copy()
+    classifier(epochs=0).fit(inputs(TABLE), np.where(np.arange(600) < 5, 2, y))  # five of 600 may be a class
+    assert not caplog.records
+    y[77] = 7
+    rest = "and the like come in 1 of 600 rows: leave them out if they are slips"
+    classifier(epochs=0).fit(inputs(TABLE), y)
+    assert caplog.messages == [f"the label 'label' has 3 classes, so the task is multiclass; but 7 in row 77 {rest}"]
+    caplog.clear()
+    words = TABLE.select("user", "price", click=pl.Series(y).cast(str).replace("7", "?!"))
+    words.write_csv(tmp_path / "a.csv")
+    classifier(epochs=0).fit(tmp_path / "a.csv", "click")
+    assert f"but '?!' in row 77 of {tmp_path / 'a.csv'} {rest}" in caplog.text
+    words.with_columns(pl.col("click").replace("?!", "N/A")).write_csv(tmp_path / "a.csv")
+    with pytest.raises(ValueError, match="the label 'click' must not be missing, got nan in row 77"):
+        classifier(epochs=0).fit(tmp_path / "a.csv", "click")
