@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ import torch
 
 from deepctr_torch import load_model
 from deepctr_torch.features import DenseFeat, SparseFeat, VarLenSparseFeat
-from deepctr_torch.layers import DNN, ParallelDNN
+from deepctr_torch.layers import DNN, ParallelDNN, PredictionLayer
+from deepctr_torch.training import evaluation
 from deepctr_torch.training.evaluation import predict_batch
 from tests.support.all_models import CASES, every_model
 from tests.support.cases import PLAIN, Case, inputs, labels, packed
@@ -180,6 +182,49 @@ def test_rows_do_not_depend_on_each_other(case: Case) -> None:
     for rows in (slice(2, 3), slice(0, 1), slice(4, 9), slice(None, None, -1)):
         part = model.predict({k: v[rows] for k, v in x.items()})
         np.testing.assert_allclose(part, whole[rows], atol=1e-6)
+
+
+@every_model
+def test_neither_blocks_nor_threads_change_a_prediction(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = case.make()
+    x = inputs(case.all_columns, 70)
+    whole = model.predict(x)
+    monkeypatch.setattr(evaluation, "PREDICT_ROWS", 1)
+    for batch_size in (1, 6, 64):
+        np.testing.assert_allclose(model.predict(x, batch_size), whole, atol=1e-6)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads + 1)
+        np.testing.assert_allclose(model.predict(x, 70), whole, atol=1e-6)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@every_model
+def test_eight_threads_predict_at_once(case: Case) -> None:
+    model = case.make()
+    parts = [inputs(case.all_columns, 20 + i, seed=i) for i in range(8)]
+    alone = [model.predict(x) for x in parts]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(model.predict, [*parts, *parts]))
+    assert all(np.array_equal(one, other) for one, other in zip(together, [*alone, *alone], strict=True))
+
+
+@every_model
+@pytest.mark.parametrize("bias", [-1e4, 1e4])
+def test_extreme_logits_give_probabilities_and_a_finite_loss(case: Case, bias: float) -> None:
+    model = compiled(case.make(), metrics=["logloss"])
+    heads = [h.bias for h in model.modules() if isinstance(h, PredictionLayer) and hasattr(h, "bias")]  # MLR has none
+    with torch.no_grad():
+        for own in heads:
+            own.fill_(bias)
+    x, y = inputs(case.all_columns, 12), labels(model, 12)
+    prediction = model.predict(x)
+    assert ((prediction >= 0) & (prediction <= 1)).all()
+    assert np.isfinite(list(model.evaluate(x, y).values())).all()
+    history = model.fit(x, y, batch_size=6, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    assert all(torch.isfinite(value).all() for value in model.state_dict().values())
 
 
 def with_longer_sequences(columns: list[Any], by: int) -> list[Any]:

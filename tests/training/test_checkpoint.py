@@ -20,7 +20,7 @@ from deepctr_torch.training import checkpoint
 from deepctr_torch.training.checkpoint import Checkpoints, flatten, unflatten
 from tests.support import click_files
 from tests.support.resume import CutOff, CutOffError, assert_same_end, resumed_until_done
-from tests.support.training import assert_same_weights, both_labels, deepfm, inputs, labels, mmoe
+from tests.support.training import COLUMNS, assert_same_weights, both_labels, deepfm, inputs, labels, mmoe, taken
 
 X, Y = inputs(60), labels(60)
 
@@ -69,6 +69,22 @@ def test_a_training_in_memory_that_is_cut_off(
         return fitted(callbacks, compiled={**compiled, "embedding_update": update}, **how, **checkpoints)
 
     assert_same_end(resumed_until_done(train, tmp_path / "c", every=2, after=5), train(), X)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.*:DeprecationWarning")  # of torch, in its compiler
+@pytest.mark.parametrize("update", ["dense", "sparse"])
+def test_compiled_code(tmp_path: Path, update: str) -> None:
+    x = taken(inputs(56), slice(56))  # batches of one shape
+    compiled = {"embedding_update": update, "torch_compile": True, "lr_schedule": "cosine"}
+
+    def train(callbacks: Any = (), **checkpoints: Any) -> Any:
+        model = deepfm(columns=[column for column in COLUMNS if column.name != "tags"])
+        model.compile("adam", "binary_crossentropy", ["auc"], **compiled)
+        model.fit(x, Y[:56], batch_size=8, epochs=2, verbose=0, callbacks=list(callbacks), **checkpoints)
+        return model
+
+    assert_same_end(resumed_until_done(train, tmp_path / "c", every=4, after=9), train(), x)
 
 
 def test_auto_stays_as_it_was_decided(tmp_path: Path) -> None:
