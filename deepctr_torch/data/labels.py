@@ -71,6 +71,8 @@ def _impossible(values: Array, kind: str, num_classes: int | None) -> tuple[Arra
         if kind == "multiclass":
             wrong = ~((values >= 0) & (values < (num_classes or 0)) & (values == np.trunc(values)))
             return wrong, f"integers in [0, {num_classes}) for a multiclass task"
+        if kind == "count":
+            return ~(np.isfinite(values) & (values >= 0)), "finite numbers >= 0 for the loss of counts"
         return ~np.isfinite(values), "finite numbers for a regression task"
 
 

@@ -20,6 +20,8 @@ from ..optim.sparse import default_lr, parse_optimizer
 from ..registry import suggest
 from ..tables import RowSubset
 from ..training.checkpoint import Checkpoints
+from ..training.compile_config import compile_losses
+from ..training.losses import link_of
 from .build import (
     LOSSES,
     TABLE_RATE,
@@ -33,7 +35,7 @@ from .build import (
 )
 from .features import check_same_features, choose_encoder
 from .inputs import LabelsLike, RawData, TableLike, WeightsLike, open_data
-from .labels import ClassLabelEncoder, ClassLearner, LabelEncoder, check_funnel, log_rare_classes
+from .labels import ClassLabelEncoder, ClassLearner, LabelEncoder, NumberLearner, check_funnel, log_rare_classes
 from .leakage import look_rows, warn_of_leaks
 from .predict import DEFAULT_METRICS, predict_labeled
 from .prepare import EncodedBatch, count_training_rows, encode_batches, open_validation, training_rows, validation_rows
@@ -96,6 +98,8 @@ def fit(
     data, given = _readable(estimator, data, given, options.time, previous)
 
     learner = estimator.label_encoder_class.learner(data.labels, previous and previous.label_encoder_)
+    if isinstance(learner, NumberLearner):
+        learner.counts = _counts(estimator, data)
     _log_pass(data, "labels and times are read")
     found = scan(data, learner, options.time)
     parts = split(found, options, seed)
@@ -160,6 +164,15 @@ def _readable(
 def _log_pass(data: RawData, purpose: str, needed: bool = True) -> None:
     if data.in_files and needed:
         log.info("pass over the files: %s", purpose)
+
+
+def _counts(estimator: CTREstimator, data: RawData) -> set[str]:
+    """The labels whose loss wants numbers >= 0."""
+    if estimator.loss is None:
+        return set()
+    several = len(data.labels) > 1
+    losses = compile_losses(estimator.loss, [(name if several else "", "regression") for name in data.labels])[1]
+    return {name for name, loss in zip(data.labels, losses, strict=True) if link_of(loss) == "log"}
 
 
 def _checked_model(estimator: CTREstimator, data: RawData) -> type[BaseModel]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -301,7 +301,10 @@ def _sorted(name: str, values: Mapping[Any, int]) -> Array:
 
 
 class NumberLabelEncoder(LabelEncoder):
-    """Numbers, which the model learns standardised by the mean and deviation of the training rows."""
+    """Numbers, which the model learns standardised by the mean and deviation of the training rows.
+
+    Those of a loss with a log link are divided by their mean instead, so that they stay above 0.
+    """
 
     kind = "regression"
     initial_bias = None
@@ -342,13 +345,20 @@ class NumberLearner:
     ([3.0], [2.0])
     """
 
-    def __init__(self, names: Sequence[str], known: NumberLabelEncoder | None = None) -> None:
+    def __init__(
+        self, names: Sequence[str], known: NumberLabelEncoder | None = None, counts: Collection[str] = ()
+    ) -> None:
         self.names, self.known = list(names), known
+        self.counts = counts  # names of labels that are never below 0
         self._rows: dict[str, list[Array]] = {name: [] for name in names}
 
     def update(self, name: str, values: Array, where: RowName) -> None:
+        x = _finite(name, values, where)
+        if name in self.counts and (x < 0).any():
+            row = _first(x < 0)
+            raise ValueError(f"the label {name!r} must be >= 0 for its loss, got {x[row]:g} in {where(row)}")
         if self.known is None:
-            self._rows[name].append(_finite(name, values, where))
+            self._rows[name].append(x)
 
     def compute(self, train: Mask | None) -> NumberLabelEncoder:
         if self.known is not None:
@@ -359,6 +369,8 @@ class NumberLearner:
             moments = Moments()
             moments.update(Moments.summarize(x[~np.isnan(x) if train is None else train & ~np.isnan(x)]))
             mean, std = (float(moments.mean), float(moments.std)) if moments.count else (0.0, 0.0)
+            if name in self.counts:
+                mean, std = 0.0, mean or 1.0
             means.append(mean)
             stds.append(std if std > 1e-9 * abs(mean) else 1.0)
         return NumberLabelEncoder(self.names, means, stds)

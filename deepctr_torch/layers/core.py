@@ -112,9 +112,15 @@ class PredictionLayer(nn.Module):
         use_bias: add a bias.
         num_classes: C of a multiclass task; each class then has its own bias.
 
+    Attributes:
+        link: of a regression, "identity", or "log" for predictions above 0: the exponential of the logit. `compile`
+            sets it as the loss needs it.
+
     >>> PredictionLayer("binary")(torch.zeros(1, 1))
     tensor([[0.5000]], grad_fn=<SigmoidBackward0>)
     """
+
+    link = "identity"
 
     def __init__(self, task: str = "binary", use_bias: bool = True, num_classes: int | None = None) -> None:
         super().__init__()
@@ -138,7 +144,9 @@ class PredictionLayer(nn.Module):
         logits = self.logits(X)
         if self.task == "binary":
             return torch.sigmoid(logits)
-        return torch.softmax(logits, dim=-1) if self.task == "multiclass" else logits
+        if self.task == "multiclass":
+            return torch.softmax(logits, dim=-1)
+        return torch.exp(logits) if self.link == "log" else logits
 
 
 class LocalActivationUnit(nn.Module):

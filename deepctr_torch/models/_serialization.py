@@ -24,7 +24,7 @@ from ..embedding import FusedTable
 from ..features import DenseFeat, SparseFeat, VarLenSparseFeat
 from ..optim.combined import is_combined
 from ._registry import MODELS
-from .trainable import train_step_of
+from .trainable import heads_of, set_links, train_step_of
 
 if TYPE_CHECKING:
     from .basemodel import BaseModel
@@ -281,6 +281,7 @@ def extras(model: BaseModel) -> dict[str, Any]:
         },
         "epochs_trained": model.epochs_trained,
         "negative_rate": model.negative_rate,
+        "links": [head.link for head in heads_of(model)],
         "fixed": [name for name, p in model.named_parameters() if not p.requires_grad],
     }
 
@@ -300,6 +301,7 @@ def _put_extras(model: BaseModel, saved: Mapping[str, Any]) -> None:
     model.history = history
     model.epochs_trained = saved["epochs_trained"]
     model.negative_rate = saved.get("negative_rate", 1.0)
+    set_links(model, saved.get("links", []))
 
 
 def _parameters(model: BaseModel, name: str) -> list[nn.Parameter]:

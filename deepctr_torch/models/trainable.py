@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import cycle
 from typing import Any, ClassVar, overload
 
 import numpy as np
@@ -23,6 +24,7 @@ from ..data.loader import make_source
 from ..data.stream import StreamSource, is_stream
 from ..embedding import EmbeddingLookup
 from ..features import Batch, FeatureSchema
+from ..layers.core import PredictionLayer
 from ..metrics.registry import Metric, get_metric
 from ..metrics.task_metrics import MetricsSpec, TaskMetrics
 from ..optim.cowclip import CowClip
@@ -30,7 +32,7 @@ from ..training.checkpoint import Checkpoints
 from ..training.compile_config import CompileConfig, LossSpec, compile_losses, resolve_task_weights
 from ..training.evaluation import evaluate_source, predict_all, predict_layers, predict_source, predictor
 from ..training.loop import FitPlan, Trainer
-from ..training.losses import Loss
+from ..training.losses import Loss, link_of
 from ..training.schedules import ScheduleSpec, get_schedule
 from ..training.step import TrainStep
 from ._compat import adopt_columns, adopt_tasks
@@ -52,6 +54,7 @@ class TrainableModel(nn.Module):
     epochs_trained: int
     stop_training: bool
     history: History
+    out: nn.Module
     aux_loss: Tensor
     regularization_weight: list[tuple[list[nn.Parameter], float, float]]
     task_log_variances: nn.Parameter
@@ -95,7 +98,9 @@ class TrainableModel(nn.Module):
             optimizer: "sgd" (learning rate 0.01), "adam" (0.001), "adamw" (0.001), "adagrad" (0.01), "rmsprop" (0.01),
                 "rowwise_adagrad" (0.01; Adagrad with one number a row of a table), a dict of a name and options, or a
                 torch optimizer made of `model.parameters()`.
-            loss: "binary_crossentropy", "mse", "mae", "focal", "cross_entropy" (multiclass), or a callable
+            loss: "binary_crossentropy", "focal", "cross_entropy" (multiclass), of a regression "mse", "mae", "huber"
+                ("huber:0.5" with another delta than 1), "poisson" and "tweedie" ("tweedie:1.2" with another power than
+                1.5), for labels >= 0, whose predictions are the exponential of the logit; or a callable
                 `f(prediction, y)`, with a `reduction` argument or without; for several tasks a list of one a task, a
                 dict by task name, or one for all.
             metrics: list of names (see "Metrics, defined") or callables `f(y_true, y_pred)`; for several tasks also a
@@ -131,6 +136,7 @@ class TrainableModel(nn.Module):
             self, optimizer, learning_rate, embedding_optimizer, embedding_lr, mode=embedding_update,
             large_batch=CowClip.of(large_batch),
         )  # fmt: skip
+        set_links(self, [link_of(one) for one in losses])
         self._compiled, self.loss_func, self.metrics = compiled, shown, compiled.metrics.functions
         self.metrics_names = ["loss", *self.metrics]
         object.__setattr__(self, "_compile_arguments", given)
@@ -336,6 +342,19 @@ def train_step_of(model: TrainableModel) -> TrainStep | None:
     return model._update
 
 
+def heads_of(model: TrainableModel) -> list[PredictionLayer]:
+    """Return what makes predictions of logits, one a task."""
+    out = model.out
+    return [head for head in (out if isinstance(out, nn.ModuleList) else [out]) if isinstance(head, PredictionLayer)]
+
+
+def set_links(model: TrainableModel, links: Sequence[str]) -> None:
+    """Give each task's head its link, in all members of an ensemble."""
+    for member in (model, *getattr(model, "further_members", ())):
+        for head, link in zip(heads_of(member), links, strict=False):
+            head.link = link
+
+
 def _label_spec(
     model: TrainableModel, config: CompileConfig, class_weight: Mapping[Any, float] | None = None
 ) -> LabelSpec:
@@ -346,7 +365,9 @@ def _label_spec(
         )
     if class_weight is not None:
         check_class_weight(class_weight, config.tasks[0][1], model.num_classes)
-    return LabelSpec(config.tasks, model.num_classes, config.metrics.group_columns, class_weight)
+    losses = cycle(config.losses)  # a joint loss is one for all
+    tasks = [(n, "count" if link_of(loss) == "log" else k) for (n, k), loss in zip(config.tasks, losses, strict=False)]
+    return LabelSpec(tasks, model.num_classes, config.metrics.group_columns, class_weight)
 
 
 def _split(

@@ -19,9 +19,9 @@ __all__ = ["CompileConfig", "LossSpec", "compile_losses", "resolve_task_weights"
 LossSpec: TypeAlias = str | Callable[..., Any]
 FOR_CLASSES = ("cross_entropy", "sparse_categorical_crossentropy")
 UNFIT_LOSSES = {  # the named losses that a kind of task does not take
-    "binary": FOR_CLASSES,
+    "binary": ("poisson", "tweedie", *FOR_CLASSES),
     "regression": ("binary_crossentropy", "focal", *FOR_CLASSES),
-    "multiclass": ("binary_crossentropy", "focal", "mse", "mae"),
+    "multiclass": ("binary_crossentropy", "focal", "mse", "mae", "huber", "poisson", "tweedie"),
 }
 
 
@@ -131,11 +131,11 @@ def compile_losses(
     if isinstance(loss, Mapping) and (missing := [name for name, _ in tasks if name not in loss]):
         raise ValueError(f"loss lacks the task(s) {missing}")
     for (name, kind), one in zip(tasks, many, strict=True):
-        if not isinstance(one, str) or one.lower() not in UNFIT_LOSSES[kind]:
+        if not isinstance(one, str) or one.lower().partition(":")[0] not in UNFIT_LOSSES[kind]:
             continue
         such = {
             "binary": "a loss such as 'binary_crossentropy' or 'focal'",
-            "regression": "a loss such as 'mse' or 'mae'",
+            "regression": "a loss such as 'mse', 'huber' or 'poisson'",
             "multiclass": "the loss 'cross_entropy'",
         }[kind]
         raise ValueError(f"{f'the {kind} task {name!r}' if name else f'a {kind} task'} needs {such}, got {one!r}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -30,8 +31,12 @@ __all__ = [
     "cross_entropy",
     "focal",
     "get_loss",
+    "huber",
+    "link_of",
     "mae",
     "mse",
+    "poisson",
+    "tweedie",
     "weighted_loss",
 ]
 
@@ -106,6 +111,50 @@ def mae(pred: Tensor, y: Tensor, reduction: str = "sum", *, weight: Tensor | Non
     """
     pred, y = _alike(pred, y)
     return _reduce((pred - y).abs(), reduction, weight)
+
+
+@LOSSES.register("huber")
+def huber(
+    pred: Tensor, y: Tensor, reduction: str = "sum", *, delta: float = 1.0, weight: Tensor | None = None
+) -> Tensor:
+    """Half the squared error up to `delta`, and from there on linear (Huber 1964, section 3). `[B], [B] -> []`
+
+    >>> huber(torch.tensor([0.5, 3.0]), torch.zeros(2), reduction="none")
+    tensor([0.1250, 2.5000])
+    """
+    pred, y = _alike(pred, y)
+    return _reduce(F.huber_loss(pred, y, reduction="none", delta=delta), reduction, weight)
+
+
+@LOSSES.register("poisson")
+def poisson(pred: Tensor, y: Tensor, reduction: str = "sum", *, weight: Tensor | None = None) -> Tensor:
+    """`pred - y log pred`: half the Poisson deviance, up to what depends on labels alone. `[B], [B] -> []`
+
+    Predictions are above 0: the head takes the exponential of its logit (the log link of McCullagh and Nelder 1989,
+    section 2.2.4).
+
+    >>> poisson(torch.tensor([1.0, 2.0]), torch.tensor([3.0, 0.0]), reduction="none")
+    tensor([1., 2.])
+    """
+    pred, y = _alike(pred, y)
+    return _reduce(pred - torch.xlogy(y, pred), reduction, weight)
+
+
+@LOSSES.register("tweedie")
+def tweedie(
+    pred: Tensor, y: Tensor, reduction: str = "sum", *, power: float = 1.5, weight: Tensor | None = None
+) -> Tensor:
+    """Half the Tweedie deviance of a variance `mean^power`, up to what depends on labels alone. `[B], [B] -> []`
+
+    `pred^(2 - power) / (2 - power) - y pred^(1 - power) / (1 - power)` (Jorgensen 1987, section 5), with the log link
+    of `poisson`. For sums of money of which most are 0.
+
+    >>> tweedie(torch.tensor([1.0, 4.0]), torch.tensor([3.0, 0.0]), reduction="none")
+    tensor([8., 4.])
+    """
+    pred, y = _alike(pred, y)
+    losses = pred.pow(2 - power) / (2 - power) - y * pred.pow(1 - power) / (1 - power)
+    return _reduce(losses, reduction, weight)
 
 
 @LOSSES.register("focal")
@@ -206,8 +255,32 @@ def _takes_reduction(function: Callable[..., Any]) -> bool:
     return any(name == "reduction" or p.kind is p.VAR_KEYWORD for name, p in signature.parameters.items())
 
 
+def _with_number(name: str, number: str) -> Loss:
+    """The loss of a name with its number, as in "tweedie:1.2" and "huber:0.5"."""
+    loss: Any = LOSSES.get(name)
+    option = {"tweedie": "power", "huber": "delta"}.get(name)
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if option is None or not (1 < value < 2 if option == "power" else 0 < value < math.inf):
+        known = "tweedie:POWER with a power between 1 and 2, huber:DELTA with a delta above 0"
+        raise ValueError(f"losses with a number are {known}, got {name + ':' + number!r}")
+    return partial(loss, **{option: value})
+
+
+def link_of(loss: Loss) -> str:
+    """Return the link that the head of a regression needs: "log" for `poisson` and `tweedie`, else "identity".
+
+    >>> link_of(get_loss("tweedie:1.2")), link_of(get_loss("mse"))
+    ('log', 'identity')
+    """
+    inner: Any = loss.function if isinstance(loss, UserLoss) else loss
+    return "log" if getattr(inner, "func", inner) in (poisson, tweedie) else "identity"
+
+
 def get_loss(loss: str | Callable[..., Any]) -> Loss:
-    """The loss of a name, or a user's callable as a loss (see `UserLoss`).
+    """The loss of a name, with its number ("huber:0.5") or without, or a user's callable as a loss (see `UserLoss`).
 
     >>> get_loss("mse")(torch.ones(2), torch.zeros(2), reduction="mean")
     tensor(1.)
@@ -215,7 +288,8 @@ def get_loss(loss: str | Callable[..., Any]) -> Loss:
     tensor(1.3863)
     """
     if isinstance(loss, str):
-        return LOSSES.get(loss.lower())
+        name, colon, number = loss.lower().partition(":")
+        return _with_number(name, number) if colon else LOSSES.get(name)
     if isinstance(loss, type):
         raise TypeError(f"loss must be a name or a callable, got the class {loss.__name__}: make an instance of it")
     if not callable(loss):

@@ -63,3 +63,29 @@ def test_a_regressor_of_several_labels_scores_them_by_name(tmp_path: Path) -> No
     each = [r2_score(table["stars"], p[:, 0]), r2_score(table["sold"].to_numpy()[there], p[there, 1])]
     for X, y in ((table, ["stars", "sold"]), (table, table[["stars", "sold"]]), (table, None), (tmp_path, None)):
         assert model.score(X, y) == pytest.approx(np.mean(each), abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["poisson", "tweedie:1.2", "huber"])
+def test_losses_of_counts_and_sums_of_money(loss: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    shop = rng.integers(0, 8, 600)
+    table = pl.DataFrame({"shop": [f"s{s}" for s in shop], "sold": rng.poisson(2.0 ** (shop - 2)) * 10})
+    table.write_parquet(tmp_path / "a.parquet", row_group_size=200)
+    model = regressor(epochs=20, learning_rate=0.05, loss=loss).fit(table, "sold")
+    assert_same_weights(model, regressor(epochs=20, learning_rate=0.05, loss=loss).fit(tmp_path / "a.parquet", "sold"))
+    seen = pl.DataFrame({"shop": [f"s{s}" for s in range(8)]})
+    found, means = model.predict(seen), [table["sold"].to_numpy()[shop == s].mean() for s in range(8)]
+    np.testing.assert_allclose(found[3:], means[3:], rtol=0.2)
+    positive = loss != "huber"
+    assert (found.min() > 0) == positive or not positive
+    assert (model.label_encoder_.mean == [0.0]) == positive
+    model.save(tmp_path / "m")
+    assert (type(model).load(tmp_path / "m").predict(seen) == found).all()
+    going_on = regressor(epochs=1, loss=loss).fit(table, "sold", init_from=tmp_path / "m")
+    np.testing.assert_allclose(going_on.predict(seen)[3:], means[3:], rtol=0.25)
+    wrong = table.with_columns(sold=pl.Series(np.where(np.arange(600) == 450, -3, table["sold"])))
+    wrong.write_parquet(tmp_path / "b.parquet", row_group_size=200)
+    if positive:
+        for data, where in ((wrong, "row 450"), (tmp_path / "b.parquet", rf"row 450 of {tmp_path / 'b.parquet'}")):
+            with pytest.raises(ValueError, match=f"the label 'sold' must be >= 0 for its loss, got -3 in {where}"):
+                regressor(loss=loss).fit(data, "sold")

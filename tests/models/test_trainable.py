@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from deepctr_torch import load_model
+from deepctr_torch.features import SparseFeat
+from deepctr_torch.models import MMOE, DeepFM
 from deepctr_torch.models.trainable import train_step_of
 from tests.support.training import deepfm, inputs, mmoe
 
@@ -105,3 +110,42 @@ def test_layers_that_cannot_be_returned_are_named() -> None:
     assert not model.linear_model._forward_hooks
     with pytest.raises(NotImplementedError, match="DeepFM has no attention weights by name"):
         model.attention_weights(inputs())
+
+
+@pytest.mark.parametrize("ensemble", [1, 2])
+def test_a_loss_of_counts_makes_predictions_the_exponential_of_the_logit(ensemble: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = {"a": rng.integers(0, 6, 400)}
+    y = rng.poisson(np.array([0.2, 1, 2, 4, 8, 16])[x["a"]]).astype(float)
+    columns = [SparseFeat("a", 6, 4)]
+    model = DeepFM(columns, columns, task="regression", dnn_hidden_units=(8,), ensemble=ensemble)
+    before = model.predict(x)
+    model.compile("adam", "poisson", metrics=["rmse"], learning_rate=0.02)
+    if ensemble == 1:
+        np.testing.assert_allclose(model.predict(x), np.exp(before), rtol=1e-6)
+    model.fit(x, y, batch_size=64, epochs=40, verbose=0)
+    found = model.predict({"a": np.arange(6)})[:, 0]
+    means = [y[x["a"] == value].mean() for value in range(6)]
+    np.testing.assert_allclose(found, means, rtol=0.15, atol=0.05)
+    model.save(tmp_path / "m")
+    torch.save(model, tmp_path / "m.pt")
+    for again in (load_model(tmp_path / "m"), torch.load(tmp_path / "m.pt"), copy.deepcopy(model)):
+        assert (again.predict({"a": np.arange(6)})[:, 0] == found).all()
+    y[7] = -1
+    with pytest.raises(
+        ValueError, match=r"labels must be finite numbers >= 0 for the loss of counts, got -1.0 in row 7"
+    ):
+        model.fit(x, y, verbose=0)
+    model.compile("adam", "huber")
+    if ensemble == 1:
+        np.testing.assert_allclose(model.predict({"a": np.arange(6)})[:, 0], np.log(found), rtol=1e-5)
+
+
+def test_each_task_has_the_link_of_its_loss() -> None:
+    columns = [SparseFeat("a", 6, 4)]
+    model = MMOE(columns, task_types=["binary", "regression", "regression"], task_names=["click", "views", "spend"])
+    model.compile("adam", {"click": "binary_crossentropy", "views": "poisson", "spend": "mae"})
+    assert [head.link for head in model.out] == ["identity", "log", "identity"]
+    y = np.array([[1.0, np.nan, -2.0], [0.0, -2.0, 1.0]])
+    with pytest.raises(ValueError, match="labels of 'views' must be finite numbers >= 0 for the loss of counts"):
+        model.fit({"a": [1, 2]}, y, verbose=0)

@@ -41,6 +41,8 @@ def test_one_loss_for_all_tasks_a_list_or_a_dict() -> None:
         ({"click": "focal"}, TWO, r"lacks the task\(s\) \['spend'\]"),
         ({"click": "focal", "spent": "mse"}, TWO, "unknown task 'spent'.*did you mean 'spend'"),
         ("binary_crossentropy", (("", "multiclass"),), "a multiclass task needs the loss 'cross_entropy'"),
+        ("poisson", ONE, "a binary task needs a loss such as 'binary_crossentropy' or 'focal', got 'poisson'"),
+        ("tweedie:1.2", (("", "multiclass"),), "a multiclass task needs the loss 'cross_entropy', got 'tweedie:1.2'"),
         ("mse", (("", "multiclass"),), "a multiclass task needs the loss 'cross_entropy', got 'mse'"),
         ("cross_entropy", ONE, "a binary task needs a loss such as 'binary_crossentropy' or 'focal'"),
         ("sparse_categorical_crossentropy", (("", "regression"),), "a regression task needs a loss such as 'mse'"),

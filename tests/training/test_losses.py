@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import mean_poisson_deviance, mean_tweedie_deviance
 from torch import Tensor, nn
 
-from deepctr_torch.training.losses import LOSSES, UserLoss, focal, get_loss, weighted_loss
+from deepctr_torch.training.losses import LOSSES, UserLoss, focal, get_loss, link_of, poisson, tweedie, weighted_loss
 
 P = torch.tensor([0.9, 0.2, 0.5, 0.75])
 Y = torch.tensor([1.0, 0.0, 0.0, 1.0])
@@ -55,7 +56,47 @@ def test_named_losses_are_torchs(name: str, reference: Any, reduction: str) -> N
     torch.testing.assert_close(get_loss(name)(P, Y, reduction=reduction), reference(P, Y, reduction=reduction))
 
 
-@pytest.mark.parametrize("name", ["binary_crossentropy", "focal", "mae", "mse"])
+COUNTS, MEANS = torch.tensor([0.0, 1.0, 4.0, 2.5]), torch.tensor([0.5, 2.0, 3.0, 2.5])
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_poisson_is_torchs_and_tweedie_and_huber_their_formulas(reduction: str) -> None:
+    expected = F.poisson_nll_loss(MEANS.log(), COUNTS, reduction=reduction)
+    torch.testing.assert_close(get_loss("poisson")(MEANS, COUNTS, reduction=reduction), expected)
+    for name, delta in (("huber", 1.0), ("huber:0.25", 0.25)):
+        expected = F.huber_loss(MEANS, COUNTS, reduction=reduction, delta=delta)
+        torch.testing.assert_close(get_loss(name)(MEANS, COUNTS, reduction=reduction), expected)
+    for name, p in (("tweedie", 1.5), ("Tweedie:1.2", 1.2)):
+        rows = [
+            m ** (2 - p) / (2 - p) - y * m ** (1 - p) / (1 - p)
+            for m, y in zip(MEANS.tolist(), COUNTS.tolist(), strict=True)
+        ]
+        expected = {"none": torch.tensor(rows), "sum": torch.tensor(sum(rows)), "mean": torch.tensor(sum(rows) / 4)}
+        torch.testing.assert_close(get_loss(name)(MEANS, COUNTS, reduction=reduction), expected[reduction])
+
+
+def test_poisson_and_tweedie_are_half_the_deviance_up_to_what_labels_alone_give() -> None:
+    other = torch.tensor([1.0, 0.3, 2.0, 7.0])
+    deviances = {"poisson": mean_poisson_deviance, "tweedie:1.3": lambda y, m: mean_tweedie_deviance(y, m, power=1.3)}
+    for name, deviance in deviances.items():
+        ours = get_loss(name)(MEANS, COUNTS, "mean") - get_loss(name)(other, COUNTS, "mean")
+        theirs = deviance(COUNTS.numpy(), MEANS.numpy()) - deviance(COUNTS.numpy(), other.numpy())
+        assert ours.item() == pytest.approx(theirs / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("wrong", ["tweedie:2", "tweedie:1", "tweedie:x", "huber:0", "huber:inf", "mse:2"])
+def test_wrong_numbers_of_losses(wrong: str) -> None:
+    with pytest.raises(ValueError, match=f"losses with a number are tweedie:POWER .* got '{wrong}'"):
+        get_loss(wrong)
+
+
+def test_the_link_follows_from_the_loss() -> None:
+    logs: list[Any] = ["poisson", "tweedie", "tweedie:1.9", poisson, functools.partial(tweedie, power=1.2)]
+    assert {link_of(get_loss(loss)) for loss in logs} == {"log"}
+    assert {link_of(get_loss(loss)) for loss in ("mse", "huber:2", plain, nn.MSELoss())} == {"identity"}
+
+
+@pytest.mark.parametrize("name", ["binary_crossentropy", "focal", "huber", "mae", "mse", "poisson", "tweedie"])
 def test_default_is_the_sum_and_labels_take_the_predictions_shape(name: str) -> None:
     loss = get_loss(name)
     torch.testing.assert_close(loss(P, Y), loss(P, Y, reduction="none").sum())
