@@ -35,7 +35,15 @@ from .build import (
 )
 from .features import check_same_features, choose_encoder
 from .inputs import LabelsLike, RawData, TableLike, WeightsLike, open_data
-from .labels import ClassLabelEncoder, ClassLearner, LabelEncoder, NumberLearner, check_funnel, log_rare_classes
+from .labels import (
+    ClassLabelEncoder,
+    ClassLearner,
+    LabelEncoder,
+    LabelLearner,
+    NumberLearner,
+    check_funnel,
+    log_rare_classes,
+)
 from .leakage import look_rows, warn_of_leaks
 from .predict import DEFAULT_METRICS, predict_labeled
 from .prepare import EncodedBatch, count_training_rows, encode_batches, open_validation, training_rows, validation_rows
@@ -103,18 +111,12 @@ def fit(
     _log_pass(data, "labels and times are read")
     found = scan(data, learner, options.time)
     parts = split(found, options, seed)
-    labels = learner.compute(None if parts.train is None else parts.train.mask)
-    if isinstance(learner, ClassLearner) and isinstance(labels, ClassLabelEncoder):
-        if labels.kind == "multiclass":
-            log_rare_classes(learner, labels.names[0])
-        if model_traits(cls).funnel:
-            check_funnel(estimator.model, learner, labels)
+    labels = _labels(estimator, cls, learner, parts)
     rows, initial_bias = count_training_rows(data, found, parts.train, labels, learner)
     encoder = _new_encoder(estimator, data, parts.train, options.time, previous) if kept is None else kept.encoder
     x = _fit_encoder(encoder, data, parts.train, seed, update=previous is not None and kept is None)
     if checkpoints is not None and kept is None:
-        encoder.save(checkpoints.directory / ENCODER)
-        write_json(checkpoints.directory / SEED, {"seed": seed})
+        _keep_encoder(checkpoints, encoder, seed)
     train = training_rows(data, parts.train, encoder, labels, x)
     warn_of_leaks(encoder, labels, look_rows(train, data, parts.train, encoder, labels))
     _log_pass(data, "the rows to validate on are encoded", needed=parts.validation is not None)
@@ -130,11 +132,6 @@ def fit(
     trained = _train(estimator, model, train, valid, rows, callbacks, checkpoints)
     counts = {"rows": rows, "validation_rows": _count_validation(parts, given)}
     training = _report(estimator, model, counts, seed, clock.perf_counter() - begin, trained)
-    if training["still_improving"]:
-        log.warning(
-            "training ended at epochs=%d while val_loss was still improving: more epochs may be better",
-            estimator.epochs,
-        )
     scores = _validation_metrics(model, encoder, labels, valid, given, metrics)
     return Fitted(encoder, model, labels, data.names, data.named, training, scores)
 
@@ -159,6 +156,17 @@ def _readable(
         used = [name for name in (*encoder.inputs, *part.apart, time) if name in (*part.names, *part.apart)]
         left[id(part)] = part.without(part.table.bad_rows(used, encoder.schema()).warn())
     return left.get(id(data), data), given and left.get(id(given), given)
+
+
+def _labels(estimator: CTREstimator, cls: type[BaseModel], learner: LabelLearner, parts: Split) -> LabelEncoder:
+    """The meaning of the labels, learned from the rows to train on; doubts about them are said."""
+    labels = learner.compute(None if parts.train is None else parts.train.mask)
+    if isinstance(learner, ClassLearner) and isinstance(labels, ClassLabelEncoder):
+        if labels.kind == "multiclass":
+            log_rare_classes(learner, labels.names[0])
+        if model_traits(cls).funnel:
+            check_funnel(estimator.model, learner, labels)
+    return labels
 
 
 def _log_pass(data: RawData, purpose: str, needed: bool = True) -> None:
@@ -239,6 +247,12 @@ def _kept_encoder(checkpoints: Checkpoints | None) -> _KeptEncoder | None:
         return None
     encoder = FeatureEncoder.load(checkpoints.directory / ENCODER)
     return _KeptEncoder(encoder, int(read_json(checkpoints.directory / SEED)["seed"]))
+
+
+def _keep_encoder(checkpoints: Checkpoints, encoder: FeatureEncoder, seed: int) -> None:
+    """Save what a training that is cut off needs beside its checkpoints."""
+    encoder.save(checkpoints.directory / ENCODER)
+    write_json(checkpoints.directory / SEED, {"seed": seed})
 
 
 def _skipped(estimator: CTREstimator, data: RawData) -> list[str]:
@@ -417,10 +431,17 @@ def _validation_metrics(
 def _report(
     estimator: CTREstimator, model: BaseModel, counts: Mapping[str, int], seed: int, seconds: float, trained: _Trained
 ) -> dict[str, Any]:
+    """What `training_` tells; says at WARNING that the cap of epochs ended a training which still got better."""
     logs = trained.history.history
     evaluations = len(logs.get("val_loss") or [])
     best = _best_evaluation(trained.callbacks, evaluations)
     improving = best is not None and best >= evaluations - evaluations / estimator.epochs  # in the last epoch
+    still = bool(improving and estimator.early_stopping and estimator.epochs > 1 and not model.stop_training)
+    if still:
+        log.warning(
+            "training ended at epochs=%d while val_loss was still improving: more epochs may be better",
+            estimator.epochs,
+        )
     return {
         **counts,
         "batch_size": trained.batch_size,
@@ -429,9 +450,7 @@ def _report(
         "seconds": round(seconds, 3),
         "evaluations": evaluations,
         "best_evaluation": best,
-        "still_improving": bool(
-            improving and estimator.early_stopping and estimator.epochs > 1 and not model.stop_training
-        ),
+        "still_improving": still,
         "history": {name: [float(v) for v in values] for name, values in logs.items()},
     }
 
