@@ -188,7 +188,7 @@ class EmbeddingLookup(nn.Module):
 
 def _side_by_side(rows: Sequence[Tensor], config: EmbeddingConfig) -> Tensor:
     """The vectors of a table's modules at their columns, [..., E]; zeros in columns that are no module's."""
-    if len(rows) == 1 and rows[0].shape[-1] == config.embedding_dim:
+    if len(rows) == 1 and config.slices[0].stop - config.slices[0].start == config.embedding_dim:
         return rows[0]
     pieces, at = [], 0
     for row, part in sorted(zip(rows, config.slices, strict=True), key=lambda pair: pair[1].start):

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor
 
+from .._tracing import tracing
 from ..hashing import hash_rows
 from .columns import SparseColumn, VarLenSparseFeat
 
@@ -34,18 +35,25 @@ def rows_are_packed() -> bool:
 
 
 def packed_ids(X: Tensor, where: tuple[int, int], column: SparseColumn) -> Tensor:
-    """Return the table rows, int64 [B, n], of the feature that lies at (start, stop) in a packed matrix."""
+    """Return the table rows, int64 [B, n], of the feature that lies at (start, stop) in a packed matrix.
+
+    Raises:
+        ValueError: a tracer looks on, to which the rows of hashed ids would be constants.
+    """
     ids = X[:, slice(*where)].long()
     if not column.use_hash or _ROWS_PACKED.get():
         return ids
+    if tracing():
+        raise ValueError(
+            f"a traced graph cannot hash the ids of {column.name!r}: pass rows of hash_rows, inside rows_packed()"
+        )
     rows = hash_rows(ids.cpu().numpy(), column.vocabulary_size, padded=isinstance(column, VarLenSparseFeat))
     return torch.from_numpy(rows).to(ids.device)
 
 
 def checkable(ids: Tensor) -> bool:
     """Tell if looking at the values costs next to nothing: on the CPU, and not while a graph is being recorded."""
-    recording = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    return ids.device.type == "cpu" and not recording
+    return ids.device.type == "cpu" and not torch.compiler.is_compiling() and not tracing()
 
 
 def check_exact(column: SparseColumn, dtype: str) -> None:

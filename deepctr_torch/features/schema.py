@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .._tracing import tracing
 from .columns import (
     DenseFeat,
     FeatureColumn,
@@ -149,7 +150,7 @@ class FeatureSchema:
             ValueError: a matrix of the wrong width; a float32 one where a vocabulary exceeds 2**24 and ids would be
                 rounded; an id beyond its vocabulary (looked for on the CPU only).
         """
-        if X.dim() != 2 or X.shape[1] != self.packed_width:
+        if X.dim() != 2 or (not tracing() and X.shape[1] != self.packed_width):
             raise ValueError(
                 f"the packed input must have shape [B, {self.packed_width}] (see feature_index), got {list(X.shape)}"
             )

@@ -241,5 +241,5 @@ class Conv2dSame(nn.Conv2d):
         """Zeros before and after one axis."""
         stride, reach = self.stride[axis], self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
         steps = (size + stride - 1) // stride
-        total = max((steps - 1) * stride + reach - size, 0)
+        total = reach - 1 if stride == 1 else max((steps - 1) * stride + reach - size, 0)
         return total // 2, total - total // 2

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .._checks import check_at_least, check_fraction, check_non_negative, check_positive, check_positive_units
+from .._tracing import tracing
 from .activation import ActivationLike, BatchNorm, Dice, Identity, activation_layer
 
 __all__ = ["ParallelDNN", "ParallelLinear"]
@@ -197,7 +198,7 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if x.ndim == 2:  # one input for all: one ordinary matrix product
         flat = functional.linear(x, weight.flatten(0, 1), None if bias is None else bias.flatten())
         return flat.reshape(-1, *weight.shape[:2])
-    if x.ndim != 3 or x.shape[1] != weight.shape[0]:
+    if x.ndim != 3 or (not tracing() and x.shape[1] != weight.shape[0]):
         raise ValueError(f"inputs must be [B, D] or [B, {weight.shape[0]}, D], got shape {list(x.shape)}")
     left, right = x.transpose(0, 1), weight.transpose(1, 2)  # [K, B, D], [K, D, H]
     out = torch.bmm(left, right) if bias is None else torch.baddbmm(bias.unsqueeze(1), left, right)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .._checks import check_choice
+from .._tracing import tracing
 from ..features import DenseFeat, FeatureColumn, SparseFeat, VarLenSparseFeat
 from ..layers.core import PredictionLayer
 from ..layers.interaction.fm import FM, MulticlassFM
@@ -180,11 +181,10 @@ class HistoryPairs:
         masks = [fields.mask(prefix + n) for n in self._histories]
         if len(vectors) == 1:
             return vectors[0], masks[0]
-        time = max(v.shape[1] for v in vectors)
-        vectors = [
-            F.pad(v * m.unsqueeze(-1), (0, 0, 0, time - v.shape[1])) for v, m in zip(vectors, masks, strict=True)
-        ]
-        masks = [F.pad(m, (0, time - m.shape[1])) for m in masks]
+        steps = [fields.steps(prefix + n) for n in self._histories]
+        pads = [max(steps) - s for s in steps]
+        vectors = [F.pad(v * m.unsqueeze(-1), (0, 0, 0, pad)) for v, m, pad in zip(vectors, masks, pads, strict=True)]
+        masks = [F.pad(m, (0, pad)) for m, pad in zip(masks, pads, strict=True)]
         return torch.cat(vectors, dim=-1), torch.stack(masks, dim=0).any(dim=0)
 
 
@@ -196,7 +196,7 @@ def mixture(weights: Tensor, parts: Tensor) -> Tensor:
     >>> mixture(torch.tensor([[1.0, 10.0]]), torch.tensor([[[2.0], [3.0]]]))
     tensor([[32.]])
     """
-    if parts.shape[-2] == 1:
+    if not tracing() and parts.shape[-2] == 1:
         return weights * parts.squeeze(dim=-2)
     return (weights.unsqueeze(dim=-2) @ parts).squeeze(dim=-2)
 

@@ -86,6 +86,11 @@ class Fields:
     def _sequence(self, name: str, part: str) -> VarLenSparseFeat:
         return next(c for c in self._embedding.parts[part].sequences if c.name == name)
 
+    def steps(self, name: str) -> int:
+        """How many steps of a sequence the batch holds: T of `sequence` and `mask`."""
+        position = self.schema.sequence_position[name]
+        return self._batch.widths[position] // self.schema.sequences[position].step_width
+
     def mask(self, name: str) -> Tensor:
         """bool [B, T]: which steps of a sequence are valid: below its length; without a length column, not only 0."""
         if name not in self._masks:
@@ -96,7 +101,7 @@ class Fields:
                 self._masks[name] = valid_steps(self._batch.ids[:, start:stop], column.step_width)
             else:
                 at = self.schema.length_position(column.length_name, widths)
-                steps = torch.arange((stop - start) // column.step_width, device=self._batch.ids.device)
+                steps = torch.arange(self.steps(name), device=self._batch.ids.device)
                 self._masks[name] = steps < self._batch.ids[:, at : at + 1]
         return self._masks[name]
 
@@ -114,8 +119,7 @@ class Fields:
         weights = None
         if column.weight_name is not None:
             start, _ = self.schema.dense_slice[column.weight_name]
-            steps = self._batch.widths[self.schema.sequence_position[name]] // column.step_width
-            weights = self._batch.dense[:, start : start + steps]
+            weights = self._batch.dense[:, start : start + self.steps(name)]
         return pool(self.sequence(name, part), self.mask(name), column.combiner, weights)
 
     def vectors(self, part: str = "deep") -> list[Tensor]:

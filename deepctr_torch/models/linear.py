@@ -79,7 +79,8 @@ class Linear(nn.Module):
         terms = fields.stack(self.part_name)  # [B, F, outputs]
         if refine is not None:
             terms = terms * refine.unsqueeze(-1)
-        total = terms.sum(dim=1) if terms.shape[1] else fields.numbers([]).new_zeros(terms.shape[0], self.outputs)
+        tables = self.embedding_dict.configs
+        total = terms.sum(dim=1) if tables else fields.numbers([]).new_zeros(terms.shape[0], self.outputs)
         if self.dense_feature_columns:
             total = total + fields.numbers(self.feature_columns).to(self.weight.dtype) @ self.weight
         return total

@@ -79,7 +79,7 @@ class RegionLinear(EmbeddingCollection):
         numbers = fields.numbers(self.columns)  # [B, D]
         logits = numbers.new_zeros(numbers.shape[0], self.regions, self.outputs)
         terms = fields.stack(self.part_name)  # [B, F, R * C]
-        if terms.shape[1]:
+        if self.configs:
             logits = logits + terms.sum(dim=1).reshape(-1, self.regions, self.outputs)
         weights: list[Tensor | None] = [cast(Region, region).weight for region in self.values()]
         if weights[0] is not None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.onnx_warnings import BY_EXPORT_WARNINGS, TRACING_WARNINGS
+
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^(?P<before>[^\n]*)\n(?:[ \t]*\n)*```python[^\n]*\n(?P<code>.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -29,6 +31,7 @@ PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings(*TRACING_WARNINGS, *BY_EXPORT_WARNINGS)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_python_blocks_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("documentation_page")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..._checks import check_at_least, check_positive_units
+from ..._tracing import tracing
 from ..core import Conv2dSame
 from ..sequence import KMaxPooling
 
@@ -70,7 +71,7 @@ class ConvLayer(nn.Module):
         if inputs.dim() != 4:
             raise ValueError(f"inputs must have four dimensions [B, 1, F, E], got shape {tuple(inputs.shape)}")
         batch, _, fields, width = inputs.shape
-        if fields > _FEW:
+        if tracing() or fields > _FEW:
             return self.conv_layer(inputs)  # type: ignore[no-any-return]
         # fields last: along them runs all that follows, and a convolution is one product with a banded matrix
         rows = inputs.permute(0, 3, 1, 2).reshape(batch * width, fields)  # [B E, C F]

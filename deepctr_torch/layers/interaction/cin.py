@@ -95,7 +95,7 @@ class CIN(nn.Module):
             conv = cast("nn.Conv1d", layer)
             weight, bias = conv.weight.squeeze(dim=2), cast("Tensor", conv.bias).unsqueeze(dim=1)
             crossed = (_squares(base, weight) if i == 0 else compress(hidden, base, weight)) + bias  # [size, E B]
-            maps = self.activation(crossed.view(len(bias), width, batch).permute(2, 0, 1))  # [B, size, E]
+            maps = self.activation(crossed.view(conv.out_channels, width, batch).permute(2, 0, 1))  # [B, size, E]
             is_last = i == len(self.conv1ds) - 1
             results.append(maps if is_last or not self.split_half else maps[:, self.passed_on[i] :])
             if not is_last:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..._checks import check_choice, check_positive
+from ..._tracing import tracing
 from ..kernels.pairwise import bilinear_products, pair_products
 from ..parallel import ParallelLinear
 from ._shared import as_fields
@@ -98,7 +99,7 @@ class BilinearInteraction(nn.Module):
 
     def forward(self, inputs: Tensor | Sequence[Tensor]) -> Tensor:
         inputs = as_fields(inputs)
-        if inputs.shape[1] != self.filed_size:
+        if not tracing() and inputs.shape[1] != self.filed_size:
             raise ValueError(f"inputs must have {self.filed_size} fields, got shape {tuple(inputs.shape)}")
         if self.bilinear is None:
             return inputs[:, :0]  # [B, 0, E]

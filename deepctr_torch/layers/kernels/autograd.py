@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from ..._tracing import tracing
+
 __all__ = ["Kernel", "chunks", "eager", "gradient_of_plain", "wants_plain", "watched"]
 
 _IN_CACHE = 1 << 18  # numbers of one buffer; 1 MiB in float32
@@ -24,7 +26,7 @@ def watched() -> bool:
 
     A compiler, `torch.export`, `torch.jit.trace`, `torch.func` and derivatives in forward mode.
     """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+    if torch.compiler.is_compiling() or tracing():
         return True
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..._tracing import tracing
 from .autograd import Kernel, chunks, gradient_of_plain, wants_plain
 
 __all__ = ["Mates", "bilinear_products", "mate_products", "pair_products", "pairs", "runs"]
@@ -23,10 +24,9 @@ def pairs(fields: int, device: torch.device, offset: int = 1) -> tuple[Tensor, T
     >>> pairs(3, torch.device("cpu"))
     (tensor([0, 0, 1]), tensor([1, 2, 2]))
     """
-    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]  # ONNX has no triu_indices
-        fields = int(fields)
-        listed = [(i, j) for i in range(fields) for j in range(i + offset, fields)]
-        both = torch.tensor(listed, dtype=torch.int64, device=device).reshape(-1, 2).T
+    if tracing():  # ONNX has no triu_indices
+        steps = torch.arange(fields, device=device)
+        both = (steps.unsqueeze(1) + offset <= steps).nonzero().T
     else:
         both = torch.triu_indices(fields, fields, offset=offset, device=device)
     first, second = both.unbind(dim=0)

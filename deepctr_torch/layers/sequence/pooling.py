@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..._checks import check_at_least, check_choice
+from ..._tracing import tracing
 from ..utils import sequence_mask
 
 __all__ = ["KMaxPooling", "SequencePoolingLayer", "pool", "pool_steps", "valid_steps"]
@@ -126,6 +127,6 @@ class KMaxPooling(nn.Module):
         if not -inputs.ndim <= self.axis < inputs.ndim:
             raise ValueError(f"axis must be a dimension of the {inputs.ndim}-dimensional input, got {self.axis}")
         size = inputs.shape[self.axis]
-        if self.k > size:
+        if not tracing() and self.k > size:
             raise ValueError(f"k must be at most the {size} values along axis {self.axis}, got {self.k}")
         return torch.topk(inputs, self.k, dim=self.axis, sorted=True).values
