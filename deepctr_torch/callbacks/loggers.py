@@ -124,6 +124,10 @@ class TensorBoard(Callback):
         self._steps = state["steps"]
 
     def on_train_end(self, logs: Logs | None = None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files; `fit` does it too where it ends by an error."""
         while self._writers:
             self._writers.popitem()[1].close()
 

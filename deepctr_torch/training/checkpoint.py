@@ -9,7 +9,7 @@ import re
 import shutil
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from torch import Tensor
 from .._checks import check_at_least
 from .._json_files import read_json, write_json
 from .._lock import file_lock
+from .._memory import on_large_pages
 from .._tensor_files import read_tensors, write_tensors
 from .._whole_files import CHECKSUMS, check_files, flush, write_checksums
 from ..data.batch import DataSource, LabeledBatch
@@ -236,7 +237,9 @@ def _read(path: Path) -> dict[str, Any]:
     about = read_json(path / ABOUT)
     if about.get("format") != FORMAT:
         raise ValueError(f"{path / ABOUT} must be of format {FORMAT}, got {about.get('format')!r} of another version")
-    state: dict[str, Any] = unflatten(read_json(path / STATE), read_tensors(path / TENSORS))
+    mapped = read_tensors(path / TENSORS)  # pages of the file, which may change or go
+    tensors = {name: on_large_pages(torch.empty_like(tensor)).copy_(tensor) for name, tensor in mapped.items()}
+    state: dict[str, Any] = unflatten(read_json(path / STATE), tensors)
     return state
 
 
@@ -394,6 +397,11 @@ class DataPass:
         batch = next(self._batches)
         self.steps += 1
         return batch
+
+    def close(self) -> None:
+        """Let go of open files and threads that read ahead."""
+        if isinstance(self._batches, Generator):
+            self._batches.close()
 
     def state_dict(self) -> dict[str, Any]:
         """The place behind the last batch."""

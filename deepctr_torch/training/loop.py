@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from .._checks import check_at_least
-from ..callbacks import CallbackList, History, ProgressBar, TerminateOnNaN
+from ..callbacks import CallbackList, History, ProgressBar, TensorBoard, TerminateOnNaN
 from ..callbacks.base import Callbacks
+from ..data.arrays import ArraySource
 from ..data.batch import DataSource, LabeledBatch
 from ..data.device import AsyncScalar, on_device, to_device
 from ..metrics.state import MetricState
@@ -191,11 +193,13 @@ class Trainer:
     def _about(self, source: DataSource) -> dict[str, Any]:
         """What a checkpoint must agree on to be one of this training."""
         names = ("batch_size", "initial_epoch", "shuffle", "steps_per_epoch", "eval_every")
+        labels = source.y if isinstance(source, ArraySource) else None
         return {
             "model": type(self.model).__name__,
             "seed": self.model.seed,
             "epochs trained before": self.model.epochs_trained,
             "rows": source.rows,
+            "a checksum of the labels": None if labels is None else zlib.crc32(labels.numpy().tobytes()),
             **{name: getattr(self.plan, name) for name in names},
         }
 
@@ -234,7 +238,7 @@ class Trainer:
             self.profile = None if plan.profile is None else StepProfile(plan.profile, self.device)
             span = contextlib.nullcontext if self.profile is None else self.profile.span
             self.update.prepare(self.compiled, model, span=span)
-            stack.callback(self.bar.close)
+            stack.callback(self._close)
             stack.callback(self._base_rates)
             if self.profile is not None:
                 stack.callback(self.profile.close)
@@ -252,6 +256,14 @@ class Trainer:
                 self._write_checkpoint()
         self.callbacks.on_train_end()
         return model.history
+
+    def _close(self) -> None:
+        """Whatever ended the training: close the bar, the files that are read and those of `TensorBoard`."""
+        if self.data is not None:
+            self.data.close()
+        for callback in self.callbacks:
+            if isinstance(callback, (ProgressBar, TensorBoard)):
+                callback.close()
 
     def _base_rates(self) -> None:
         if self.schedule is not None:

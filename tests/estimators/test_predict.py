@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import polars as pl
 import pytest
 
 from deepctr_torch import CTRClassifier
-from tests.support.estimators import classifier, frame
+from tests.support.estimators import classifier, frame, inputs
 
 TABLE = frame()
 
@@ -62,3 +63,13 @@ def test_rows_to_predict_must_have_the_columns(fitted: CTRClassifier) -> None:
     matrix = classifier().fit(np.random.default_rng(0).normal(size=(50, 2)), np.arange(50) % 2)
     with pytest.raises(ValueError, match="X must be a matrix of 2 columns"):
         matrix.predict(TABLE)
+
+
+def test_a_loaded_model_predicts_from_eight_threads_at_once(fitted: CTRClassifier, tmp_path: Path) -> None:
+    fitted.save(tmp_path / "model")
+    loaded = CTRClassifier.load(tmp_path / "model")
+    tables = [inputs(TABLE)[start : start + 50 + start] for start in range(0, 400, 25)]
+    alone = [fitted.predict_proba(table) for table in tables]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(loaded.predict_proba, [*tables, *tables]))
+    assert all(np.array_equal(one, other) for one, other in zip(together, [*alone, *alone], strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -281,6 +282,34 @@ def test_a_broken_one_is_named_and_the_one_before_it_used(tmp_path: Path) -> Non
     assert names(tmp_path) == [24]
 
 
+def test_no_change_of_a_file_goes_unnoticed(tmp_path: Path) -> None:
+    """Bits that flip, files that are cut off, emptied or gone: the one before it is used, or the same state is read."""
+    draw = random.Random(0)
+    writer = Checkpoints(tmp_path / "c", every=1)
+    writer.directory.mkdir()
+    for step in (1, 2):
+        state = {"step": step, "weights": {"w": torch.arange(40.0) * step}, "names": np.array(["a", None], object)}
+        writer.write(step, state, 0.5)
+    files = sorted((tmp_path / "c" / "step-0000000002").iterdir())
+    noticed = 0
+    for number in range(240):
+        path = files[number % len(files)]
+        kept = path.read_bytes()
+        at = draw.randrange(len(kept))
+        flipped = kept[:at] + bytes([kept[at] ^ 1 << draw.randrange(8)]) + kept[at + 1 :]
+        path.write_bytes([flipped, flipped, kept[:at], b""][number // len(files) % 4])
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = Checkpoints(tmp_path / "c", resume=True).load()
+        assert found is not None
+        step = found["step"]
+        assert torch.equal(found["weights"]["w"], torch.arange(40.0) * step)
+        assert [path.parent.name in str(w.message) for w in caught] == [True] * (step == 1)
+        noticed += step == 1
+        path.write_bytes(kept)
+    assert noticed >= 235  # else what changed is white space in checksums.json
+
+
 def test_if_all_are_broken_nothing_begins(tmp_path: Path) -> None:
     fitted(checkpoint_dir=tmp_path)
     for path in tmp_path.glob("step-*"):
@@ -311,6 +340,10 @@ def test_checkpoints_of_something_else_are_refused(tmp_path: Path) -> None:
     fitted(checkpoint_dir=tmp_path)
     with pytest.raises(ValueError, match=r"must hold no checkpoints, got some in .*: go on from them with resume=True"):
         fitted(checkpoint_dir=tmp_path)
+    model = deepfm(dnn_dropout=0.5)
+    model.compile("adam", "binary_crossentropy", ["auc"])
+    with pytest.raises(ValueError, match="must be of a training with a checksum of the labels="):
+        model.fit(X, 1 - Y, 8, 2, 0, checkpoint_dir=tmp_path, resume=True)
     for other in ({"batch_size": 9}, {"compiled": {"learning_rate": 0.1}}, {"model": deepfm(seed=2)}):
         with pytest.raises(ValueError, match=r"must be of a training with (batch_size=9|learning_rate=0.1|seed=2)"):
             fitted(checkpoint_dir=tmp_path, resume=True, **other)

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from deepctr_torch.callbacks import Callback
+from deepctr_torch.callbacks import Callback, TensorBoard
 from deepctr_torch.optim.sparse import LazyAdam
 from deepctr_torch.training.interrupts import Interrupts
+from tests.support import click_files
 from tests.support.resume import CutOff, CutOffError, assert_same_end
 from tests.support.training import assert_same_weights, deepfm, inputs, labels
 
@@ -130,6 +131,17 @@ def test_a_callback_that_raises_leaves_a_model_that_predicts_and_trains(update: 
     assert_same_weights(model, fitted(update=update, max_steps=5))
     assert np.isfinite(model.predict(X)).all()
     model.fit(X, Y, verbose=0)
+
+
+def test_files_are_closed_while_the_error_is_held(tmp_path: Path) -> None:
+    folder = click_files.write(tmp_path / "files", click_files.frame())
+    model, board = click_files.model(), TensorBoard(tmp_path / "board", update_freq=1)
+    with pytest.raises(CutOffError) as held:
+        model.fit(click_files.Files(folder, buffer_rows=20), "click", 8, verbose=0, callbacks=[board, CutOff(5)])
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("deepctr_torch")]
+    links = [] if sys.platform != "linux" else list(Path("/proc/self/fd").iterdir())
+    assert not [link for link in links if str(link.resolve()).startswith(str(tmp_path))]
+    del held
 
 
 @pytest.mark.parametrize("update", ["dense", "sparse"])
