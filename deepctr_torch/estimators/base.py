@@ -59,7 +59,7 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         optimizer: name, or a dict of a name and options; see `compile`.
         learning_rate: None for the optimizer's own.
         embedding_lr: learning rate of the tables; None for three times the other one.
-        loss: None for cross entropy or squared error; of a regression also "huber", "poisson", "tweedie"; see `compile`.
+        loss: None for cross entropy or squared error; of a number also "huber", "poisson", "tweedie"; see `compile`.
         ensemble: number of models that learn side by side from the same batches, their mean the prediction; "auto": 4
             for 2,000 to 100,000 rows, where that costs seconds, else 1.
         epochs: at most; early stopping ends sooner.

