@@ -193,6 +193,7 @@ def _integers(array: Array, what: str, offset: int, allow_text: bool) -> Array:
     if kind == "b":
         return array.astype(np.int64)
     if kind == "f":
+        array = array.astype(np.float32) if array.dtype == np.float16 else array  # which the bound is beyond
         wrong = ~(array == np.trunc(array)) | (np.abs(array) > FLOAT64_EXACT)
         if wrong.any():
             value = array[_first(wrong)]

@@ -327,7 +327,7 @@ class TableDict(nn.ModuleDict):
 
     def train(self, mode: bool = True) -> TableDict:
         """As every module's; a table knows nothing but the flag, which is set without a call each."""
-        self.training = mode
+        self.__dict__["training"] = mode  # a table may have this name
         for module in self._modules.values():
             if type(module) is nn.Embedding:
                 module.__dict__["training"] = mode

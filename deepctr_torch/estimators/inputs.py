@@ -116,6 +116,8 @@ def open_inputs(X: TableLike) -> RawData:
         X = _from_rows(X)
     if isinstance(X, Mapping) or is_table(X):
         names = column_names(X)
+        if not names:
+            raise ValueError("0 feature(s) while a minimum of 1 is required: X must have at least one column")
         return RawData(X if names == names_of(X) else _renamed(X, names), names, True)
     return _matrix(X)
 

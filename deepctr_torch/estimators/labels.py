@@ -34,6 +34,7 @@ log = logging.getLogger("deepctr_torch")
 MOST_CLASSES = 1000  # more are a column of something else
 RARE_CLASSES = 0.001  # of the rows; fewer of all classes but two may be slips
 FUNNEL_SLIPS = 0.01  # of the positives of a step; more without the step before are no slips
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def missing_in(values: Array) -> Mask:
@@ -285,6 +286,8 @@ def _unique(name: str, values: Array, where: RowName) -> tuple[list[Any], Array]
         raise ValueError(
             f"the label {name!r} must be of one type, got {values[row]!r} in {where(row)}: {error}"
         ) from error
+    if different.dtype.kind == "f" and np.isinf(different).any():
+        raise ValueError(f"the label {name!r} must be of classes, got infinity")
     if different.dtype.kind == "f" and (different != np.trunc(different)).any():
         raise ValueError(
             f"Unknown label type: continuous. The label {name!r} must be of classes, got the number "
@@ -378,10 +381,16 @@ class NumberLearner:
 
 def _finite(name: str, values: Array, where: RowName) -> Array:
     """[N] as float64, NaN where missing."""
+    if values.dtype.kind == "c":
+        raise ValueError(f"the label {name!r} must be a number, got complex ones")
     try:
         x = np.asarray(np.where(missing_in(values), np.nan, values) if values.dtype.kind == "O" else values, np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"the label {name!r} must be a number: {error}") from error
-    if np.isinf(x).any():
-        raise ValueError(f"the label {name!r} must be finite, got infinity in {where(_first(np.isinf(x)))}")
+    wrong = np.abs(x) > LARGEST
+    if wrong.any():
+        found = "infinity" if np.isinf(x[_first(wrong)]) else repr(x[_first(wrong)].item())
+        raise ValueError(
+            f"the label {name!r} must be finite, at most {LARGEST:.1e} in size, got {found} in {where(_first(wrong))}"
+        )
     return x
