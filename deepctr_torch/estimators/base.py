@@ -297,7 +297,7 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         """
         data = self._open(reading(X, on_bad_rows))
         batches = encode_batches(self.encoder_, data, None)
-        return (predicted for _, predicted in predict_batches(self.model_, self.label_encoder_, batches))
+        return (predicted for _, predicted in predict_batches(self.model_, self.label_encoder_, batches, self.encoder_))
 
     def predict_chunks(
         self, chunks: Iterable[Chunk], keep: Callable[[Chunk], pa.Table]
@@ -334,7 +334,7 @@ class CTREstimator(BaseEstimator):  # type: ignore[misc]
         """
         data = self._open_labeled(X, y, sample_weight)
         batches = encode_batches(self.encoder_, data, self.label_encoder_.renamed(data.labels), keep=keep)
-        return predict_labeled(self.model_, self.label_encoder_, batches, progress)
+        return predict_labeled(self.model_, self.label_encoder_, batches, progress, self.encoder_)
 
     def evaluate(
         self,

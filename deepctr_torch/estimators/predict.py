@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -10,6 +11,8 @@ import numpy as np
 
 from .._typing import Array
 from ..encoding import FeatureEncoder
+from ..encoding.column_encoder import ColumnEncoder
+from ..encoding.vocabulary import UNSEEN
 from ..metrics.task_metrics import TaskMetrics
 from ..models import BaseModel
 from ..tables import Chunk
@@ -28,6 +31,8 @@ __all__ = [
     "predict_labeled",
 ]
 
+log = logging.getLogger("deepctr_torch")
+BLANK_ROWS = 20  # fewer may lack a column by chance
 MetricLike: TypeAlias = str | Callable[..., Any]
 DEFAULT_METRICS = {
     "binary": ("auc", "logloss", "ne", "calibration"),
@@ -62,12 +67,61 @@ class LabeledPredictions:
             yield values[i].item(), int(counts[i]), self.metrics(names, rows)
 
 
+class _BlankColumns:
+    """Columns that have said nothing yet: all their values are missing, or were not seen in training."""
+
+    def __init__(self, encoder: FeatureEncoder) -> None:
+        self.columns = {name: c for name, c in encoder.column_encoders.items() if not c.spec.train_only}
+        self.rows = 0
+
+    def see(self, x: Mapping[str, Array], rows: int) -> None:
+        self.rows += rows
+        if self.rows >= BLANK_ROWS:
+            self.columns = {name: column for name, column in self.columns.items() if _is_blank(column, x)}
+
+    def log(self) -> None:
+        """Name the columns of which training knew at least so many values among as many rows."""
+        if self.rows < BLANK_ROWS:
+            return
+        found = [name for name, column in self.columns.items() if self.rows * _known_share(column) >= BLANK_ROWS]
+        if found:
+            log.warning(
+                "all %s rows lack %s, or have values of it that were not seen in training: predictions do without",
+                f"{self.rows:,}",
+                ", ".join(map(repr, found)),
+            )
+
+
+def _is_blank(column: ColumnEncoder, x: Mapping[str, Array]) -> bool:
+    """Tell whether all inputs that a feature gives are those of a missing or unseen value."""
+    missing = column.encode_missing(1)
+    given = [(x[name], missing[name]) for name in column.outputs if name in x]
+    return all(
+        bool(values.max(initial=0) <= UNSEEN) if values.dtype.kind in "iu" else bool((values == blank).all())
+        for values, blank in given
+    )
+
+
+def _known_share(column: ColumnEncoder) -> float:
+    """The share of training rows with a value that has a row of its own."""
+    known = 1 - column.missing / max(column.rows, 1)
+    return known * float(column.describe().get("coverage", 1.0))
+
+
 def predict_batches(
-    model: BaseModel, labels: LabelEncoder, batches: Iterable[EncodedBatch]
+    model: BaseModel, labels: LabelEncoder, batches: Iterable[EncodedBatch], encoder: FeatureEncoder | None = None
 ) -> Iterator[tuple[EncodedBatch, Array]]:
-    """Yield rows with what the model predicts, float64 [n, T], in the units of the labels."""
+    """Yield rows with what the model predicts, float64 [n, T], in the units of the labels.
+
+    With the encoder of the rows, columns that say nothing in all of them are logged at the end.
+    """
+    blank = None if encoder is None else _BlankColumns(encoder)
     for batch in rebatch(batches):
+        if blank is not None:
+            blank.see(batch.x, batch.rows)
         yield batch, labels.decode(model.predict(batch.x))
+    if blank is not None:
+        blank.log()
 
 
 def predict_chunks(
@@ -87,7 +141,7 @@ def predict_chunks(
             held.append(keep(chunk))
             yield EncodedBatch(encoder.encode_chunk(chunk), np.empty((chunk.table.num_rows, 0), np.float32))
 
-    for batch, predicted in predict_batches(model, labels, encoded()):
+    for batch, predicted in predict_batches(model, labels, encoded(), encoder):
         whole = pa.concat_tables(held)
         held[:] = [whole.slice(batch.rows)]
         yield whole.slice(0, batch.rows), predicted
@@ -98,10 +152,11 @@ def predict_labeled(
     labels: LabelEncoder,
     batches: Iterable[EncodedBatch],
     progress: Callable[[int], object] | None = None,
+    encoder: FeatureEncoder | None = None,
 ) -> LabeledPredictions:
     """Return predictions and labels of all rows; `progress` is called with the number of rows of each block."""
     y, p, weights, columns = [], [], [], []
-    for batch, predicted in predict_batches(model, labels, batches):
+    for batch, predicted in predict_batches(model, labels, batches, encoder):
         y.append(labels.decode(batch.y.astype(np.float64)))
         p.append(predicted)
         weights.append(batch.weight)

@@ -14,6 +14,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from .._checks import check_non_negative
+from ..encoding.arrow_columns import RowError, one_array, without_words
+from ..encoding.timestamp import moments_of
 
 __all__ = ["NumberArray", "Span", "TimeNumber", "TimeUnit", "earlier", "first_of", "span_of", "time_numbers"]
 
@@ -35,7 +37,12 @@ class TimeUnit(NamedTuple):
 
 
 def time_numbers(column: pa.ChunkedArray, name: str, where: Callable[[int], str]) -> tuple[NumberArray, TimeUnit]:
-    """Return the times of a column, none of which is missing or infinite, as int64 or float64, and their unit."""
+    """Return the times of a column, none of which is missing or infinite, as int64 or float64, and their unit.
+
+    Text is of numbers, or of ISO dates and times, then in whole seconds.
+    """
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = _from_text(column, name, where)
     kind = column.type
     step = kind.unit if pa.types.is_timestamp(kind) else {"date32[day]": "D", "date64[ms]": "ms"}.get(str(kind), "")
     if not (step or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
@@ -55,6 +62,18 @@ def time_numbers(column: pa.ChunkedArray, name: str, where: Callable[[int], str]
         return column.cast(pa.int64()).to_numpy(), TimeUnit(str(kind), step, True)
     except pa.ArrowInvalid as error:
         raise ValueError(f"times must lie below 2**63, got more in column {name!r}") from error
+
+
+def _from_text(column: pa.ChunkedArray, name: str, where: Callable[[int], str]) -> pa.ChunkedArray:
+    strings = without_words(one_array(column))
+    try:
+        return pa.chunked_array([strings.cast(pa.float64())])
+    except pa.ArrowInvalid:
+        pass
+    try:
+        return pa.chunked_array([moments_of(strings, name, "s")])
+    except RowError as error:
+        raise ValueError(f"{error.message} in {where(error.row)}") from None
 
 
 def first_of(wrong: NDArray[np.bool_]) -> int:

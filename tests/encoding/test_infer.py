@@ -377,3 +377,11 @@ def test_a_word_for_missing_makes_no_category_of_a_number(word: str, in_file: bo
     assert encoder.vocabulary("land").values.to_pylist() == [word, "DE"]
     if not in_file:
         assert encoder.reasons["count"] == f"integers, as text; {word!r} for missing"
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.250+02:00"])
+def test_dates_and_times_that_are_text_are_times(form: str) -> None:
+    moments = pd.Timestamp("2024-01-31 22:15") + pd.to_timedelta(np.arange(300) * 7, unit="h")
+    text = list(moments.strftime(form))
+    for values in (text, pd.Series(text), pd.Series(text, dtype="string"), pd.Categorical(text)):
+        assert of(values, "seen") == Timestamp()

@@ -73,3 +73,41 @@ def test_a_loaded_model_predicts_from_eight_threads_at_once(fitted: CTRClassifie
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(loaded.predict_proba, [*tables, *tables]))
     assert all(np.array_equal(one, other) for one, other in zip(together, [*alone, *alone], strict=True))
+
+
+@pytest.mark.parametrize("way", ["frame", "evaluate", "parquet"])
+def test_columns_that_say_nothing_in_all_rows_are_named(
+    way: str, fitted: CTRClassifier, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def answer(table: pl.DataFrame) -> list[str]:
+        caplog.clear()
+        if way == "evaluate":
+            fitted.evaluate(table, "click")
+        elif way == "frame":
+            fitted.predict_proba(inputs(table))
+        else:
+            table.write_parquet(tmp_path / "rows.parquet", row_group_size=50)
+            list(fitted.predict_stream(tmp_path / "rows.parquet"))
+        return caplog.messages
+
+    assert answer(TABLE) == answer(TABLE[:19].with_columns(movie=pl.lit("new"))) == []
+    wrong = TABLE.with_columns(
+        movie=pl.col("movie").str.to_uppercase(),
+        price=pl.lit(None, pl.Float64),
+        hist_movie=pl.lit([], pl.List(pl.String)),
+    )
+    tail = "or have values of it that were not seen in training: predictions do without"
+    assert answer(wrong) == [f"all 600 rows lack 'movie', 'hist_movie', 'price', {tail}"]
+    assert answer(wrong.with_columns(movie=pl.when(pl.int_range(600) == 599).then(pl.lit("m3")))) == [
+        f"all 600 rows lack 'hist_movie', 'price', {tail}"
+    ]
+
+
+def test_a_column_that_was_mostly_missing_in_training_may_be_missing(caplog: pytest.LogCaptureFixture) -> None:
+    rare = {"user": ["a", "b"] * 200, "code": [*(["x"] * 8), *([None] * 392)], "click": [0, 1, 1, 0] * 100}
+    model = classifier(epochs=0).fit(rare, "click")
+    rows = {"user": ["a"] * 900, "code": [None] * 900}
+    model.predict_proba(rows)
+    assert not caplog.records
+    model.predict_proba({name: values * 2 for name, values in rows.items()})
+    assert "all 1,800 rows lack 'code'" in caplog.text

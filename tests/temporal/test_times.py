@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from deepctr_torch.temporal import add_history, add_rates
+from deepctr_torch.temporal import add_history, add_rates, time_split
 
 INT_MIN = np.iinfo(np.int64).min
 
@@ -52,6 +52,21 @@ def test_times_of_other_types() -> None:
     ]
 
 
+def test_times_that_are_text() -> None:
+    for text in (
+        ["2024-01-02", "2024-01-03", "2024-01-03"],
+        ["2024-01-02T23:30:00Z", "2024-01-03T00:00:00+00:00", "2024-01-03T02:00:00.5+02:00"],
+        ["2024-01-02 23:30", "2024-01-03 00:30", "2024-01-03 00:30:00"],
+        ["-7.5", "1e3", "1000"],
+    ):
+        data = {"u": [1] * 3, "t": text, "y": [1] * 3}
+        assert add_rates(data, "u", "y", "t", 1)["u_count"].tolist() == [0, 1, 1]
+    train, valid = time_split(
+        pd.DataFrame({"t": ["2024-02-01", "2024-01-31"], "x": [1, 2]}), "t", valid_from="2024-02-01"
+    )
+    assert (train["x"].tolist(), valid["x"].tolist()) == ([2], [1])
+
+
 def test_wrong_times() -> None:
     data = {"u": [1, 2], "i": [1, 2], "y": [0, 1]}
 
@@ -62,8 +77,13 @@ def test_wrong_times() -> None:
         with_times(pd.Series([3, None], dtype="Int64"))
     with pytest.raises(ValueError, match="times must be finite, got inf in column 't', row 0"):
         with_times([np.inf, 1.0])
-    with pytest.raises(ValueError, match="must hold numbers, dates or timestamps, got string"):
-        with_times(["2024-01-01", "2024-01-02"])
+    with pytest.raises(ValueError, match="must hold numbers, dates or timestamps, got bool"):
+        with_times([True, False])
+    with pytest.raises(ValueError, match="'t' must hold ISO times or numbers, got 'soon' in row 1"):
+        with_times(["2024-01-01", "soon"])
+    for missing in ("NA", "", None):
+        with pytest.raises(ValueError, match="every row must have a time, got none in column 't', row 1"):
+            with_times(["2024-01-01", missing])
     with pytest.raises(ValueError, match=r"times must lie below 2\*\*63"):
         with_times(np.array([0, 2**63], np.uint64))
     with pytest.raises(ValueError, match="delay must be a number, as the time column 't' holds int64, got '1d'"):
