@@ -66,7 +66,7 @@ def fingerprint(case: Case, **arguments: Any) -> list[np.ndarray]:
     before = model.predict(x)
     penalty = model.get_regularization_loss().detach().numpy()
     losses = [LOSS[kind] for _, kind in model.tasks]
-    model.compile("sgd", losses if len(losses) > 1 else losses[0], metrics=["mse"], learning_rate=0.1)
+    model.compile("sgd", losses if len(losses) > 1 else losses[0], metrics=["mse"], learning_rate=0.01)
     y = labels(model, 16)
     history = model.fit(x, y, batch_size=8, epochs=2, verbose=0, shuffle=False).history
     names = sorted(f"{n}" for n in history)

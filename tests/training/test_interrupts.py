@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,14 @@ def fitted(callbacks: Any = (), model: Any = None, update: str = "sparse", **how
     model.compile("adam", "binary_crossentropy", ["auc"], embedding_update=update)
     model.fit(X, Y, **{"batch_size": 8, "epochs": 2, "verbose": 0, **how}, callbacks=list(callbacks))
     return model
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C raises, as in a terminal; a shell that starts the tests in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_ends_after_the_step_with_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
