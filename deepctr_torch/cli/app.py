@@ -12,8 +12,6 @@ from .console import TRACEBACK, UsageError, reported
 from .inputs import Reading
 from .options import split_names
 
-__all__ = ["COMMANDS", "start"]
-
 
 def start(
     traceback: bool = typer.Option(False, "--traceback", help="Show where in the program an error came from."),

@@ -21,20 +21,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-__all__ = [
-    "TRACEBACK",
-    "Progress",
-    "TrainingProgress",
-    "UsageError",
-    "as_cell",
-    "print_facts",
-    "print_features",
-    "print_json",
-    "print_metrics",
-    "print_table",
-    "reported",
-]
-
 TRACEBACK: ContextVar[bool] = ContextVar("traceback", default=False)  # show where an error came from
 WIDE = 200  # columns
 FEATURES = ("feature", "kind", "missing", "cardinality", "coverage", "table rows", "mean", "std")

@@ -14,8 +14,6 @@ from .inputs import InputFiles, Reading, input_files
 from .output import output_folder
 from .settings import Settings
 
-__all__ = ["encode"]
-
 
 def encode(
     files: Sequence[str], out: Path, label: Sequence[str], keep: Sequence[str], earlier: Path | None,

@@ -14,8 +14,6 @@ from .console import Progress, print_json, print_metrics, print_table
 from .inputs import Reading, input_files
 from .run_config import load_run, reading_of
 
-__all__ = ["evaluate"]
-
 SHOWN = 20  # values of --by in the table
 MISSING = "(missing)"
 

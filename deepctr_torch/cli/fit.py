@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ..estimators.base import CTREstimator
     from ..estimators.features import FeaturesLike
 
-__all__ = ["fit"]
-
 
 def fit(
     given: Mapping[str, Any], said: Settings, skip: Sequence[str], only: Sequence[str], config: Path | None,

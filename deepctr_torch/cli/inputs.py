@@ -18,8 +18,6 @@ from ..tables.files import DELIMITERS, suffix_of
 from ..tables.parquet import group_sizes
 from .console import UsageError
 
-__all__ = ["FORMATS", "InputFiles", "Reading", "column_count", "first_line", "input_files"]
-
 FORMATS = ("auto", "criteo", "table")
 _CRITEO_LINE = re.compile(r"([01]\t)?(-?\d*\t){13}(([0-9a-f]{8})?\t){25}([0-9a-f]{8})?")
 _SAMPLE = 1 << 20

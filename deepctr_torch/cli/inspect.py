@@ -12,8 +12,6 @@ from ..encoding import FeatureEncoder
 from .console import print_facts, print_features, print_json
 from .run_config import FILE
 
-__all__ = ["inspect"]
-
 
 def inspect(run: Path, as_json: bool) -> None:
     """Print what the folder holds, which `fit`, or `save` of an estimator, wrote."""

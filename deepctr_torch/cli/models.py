@@ -9,8 +9,6 @@ from .._optional import needs
 from .console import print_json
 from .output import output_folder
 
-__all__ = ["demo", "models"]
-
 
 def demo(out: Path, seed: int, as_json: bool) -> int:
     """The exit code: 0, or 1 if a loaded model predicts otherwise than the saved one."""

@@ -7,8 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["split_names"]
-
 _READING, _VALIDATION, _RUN = "Reading text files", "Validation", "The run"  # panels of the help
 
 

@@ -13,8 +13,6 @@ from .._lock import file_lock
 from .console import UsageError
 from .run_config import FILE, Run, write_run
 
-__all__ = ["LOCK", "Target", "check_apart", "output_folder"]
-
 LOCK = ".lock"
 
 

@@ -25,8 +25,6 @@ from .run_config import load_run, reading_of
 if TYPE_CHECKING:
     from ..estimators.base import CTREstimator
 
-__all__ = ["TableWriter", "check_target", "predict"]
-
 
 def predict(
     run: Path, files: Sequence[str], out: Path, columns: Sequence[str] | None, reading: Reading, as_json: bool

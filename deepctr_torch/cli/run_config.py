@@ -24,8 +24,6 @@ from .settings import Settings
 if TYPE_CHECKING:
     from ..estimators.base import CTREstimator
 
-__all__ = ["FILE", "Run", "from_toml", "load_run", "read_run", "reading_of", "run_of", "to_toml", "write_run"]
-
 
 FILE = "run.toml"
 FORMAT = 1

@@ -14,8 +14,6 @@ from ..encoding.specs import SPECS, Categorical, FeatureSpec, MultiValue, Sequen
 from ..registry import suggest
 from .console import UsageError
 
-__all__ = ["SKIP", "Settings", "parse_kind", "parse_settings", "parse_value", "without_columns"]
-
 SKIP = "skip"  # features.COLUMN=skip: the column is no feature
 REST, INFER = "*", "infer"  # features.*=infer: so are all columns of which nothing is said
 OWN_OPTIONS = {

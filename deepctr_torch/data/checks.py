@@ -11,14 +11,13 @@ import torch
 from .._typing import Array
 from ..features import FeatureSchema, SparseFeat, VarLenSparseFeat, check_exact, input_width
 from ..hashing import hash_rows
-from ..tables import ColumnLike
+from ..tables import ColumnLike, is_missing
 from .interop import (
     FLOAT64_EXACT,
     SEQUENCES,
     InputsLike,
     column_of,
     floats,
-    is_missing,
     is_table,
     names_of,
     ragged,

@@ -10,14 +10,13 @@ import numpy as np
 import torch
 
 from .._typing import Array
-from ..tables import ColumnLike, TableLike, library_of
+from ..tables import ColumnLike, TableLike, is_missing, library_of
 
 __all__ = [
     "InputsLike",
     "LabelsLike",
     "column_of",
     "floats",
-    "is_missing",
     "is_table",
     "names_of",
     "ragged",
@@ -51,15 +50,6 @@ def column_of(x: TableLike, name: str) -> ColumnLike:
     if not is_table(x) or name not in names_of(x):
         return None
     return x.column(name) if library_of(x) == "pyarrow" else x[name]
-
-
-def is_missing(value: object) -> bool:
-    """True for None, NaN and pandas' NA."""
-    return (
-        value is None
-        or type(value).__name__ in ("NAType", "NaTType")
-        or (isinstance(value, (float, np.floating)) and bool(value != value))
-    )
 
 
 def to_numpy(values: ColumnLike) -> Array:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
     from sklearn.base import ClassifierMixin
 
-__all__ = ["boosting_inputs", "gradient_boosting", "linear_inputs", "logistic_regression"]
-
 INVERSE_L2 = 2.0
 HISTORY_SCALE = 0.3  # below 1: the penalty is the harder on the weights of the history
 BOOSTING: Mapping[str, Any] = {"learning_rate": 0.05, "max_iter": 500, "max_leaf_nodes": 15, "l2_regularization": 10.0}

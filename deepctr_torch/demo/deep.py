@@ -16,8 +16,6 @@ from ..datasets import MovieLens
 from ..models import DIN, BaseModel, DeepFM
 from .task import Inputs, Result, Splits
 
-__all__ = ["EPOCHS", "EVALUATIONS", "deepfm", "din", "train"]
-
 DIMENSION, BATCH = 16, 1024
 EPOCHS, EVALUATIONS, PATIENCE = 12, 2, 3  # at most 12 epochs, 2 evaluations in each; 3 without improvement end it
 MODEL: Mapping[str, Any] = {"dnn_hidden_units": (64, 32), "dnn_dropout": 0.4, "l2_reg_embedding": 0.1, "init_std": 0.05}

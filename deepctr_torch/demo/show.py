@@ -14,8 +14,6 @@ from .task import METRICS, Result, Splits, score
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["curves", "farewell", "introduction", "table"]
-
 BEST = {"auc": max, "gauc": max, "logloss": min, "ne": min}
 
 

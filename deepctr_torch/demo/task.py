@@ -13,8 +13,6 @@ from ..datasets.movielens import last_of_each
 from ..metrics.registry import get_metric
 from ..models import BaseModel
 
-__all__ = ["METRICS", "NUMBERS", "Inputs", "Result", "Splits", "prepare", "score"]
-
 Inputs: TypeAlias = dict[str, Array]
 
 METRICS = {"auc": "AUC", "gauc": "GAUC", "logloss": "logloss", "ne": "NE", "calibration": "calibration"}

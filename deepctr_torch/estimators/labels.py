@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .._typing import Array, Mask
-from ..data.interop import is_missing, to_numpy
+from ..data.interop import to_numpy
 from ..encoding.statistics import Moments
+from ..tables import is_missing
 
 __all__ = [
     "ClassLabelEncoder",

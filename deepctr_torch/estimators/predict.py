@@ -17,7 +17,7 @@ from ..metrics.task_metrics import TaskMetrics
 from ..models import BaseModel
 from ..tables import Chunk
 from .labels import LabelEncoder
-from .prepare import EncodedBatch, rebatch
+from .prepare import EncodedBatch, concatenate, rebatch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -155,21 +155,13 @@ def predict_labeled(
     encoder: FeatureEncoder | None = None,
 ) -> LabeledPredictions:
     """Return predictions and labels of all rows; `progress` is called with the number of rows of each block."""
-    y, p, weights, columns = [], [], [], []
+    found = []
     for batch, predicted in predict_batches(model, labels, batches, encoder):
-        y.append(labels.decode(batch.y.astype(np.float64)))
-        p.append(predicted)
-        weights.append(batch.weight)
-        columns.append(batch.columns)
+        found.append(EncodedBatch({"p": predicted}, batch.y, batch.weight, batch.columns))
         if progress is not None:
             progress(batch.rows)
-    if not y:
+    if not found:
         raise ValueError("Found array with 0 sample(s): X must have at least one row")
-    given = [weight for weight in weights if weight is not None]
-    return LabeledPredictions(
-        tasks=model.tasks,
-        y=np.concatenate(y),
-        p=np.concatenate(p),
-        weight=np.concatenate(given) if given else None,
-        columns={name: np.concatenate([each[name] for each in columns]) for name in columns[0]},
-    )
+    rows = concatenate(found)
+    y = labels.decode(rows.y.astype(np.float64))
+    return LabeledPredictions(model.tasks, y, rows.x["p"], rows.weight, rows.columns)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .bad_rows import BadRows, check_on_bad_rows
 from .files import PathsLike, is_files, list_files
-from .memory import ColumnLike, TableLike, column_label, library_of, row_count
+from .memory import ColumnLike, TableLike, column_label, is_missing, library_of, row_count
 from .read import Chunk, column_names, read_chunks, read_values, skipped_rows
 from .rechunk import rechunk
 from .row_subset import RowSubset
@@ -31,6 +31,7 @@ __all__ = [
     "column_names",
     "common_types",
     "is_files",
+    "is_missing",
     "library_of",
     "list_files",
     "list_shards",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -20,6 +21,7 @@ __all__ = [
     "ColumnLike",
     "TableLike",
     "column_label",
+    "is_missing",
     "library_of",
     "memory_columns",
     "memory_tables",
@@ -248,13 +250,19 @@ def _depths(value: object) -> set[int]:
     return set() if missing else {0}
 
 
+def is_missing(value: object) -> bool:
+    """True for None, NaN and pandas' NA and NaT."""
+    if isinstance(value, (float, np.floating, Decimal)):
+        return bool(value != value)
+    return value is None or type(value).__name__ in ("NAType", "NaTType")
+
+
 def _text(value: object) -> str | None:
-    """The value as text, a whole number as an integer's; None if it is missing (None, NaN, NA, NaT)."""
+    """The value as text, a whole number as an integer's; None if it is missing."""
     number = float(value) if isinstance(value, (float, np.floating)) else np.nan
     if abs(number) <= 2**53 and number.is_integer():
         return str(int(number))
-    missing = value is None or type(value).__name__ in ("NAType", "NaTType") or (value != value) is True
-    return None if missing or (isinstance(value, np.floating) and np.isnan(value)) else str(value)
+    return None if is_missing(value) else str(value)
 
 
 def plain(table: pa.Table) -> pa.Table:

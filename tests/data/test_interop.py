@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 import torch
 
-from deepctr_torch.data.interop import column_of, floats, is_missing, is_table, names_of, ragged, to_numpy
+from deepctr_torch.data.interop import column_of, floats, is_table, names_of, ragged, to_numpy
+from deepctr_torch.tables import is_missing
 
 FRAMES: list[Any] = [
     pd.DataFrame({"a": [1, 2], "b": [0.5, 1.5]}),
