@@ -40,33 +40,14 @@ def models(json: o.AsJson = False) -> None:
 
 
 def fit(
-    context: typer.Context,
-    out: o.RunOut,
-    data: o.Data = None,
-    label: o.Label = None,
-    model: o.Model = None,
-    task: o.Task = None,
-    weight: o.Weight = None,
-    skip: o.Skip = None,
-    features: o.Only = None,
-    settings: o.Settings = None,
-    valid: o.Valid = None,
-    valid_fraction: o.ValidFraction = None,
-    split_by: o.SplitBy = None,
-    valid_from: o.ValidFrom = None,
-    gap: o.Gap = None,
-    layout: o.Layout = None,
-    header: o.Header = None,
-    null: o.Null = None,
-    on_bad_rows: o.OnBadRows = None,
-    config: o.Config = None,
-    init_from: o.InitFrom = None,
-    seed: o.Seed = None,
-    overwrite: o.Overwrite = False,
-    resume: o.Resume = False,
-    checkpoint_every: o.CheckpointEvery = "10min",
-    json: o.AsJson = False,
-) -> None:
+    context: typer.Context, out: o.RunOut, data: o.Data = None, label: o.Label = None, model: o.Model = None,
+    task: o.Task = None, weight: o.Weight = None, skip: o.Skip = None, features: o.Only = None,
+    settings: o.Settings = None, valid: o.Valid = None, valid_fraction: o.ValidFraction = None,
+    split_by: o.SplitBy = None, valid_from: o.ValidFrom = None, gap: o.Gap = None, layout: o.Layout = None,
+    header: o.Header = None, null: o.Null = None, on_bad_rows: o.OnBadRows = None, config: o.Config = None,
+    init_from: o.InitFrom = None, seed: o.Seed = None, overwrite: o.Overwrite = False, resume: o.Resume = False,
+    checkpoint_every: o.CheckpointEvery = "10min", json: o.AsJson = False,
+) -> None:  # fmt: skip
     """Train a model on raw tables, and save it with all that it needs to score raw tables.
 
     Files are CSV (`.csv`), TSV (`.tsv`, `.txt`), both also with `.gz`, or Parquet, and may be larger than the memory.
@@ -100,18 +81,10 @@ def fit(
 
 
 def evaluate(
-    run: o.RunDir,
-    files: o.Files,
-    label: o.Label = None,
-    weight: o.Weight = None,
-    by: o.By = None,
-    group: o.Group = None,
-    layout: o.Layout = None,
-    header: o.Header = None,
-    null: o.Null = None,
-    on_bad_rows: o.OnBadRows = None,
-    json: o.AsJson = False,
-) -> None:
+    run: o.RunDir, files: o.Files, label: o.Label = None, weight: o.Weight = None, by: o.By = None,
+    group: o.Group = None, layout: o.Layout = None, header: o.Header = None, null: o.Null = None,
+    on_bad_rows: o.OnBadRows = None, json: o.AsJson = False,
+) -> None:  # fmt: skip
     """Compare the predictions of a saved model with the labels of files.
 
     Every metric is computed over all rows, exactly. `--by` and `--group` take any column of the files.
@@ -133,16 +106,9 @@ def evaluate(
 
 
 def predict(
-    run: o.RunDir,
-    files: o.Files,
-    out: o.Scores,
-    columns: o.Columns = None,
-    layout: o.Layout = None,
-    header: o.Header = None,
-    null: o.Null = None,
-    on_bad_rows: o.OnBadRows = None,
-    json: o.AsJson = False,
-) -> None:
+    run: o.RunDir, files: o.Files, out: o.Scores, columns: o.Columns = None, layout: o.Layout = None,
+    header: o.Header = None, null: o.Null = None, on_bad_rows: o.OnBadRows = None, json: o.AsJson = False,
+) -> None:  # fmt: skip
     """Write the predictions of a saved model for the rows of files, in their order.
 
     The columns of the files come first, then `prediction` (of several tasks `prediction_<task>`): probabilities, or
@@ -164,19 +130,10 @@ def inspect(run: o.RunDir, json: o.AsJson = False) -> None:
 
 
 def encode(
-    files: o.Files,
-    out: o.EncodedOut,
-    label: o.Label = None,
-    keep: o.Keep = None,
-    encoder: o.Encoder = None,
-    training: o.Training = False,
-    settings: o.Kinds = None,
-    layout: o.Layout = None,
-    header: o.Header = None,
-    null: o.Null = None,
-    on_bad_rows: o.OnBadRows = None,
-    json: o.AsJson = False,
-) -> None:
+    files: o.Files, out: o.EncodedOut, label: o.Label = None, keep: o.Keep = None, encoder: o.Encoder = None,
+    training: o.Training = False, settings: o.Kinds = None, layout: o.Layout = None, header: o.Header = None,
+    null: o.Null = None, on_bad_rows: o.OnBadRows = None, json: o.AsJson = False,
+) -> None:  # fmt: skip
     """Encode raw tables into Parquet files of ids and numbers, which `model.fit` reads several times faster.
 
     deepctr-torch encode 'train/*.csv' --label click --training --out encoded/train
