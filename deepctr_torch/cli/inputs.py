@@ -14,7 +14,7 @@ from ..datasets.criteo import CRITEO_COLUMNS
 from ..registry import suggest
 from ..tables import BadRows, Chunk, TypeLike, column_names, list_files, read_chunks, skipped_rows
 from ..tables.bad_rows import ON_BAD_ROWS
-from ..tables.files import DELIMITERS, suffix_of
+from ..tables.files import delimiter_of, suffix_of
 from ..tables.parquet import group_sizes
 from .console import UsageError
 
@@ -130,7 +130,7 @@ def first_line(path: Path) -> str:
 
 def column_count(path: Path) -> int:
     """Return how many fields the first line of a text file has."""
-    return len(first_line(path).split(DELIMITERS[suffix_of(path)]))
+    return len(first_line(path).split(delimiter_of(path)))
 
 
 def _rows_of(path: Path, named: bool) -> int:

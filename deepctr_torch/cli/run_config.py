@@ -16,7 +16,7 @@ from .._whole_files import check_files, replaced_files
 from ..encoding.specs import FeatureSpec, spec_from_json, spec_to_json
 from ..registry import suggest
 from ..tables import list_files
-from ..tables.files import DELIMITERS, suffix_of
+from ..tables.files import delimiter_of, suffix_of
 from .console import UsageError
 from .inputs import Reading, column_count, first_line
 from .settings import Settings
@@ -225,4 +225,4 @@ def reading_of(folder: Path, given: Reading, files: Sequence[str]) -> Reading:
 
 def _first_names(path: Path) -> list[str]:
     """The fields of the first line."""
-    return [field.strip('"') for field in first_line(path).split(DELIMITERS[suffix_of(path)])]
+    return [field.strip('"') for field in first_line(path).split(delimiter_of(path))]

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import glob
+import gzip
+import re
+import zlib
 from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TypeAlias, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 
-__all__ = ["DELIMITERS", "PathsLike", "is_files", "list_files", "suffix_of"]
+__all__ = ["DELIMITERS", "PathsLike", "delimiter_of", "is_files", "list_files", "suffix_of"]
 
 PathsLike: TypeAlias = (
     "str | PathLike[str] | Sequence[str | PathLike[str]]"  # a file, a folder, a glob, or a list of them
 )
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}  # of text files, by ending; each also with .gz after it
+_OTHERS = (";", "\t", "|", ",")
+_QUOTED = re.compile(r'"[^"]*"')
+_LINE = 1 << 20
 ENDINGS = (*DELIMITERS, *(f"{ending}.gz" for ending in DELIMITERS), ".parquet")
 
 
@@ -30,6 +36,23 @@ def suffix_of(path: Path) -> str:
     name = path.name.lower()
     found = next((e for e in sorted(ENDINGS, key=len, reverse=True) if name.endswith(e)), "")
     return found.removesuffix(".gz")
+
+
+def delimiter_of(path: Path) -> str:
+    """The separator of a text file: that of its ending, unless the first two lines have another instead.
+
+    Such as semicolons in a .csv file: as many of them in both lines, outside of quotes, and none of the ending's.
+    """
+    usual = DELIMITERS[suffix_of(path)]
+    opener: Any = gzip.open if path.name.lower().endswith(".gz") else open
+    try:
+        with opener(path, "rb") as file:
+            lines = [file.readline(_LINE) for _ in range(2)]
+    except (OSError, EOFError, zlib.error):  # which the reader tells of
+        return usual
+    first, second = (_QUOTED.sub("", line.decode("utf-8", "replace")) for line in lines)
+    counts = {other: first.count(other) for other in _OTHERS if first.count(other) == second.count(other)}
+    return usual if usual in first else next((other for other, count in counts.items() if count), usual)
 
 
 def list_files(data: PathsLike) -> list[Path]:

@@ -73,7 +73,8 @@ def read_chunks(
 
     Args:
         data: a pandas or polars frame, a pyarrow table, a dict of arrays, or a file, a folder, a glob, or a list of
-            these. Files end in .csv (commas), .tsv or .txt (tabs), each also with .gz, or .parquet.
+            these. Files end in .csv (commas), .tsv or .txt (tabs), each also with .gz, or .parquet. Text with another
+            separator in its first two lines than the ending says is read with that.
         columns: which to read, in this order; all those of the first file unless given.
         rows: at most so many in a chunk.
         schema: column -> pyarrow type or its name ("string", "int64", "float64", ...), for text files.

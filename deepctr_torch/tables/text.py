@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .bad_rows import BadLine, BadRows, WithoutLines, bad_lines, text_stream
-from .files import DELIMITERS, suffix_of
+from .files import DELIMITERS, delimiter_of, suffix_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,7 +73,7 @@ def _options(
     return {
         "read_options": csv.ReadOptions(column_names=None if names is None else list(names), **reading),
         "parse_options": csv.ParseOptions(
-            delimiter=DELIMITERS[suffix_of(path)], invalid_row_handler=(lambda row: "skip") if written.skip else None
+            delimiter=delimiter_of(path), invalid_row_handler=(lambda row: "skip") if written.skip else None
         ),
         "convert_options": csv.ConvertOptions(
             include_columns=list(columns) if columns else None,
@@ -95,7 +95,7 @@ def _problem(path: Path, error: Exception, bad_lines: Callable[[], Iterator[BadL
     with path.open("rb") as file:
         if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
             hint = ": it looks like UTF-16, and must be UTF-8"
-    return ValueError(f"{where} must be a text table separated by {DELIMITERS[suffix_of(path)]!r}, got: {reason}{hint}")
+    return ValueError(f"{where} must be a text table separated by {delimiter_of(path)!r}, got: {reason}{hint}")
 
 
 def text_columns(path: Path, header: Sequence[str] | None) -> list[str]:
