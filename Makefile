@@ -3,7 +3,7 @@ BIN ?= .venv/bin
 OLDEST ?= .venv-oldest
 OLDEST_PYTHON ?= python3.10
 
-.PHONY: check lint types imports docs coverage test slow format test-oldest gpu-check bench
+.PHONY: check lint types imports docs coverage test slow format test-oldest gpu-check bench audit
 
 # What a contributor runs before a commit. .ci/run does the same and adds the slow tests.
 check: lint types imports docs coverage
@@ -40,6 +40,10 @@ bench:
 # Correctness and speed on a machine with CUDA; writes benchmarks/results/gpu.json.
 gpu-check:
 	$(BIN)/python benchmarks/gpu_check.py
+
+# Known faults of the pinned versions; needs pip-audit and the network, and says so where it has neither.
+audit:
+	$(BIN)/python tools/audit.py
 
 format:
 	$(BIN)/ruff check --fix .
