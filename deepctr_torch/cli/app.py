@@ -46,7 +46,7 @@ def fit(
     split_by: o.SplitBy = None, valid_from: o.ValidFrom = None, gap: o.Gap = None, layout: o.Layout = None,
     header: o.Header = None, null: o.Null = None, on_bad_rows: o.OnBadRows = None, config: o.Config = None,
     init_from: o.InitFrom = None, seed: o.Seed = None, overwrite: o.Overwrite = False, resume: o.Resume = False,
-    checkpoint_every: o.CheckpointEvery = "10min", json: o.AsJson = False,
+    checkpoint_every: o.CheckpointEvery = "10min", threads: o.Threads = None, json: o.AsJson = False,
 ) -> None:  # fmt: skip
     """Train a model on raw tables, and save it with all that it needs to score raw tables.
 
@@ -83,7 +83,7 @@ def fit(
 def evaluate(
     run: o.RunDir, files: o.Files, label: o.Label = None, weight: o.Weight = None, by: o.By = None,
     group: o.Group = None, layout: o.Layout = None, header: o.Header = None, null: o.Null = None,
-    on_bad_rows: o.OnBadRows = None, json: o.AsJson = False,
+    on_bad_rows: o.OnBadRows = None, threads: o.Threads = None, json: o.AsJson = False,
 ) -> None:  # fmt: skip
     """Compare the predictions of a saved model with the labels of files.
 
@@ -107,7 +107,8 @@ def evaluate(
 
 def predict(
     run: o.RunDir, files: o.Files, out: o.Scores, columns: o.Columns = None, layout: o.Layout = None,
-    header: o.Header = None, null: o.Null = None, on_bad_rows: o.OnBadRows = None, json: o.AsJson = False,
+    header: o.Header = None, null: o.Null = None, on_bad_rows: o.OnBadRows = None,
+    threads: o.Threads = None, json: o.AsJson = False,
 ) -> None:  # fmt: skip
     """Write the predictions of a saved model for the rows of files, in their order.
 
@@ -132,7 +133,8 @@ def inspect(run: o.RunDir, json: o.AsJson = False) -> None:
 def encode(
     files: o.Files, out: o.EncodedOut, label: o.Label = None, keep: o.Keep = None, encoder: o.Encoder = None,
     training: o.Training = False, settings: o.Kinds = None, layout: o.Layout = None, header: o.Header = None,
-    null: o.Null = None, on_bad_rows: o.OnBadRows = None, json: o.AsJson = False,
+    null: o.Null = None, on_bad_rows: o.OnBadRows = None,
+    threads: o.Threads = None, json: o.AsJson = False,
 ) -> None:  # fmt: skip
     """Encode raw tables into Parquet files of ids and numbers, which `model.fit` reads several times faster.
 

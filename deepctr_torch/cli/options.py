@@ -19,6 +19,27 @@ def _option(names: str, metavar: str | None, help: str, panel: str | None = None
     return typer.Option(*names.split(), metavar=metavar, help=help, rich_help_panel=panel, min=least)
 
 
+def use_threads(threads: int | None) -> int | None:
+    """Compute, read and encode with so many threads, if a number is given."""
+    if threads is not None:
+        import pyarrow as pa
+        import torch
+
+        torch.set_num_threads(threads)
+        pa.set_cpu_count(threads)
+    return threads
+
+
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        metavar="NUMBER",
+        help="Threads that compute, read and encode. Default: one a processor.",
+        min=1,
+        callback=use_threads,  # which does all that there is to do
+    ),
+]
 AsJson = Annotated[bool, _option("--json", None, "Print one JSON value and nothing else on stdout.")]
 Layout = Annotated[
     str | None,

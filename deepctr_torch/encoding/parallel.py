@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, TypeAlias, TypeVar
@@ -42,7 +41,7 @@ def _map(work: Callable[[Item], T], items: Iterable[Item], threads: int | None) 
     """Work in `threads` threads, for None one a processor, at most 8; results in the order of the items."""
     if threads is not None:
         check_at_least("threads", threads, 1)
-    return ordered_map(work, items, threads or min(8, os.cpu_count() or 1))
+    return ordered_map(work, items, threads or min(8, pa.cpu_count()))
 
 
 def check_chunk(chunk: Chunk | pa.Table, columns: Sequence[str]) -> Chunk:

@@ -105,3 +105,16 @@ def test_json_stands_alone_whatever_is_set(views: Path, tmp_path: Path) -> None:
     done = as_json("fit", "--data", views / "views.csv", "--label", "click", "--out", tmp_path / "a", *SMALL,
                    "--set", "verbose=2")  # fmt: skip
     assert done["model"] == "DeepFM"
+
+
+def test_threads_are_those_of_torch_and_of_the_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int]] = []
+    monkeypatch.setattr("torch.set_num_threads", lambda n: asked.append(("torch", n)))
+    monkeypatch.setattr("pyarrow.set_cpu_count", lambda n: asked.append(("arrow", n)))
+    for command in ("fit", "evaluate", "predict", "encode"):
+        call(command, "--threads", 3, "--help")
+    assert asked == []  # help runs nothing
+    (tmp_path / "a.csv").write_text("user,x\n" + "".join(f"{i % 7},{i % 3}.5\n" for i in range(50)))
+    ran("encode", tmp_path / "a.csv", "--out", tmp_path / "out", "--threads", 3)
+    assert asked == [("torch", 3), ("arrow", 3)]
+    assert "--threads" in failed("encode", tmp_path / "a.csv", "--out", tmp_path / "new", "--threads", 0, code=2)
