@@ -77,3 +77,15 @@ def test_a_pickled_model_predicts_the_same() -> None:
     pickled = torch.load(HERE / "model.pt", weights_only=False)
     assert_as_saved("model", pickled.predict(inputs))
     assert np.isfinite(pickled.fit(inputs, labels, batch_size=16, epochs=1, verbose=0).history["loss"]).all()
+
+
+def test_artefacts_with_checksums_predict_the_same() -> None:
+    """In the format that came after: the same files, and their sums beside them."""
+    folder = HERE / "with_checksums"
+    expected = json.loads((folder / "predictions.json").read_text())
+    for name in ("model", "classifier"):
+        assert (folder / name / "checksums.json").is_file()
+        assert not (HERE / name / "checksums.json").exists()
+    found = CTRClassifier.load(folder / "classifier").predict_proba(table()[INPUTS])
+    np.testing.assert_allclose(found, np.array(expected["classifier"]), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(load_model(folder / "model").predict(matrix()[0]), expected["model"], rtol=0, atol=1e-6)

@@ -385,3 +385,20 @@ def test_dates_and_times_that_are_text_are_times(form: str) -> None:
     text = list(moments.strftime(form))
     for values in (text, pd.Series(text), pd.Series(text, dtype="string"), pd.Categorical(text)):
         assert of(values, "seen") == Timestamp()
+
+
+def test_the_reason_of_several_values_says_how_they_are_written() -> None:
+    inferred = infer_specs({"a": [["x", "y"], ["x"]] * 20, "b": ["x|y", "y|x|x"] * 20})
+    assert inferred.reasons == {
+        "a": "lists, 2 different elements",
+        "b": "strings separated by '|', 2 different elements",
+    }
+
+
+@pytest.mark.parametrize("unit", [(1, "s"), (10**3, "ms"), (10**6, "us")])
+def test_times_begin_in_1973_and_end_in_2286(unit: tuple[int, str]) -> None:
+    ticks, name = unit
+    for low, high, is_time in ((10**8, 10**10 - 1, True), (10**8 - 1, 10**9, False), (10**9, 10**10, False)):
+        values = np.linspace(low, high, 40).astype(np.int64) * ticks
+        kind = infer_specs({"time": values.tolist()}).specs.get("time")
+        assert (getattr(kind, "unit", None) == name) == is_time, (low, high, kind)

@@ -49,3 +49,18 @@ def test_units_zones_dates_and_moments_that_are_none() -> None:
         encoded(Timestamp(), [True])
     with pytest.raises(ValueError, match="timezone must be the name of a zone"):
         FeatureEncoder({"f": Timestamp(timezone="Mars")})
+
+
+def test_missing_moments_are_counted_and_seconds_are_rounded_down() -> None:
+    moments = ["1969-12-31T23:59:59.500+00:00", None, None, "1970-01-01T00:00:00+00:00"]  # the first before zero
+    encoder = FeatureEncoder({"t": Timestamp(("minute",))}).fit({"t": moments})
+    assert encoder.describe()[0]["missing"] == 0.5
+    minutes = encoder.transform({"t": moments})["t_minute"]
+    assert (minutes - minutes[-1]).tolist() == [59, -2, -2, 0]
+    assert {c.name: c.vocabulary_size for c in encoder.feature_columns(4)} == {"t_minute": 62}
+
+
+def test_a_part_has_a_row_for_each_of_its_values_and_two_for_others() -> None:
+    rows = {"minute": 60, "hour": 24, "weekday": 7, "weekend": 2, "day": 31, "month": 12, "hour_of_week": 168}
+    encoder = FeatureEncoder({"t": Timestamp(tuple(rows))}).fit({"t": [0]})
+    assert {c.name: c.vocabulary_size for c in encoder.feature_columns(4)} == {f"t_{p}": n + 2 for p, n in rows.items()}
