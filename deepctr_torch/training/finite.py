@@ -28,8 +28,11 @@ class NonFiniteError(FloatingPointError):
         self.value = value
 
 
-def check_loss(model: Trainable, loss: Tensor, prediction: Tensor) -> None:
+def check_loss(model: Trainable, loss: Tensor, predictions: Sequence[Tensor]) -> None:
     """Check the loss of a batch, which is waited for.
+
+    Args:
+        predictions: of each member of an ensemble.
 
     Raises:
         NonFiniteError: names a weight or the predictions where the loss is not finite because of them.
@@ -37,9 +40,8 @@ def check_loss(model: Trainable, loss: Tensor, prediction: Tensor) -> None:
     value = loss.item()
     if math.isfinite(value):
         return
-    named = non_finite_weight(model)
-    found = None if named is not None else _first(prediction.detach())
-    raise NonFiniteError(*(named or (("the loss", value) if found is None else ("a prediction", found))))
+    wrong = [found for prediction in predictions if (found := _first(prediction.detach())) is not None]
+    raise NonFiniteError(*(non_finite_weight(model) or (("a prediction", wrong[0]) if wrong else ("the loss", value))))
 
 
 def non_finite_weight(model: Trainable) -> tuple[str, float] | None:

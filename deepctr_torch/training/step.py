@@ -307,7 +307,7 @@ class TrainStep:
             loss = self._loss(model, compiled, example, found)
             waits = loss.device.type == "cpu"  # elsewhere the loop looks at the loss of a moment ago
             if waits:
-                check_loss(model, loss, mean_of_members(found)[0])
+                check_loss(model, loss, [prediction for prediction, _ in found])
         with span("backward"):
             loss.backward()  # type: ignore[no-untyped-call]
         with span("update"):
@@ -332,7 +332,7 @@ class TrainStep:
                     found = predict_members(model, example.batch, model.embedding.lookup(example.batch))
             loss = self._loss(model, compiled, example, found)
             if loss.device.type == "cpu":
-                check_loss(model, loss, mean_of_members(found)[0])
+                check_loss(model, loss, [prediction for prediction, _ in found])
         with self.span("backward"):
             loss.backward()  # type: ignore[no-untyped-call]
         with self.span("update"):
