@@ -132,7 +132,7 @@ def build_model(
     if not model_args.get("use_negsampling"):
         columns = [c for c in columns if not _are_negatives(c, encoder)]
     deep = [c for c in columns if model_traits(cls).dense_deep or not isinstance(c, DenseFeat)]
-    arguments: dict[str, Any] = {**model_defaults(cls), **model_args, **tasks}
+    arguments: dict[str, Any] = {**model_defaults(cls, tasks.get("task")), **model_args, **tasks}
     known = _parameters(cls)
     if "linear_feature_columns" in known:
         arguments["linear_feature_columns"] = _linear(columns)
@@ -201,7 +201,7 @@ def patience(rows: int, batch: int, every: int) -> int:
     return max(3, math.ceil(max(epochs * math.ceil(rows / batch), steps) / every))
 
 
-MODEL: Mapping[str, Any] = {"init_std": 0.001, "l2_reg_embedding": 1e-3, "dnn_dropout": 0.2}
+MODEL: dict[str, Any] = {"init_std": 0.001, "l2_reg_embedding": 1e-3, "dnn_dropout": 0.2}
 LOSSES = {"binary": "binary_crossentropy", "multiclass": "cross_entropy", "regression": "mse"}
 TABLE_RATE = 3  # learning rate of the tables over that of the rest
 VALIDATION_ROWS = 1_000_000  # a validation part cut off the training data is not larger
@@ -213,9 +213,10 @@ STEPS = 100  # fewer in an epoch make smaller batches
 ENSEMBLE = 4, range(2_000, 100_001)  # models in one, and for how many rows
 
 
-def model_defaults(cls: type) -> dict[str, Any]:
-    """Return those of `MODEL` that a model has."""
-    return {name: value for name, value in MODEL.items() if name in _parameters(cls)}
+def model_defaults(cls: type, task: str | None) -> dict[str, Any]:
+    """Return those of `MODEL` that a model has; a regression has no dropout, which would blur its numbers."""
+    found = MODEL | {"dnn_dropout": 0.0} if task == "regression" else MODEL
+    return {name: value for name, value in found.items() if name in _parameters(cls)}
 
 
 def batch_rows(rows: int) -> int:
