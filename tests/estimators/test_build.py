@@ -36,3 +36,18 @@ def test_the_history_of_a_target_is_no_part_of_the_linear_side() -> None:
     model = classifier().fit(SHORT, "click").model_
     assert "hist_movie" not in {c.name for c in model.linear_feature_columns}
     assert "hist_movie" in {c.name for c in model.dnn_feature_columns}
+
+
+def test_a_regression_has_no_dropout_and_a_classification_some() -> None:
+    assert regressor(epochs=0).fit(SHORT, "stars").model_.dnn.dropout_rate == 0.0
+    assert classifier(epochs=0).fit(SHORT, "click").model_.dnn.dropout_rate == 0.2
+
+
+def test_an_ensemble_goes_on_with_its_members() -> None:
+    first = classifier(ensemble=2).fit(SHORT, "click")
+    assert len(first.model_.further_members) == 1
+    again = classifier().fit(SHORT, "click", init_from=first)
+    assert len(again.model_.further_members) == 1
+    assert not hasattr(classifier().fit(SHORT, "click").model_, "further_members")  # too few rows for "auto"
+    with pytest.raises(ValueError, match=r"model_args must not hold 'ensemble': it follows from ensemble"):
+        classifier(model_args={"ensemble": 2}).fit(SHORT, "click")
