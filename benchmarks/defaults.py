@@ -232,7 +232,7 @@ def load(file: Path) -> dict[str, dict[str, float]]:
 
 def add(file: Path, key: str, found: dict[str, float]) -> None:
     """Several processes may write to one file."""
-    with open(file.with_suffix(".lock"), "w") as lock:
+    with open(PREDICTIONS / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         file.write_text(json.dumps({**load(file), key: found}, indent=1, sort_keys=True) + "\n")
 
@@ -252,6 +252,8 @@ def report(found: dict[str, dict[str, float]], part: str, metrics: tuple[str, ..
     lines: list[str] = []
     for metric in metrics:
         tables = [t for t in TABLES if any(k[1] == t and metric in found["/".join(k)] for k in keys)]
+        if not tables:
+            continue
         lines += ["", f"| {metric} | {' | '.join(tables)} | mean |", "| --- |" + " --- |" * (len(tables) + 1)]
         for contestant in contestants:
             values = [means(found, part, t, contestant).get(metric) for t in tables]
@@ -278,6 +280,8 @@ def main() -> None:
     metrics = ("auc", "logloss", "calibration", "rmse", "seconds")
     for part in ("choose", "test"):
         print(f"\n{part}\n\n{report(load(options.file), part, metrics)}")
+    if options.report:
+        (RESULTS / "defaults.md").write_text(report(load(options.file), "test", metrics))
 
 
 if __name__ == "__main__":
