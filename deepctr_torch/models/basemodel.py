@@ -80,7 +80,7 @@ class ModelMeta(type):
 class BaseModel(TrainableModel, metaclass=ModelMeta):
     """A CTR model: embedding tables, a linear side, a head, and the training loop.
 
-    All models share these arguments, and those of the DNN if they have one:
+    All models share these arguments, and those of the DNN below if they have one:
 
     Args:
         linear_feature_columns: list of columns of the linear side.
@@ -93,13 +93,16 @@ class BaseModel(TrainableModel, metaclass=ModelMeta):
         device: device of the model, such as "cpu" or "cuda:0".
         gpus: None, or one device that is `device`.
         num_classes: number of classes of a multiclass task.
-        dnn_hidden_units: layer sizes of the DNN; empty for its output layer alone, or for none (see the model's page).
-        dnn_activation: activation of the DNN; whatever `activation_layer` takes.
-        dnn_dropout: share of the DNN's units set to zero in training.
-        dnn_use_bn: batch normalisation in the DNN.
-        l2_reg_dnn: L2 penalty of the DNN and its output layer.
-        ensemble: number of models in one: each has tables and weights of its own, drawn with `seed`, `seed` + 1 and so
-            on, and learns by its own loss from the same batches; predictions are the mean of theirs.
+
+    Every model also takes `ensemble`, the number of models in one: each has tables and weights of its own, drawn with
+    `seed`, `seed` + 1 and so on, and learns by its own loss from the same batches; predictions are the mean of theirs.
+    The arguments of the DNN:
+
+    - `dnn_hidden_units`: layer sizes; empty for the output layer alone, or for none (see the model's page)
+    - `dnn_activation`: whatever `activation_layer` takes
+    - `dnn_dropout`: share of the units set to zero in training
+    - `dnn_use_bn`: batch normalisation
+    - `l2_reg_dnn`: L2 penalty of the DNN and its output layer
 
     A subclass overrides `logits`:
 
