@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from .bad_rows import BadLine, BadRows, WithoutLines, bad_lines, text_stream
+from .bad_rows import BadLine, BadRows, WithoutLines, bad_lines
 from .files import DELIMITERS, delimiter_of, suffix_of
 
 if TYPE_CHECKING:
@@ -98,15 +99,30 @@ def _problem(path: Path, error: Exception, bad_lines: Callable[[], Iterator[BadL
     return ValueError(f"{where} must be a text table separated by {delimiter_of(path)!r}, got: {reason}{hint}")
 
 
-def text_columns(path: Path, header: Sequence[str] | None) -> list[str]:
-    """The names in the first line, or `header`."""
+def _schema(path: Path, written: TextFormat, columns: Sequence[str] | None = None) -> pa.Schema:
+    """Names and types of the beginning of a file.
+
+    It is read by this thread alone: arrow's threads would read on while the process ends, and abort it if they then
+    have to let go of a Python function, such as that of the lines to skip.
+    """
     import pyarrow as pa
     from pyarrow import csv
 
+    text = b""
+    with contextlib.closing(WithoutLines(path, written.bad.lines.get(str(path), ()))) as file:
+        while len(text) < _SAMPLE and (block := file.read(_SAMPLE - len(text))):
+            text += block
+    lines = text if len(text) < _SAMPLE else text[: text.rfind(b"\n") + 1] or text
+    options = _options(path, written.header, written, columns, None, use_threads=False, block_size=2 * _SAMPLE)
+    return csv.read_csv(pa.BufferReader(lines), **options).schema
+
+
+def text_columns(path: Path, header: Sequence[str] | None) -> list[str]:
+    """The names in the first line, or `header`."""
+    import pyarrow as pa
+
     try:
-        with text_stream(path) as file:
-            options = _options(path, header, TextFormat(skip=True), None, None, block_size=_SAMPLE)
-            names = list(csv.open_csv(file, **options).schema.names)
+        names = list(_schema(path, TextFormat(header, skip=True)).names)
     except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
         raise _problem(path, error) from error
     twice = next((n for n in names if names.count(n) > 1), None)
@@ -132,7 +148,10 @@ def text_types(
 
     seen: dict[str, pa.DataType] = {}
     for path in texts:
-        found = _open(path, written, _SAMPLE, rest).schema
+        try:
+            found = _schema(path, written, rest)
+        except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
+            raise _problem(path, error, partial(_bad_lines, path, rest, None, written)) from error
         for name in rest:
             seen[name] = _join(seen.get(name, pa.null()), found.field(name).type)
     no_type = (pa.types.is_null, pa.types.is_binary)  # the latter of text that is not UTF-8

@@ -102,7 +102,7 @@ def test_of_two_runs_into_one_folder_one_is_refused(data: Path, tmp_path: Path) 
         for model in ("DeepFM", "WDL")
     ]  # fmt: skip
     ended = [run.communicate()[1] for run in runs]
-    assert sorted(run.returncode for run in runs) in ([0, 1], [0, 2])  # refused while it runs, or as not empty
+    assert sorted(run.returncode for run in runs) in ([0, 1], [0, 2]), ended  # refused while it runs, or as not empty
     lost = next(text for run, text in zip(runs, ended, strict=True) if run.returncode)
     assert "another process is writing here" in lost or "is not empty" in lost
     trained = ["DeepFM", "WDL"][[run.returncode for run in runs].index(0)]
