@@ -107,7 +107,7 @@ class ProgressBar(Callback):
 
 
 def _is_live() -> bool:
-    """Whether what is written to the standard error can be drawn over: on a terminal, and in a notebook."""
+    """True if what is written to the standard error can be drawn over: on a terminal, and in a notebook."""
     return "ipykernel" in sys.modules or sys.stderr.isatty()
 
 

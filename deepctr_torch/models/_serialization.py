@@ -222,7 +222,7 @@ def _restore(model: BaseModel, saved: Mapping[str, Any] | None) -> None:
         model.compile(decode_argument(optimizer), **arguments)
     step = train_step_of(model)
     if step is not None:
-        step.optimizer.load_state_dict(_upgraded_state(model, saved["state"]))
+        step.optimizer.load_state_dict(dict(_upgraded_state(model, saved["state"])))
         step.set_mode(saved["mode"])
 
 

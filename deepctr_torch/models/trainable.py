@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from .._checks import check_fraction
 from ..callbacks import History
@@ -27,6 +28,7 @@ from ..features import Batch, FeatureSchema
 from ..layers.core import PredictionLayer
 from ..metrics.registry import Metric, get_metric
 from ..metrics.task_metrics import MetricsSpec, TaskMetrics
+from ..optim.combined import OptimizerLike
 from ..optim.cowclip import CowClip
 from ..training.checkpoint import Checkpoints
 from ..training.compile_config import CompileConfig, LossSpec, compile_losses, resolve_task_weights
@@ -76,7 +78,7 @@ class TrainableModel(nn.Module):
 
     def compile(  # hides nn.Module.compile: compile(torch_compile=True) is the way to that
         self,
-        optimizer: Any,
+        optimizer: OptimizerLike,
         loss: LossSpec | Sequence[LossSpec] | Mapping[str, LossSpec] | None = None,
         metrics: MetricsSpec = None,
         *,
@@ -157,7 +159,7 @@ class TrainableModel(nn.Module):
         return None if self._update is None else self._update.optimizer
 
     @optim.setter
-    def optim(self, optimizer: Any) -> None:
+    def optim(self, optimizer: Optimizer) -> None:
         if self._update is None:  # a subclass with a `compile` of its own
             self._update = TrainStep(self, optimizer)
         else:
@@ -165,7 +167,7 @@ class TrainableModel(nn.Module):
         if self._compile_arguments is not None:
             object.__setattr__(self, "_compile_arguments", {**self._compile_arguments, "optimizer": optimizer})
 
-    def _get_optim(self, optimizer: Any) -> Any:
+    def _get_optim(self, optimizer: OptimizerLike) -> Optimizer:
         """For a `compile` of one's own, as the original wrote it: the optimizer of a name."""
         return TrainStep(self, optimizer).optimizer
 

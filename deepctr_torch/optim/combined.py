@@ -16,6 +16,7 @@ __all__ = [
     "OPTIMIZERS",
     "CombinedOptimizer",
     "DenseRowWiseAdagrad",
+    "OptimizerLike",
     "OptimizerSpec",
     "fusible",
     "is_combined",
@@ -28,6 +29,8 @@ __all__ = [
     "takes_sparse_gradients",
 ]
 
+# a name, a dict of a name and options, an optimizer, or what makes one of parameters: its class or a function
+OptimizerLike: TypeAlias = str | Mapping[str, Any] | optim.Optimizer | Callable[..., optim.Optimizer]
 Names: TypeAlias = Mapping[nn.Parameter, str]
 OPTIMIZERS: Registry[Callable[..., optim.Optimizer]] = Registry("optimizer")
 
@@ -91,12 +94,12 @@ class DenseRowWiseAdagrad(optim.Optimizer):
                 p.addcmul_(grad, total.sqrt().add_(group["eps"]).reciprocal_(), value=-group["lr"])
 
 
-def needs_sparse_gradients(optimizer: Any) -> bool:
+def needs_sparse_gradients(optimizer: optim.Optimizer) -> bool:
     """True if a torch optimizer, or one of several behind one face, takes no other gradients of tables."""
     return any(isinstance(each, optim.SparseAdam) for each in getattr(optimizer, "members", [optimizer]))
 
 
-def takes_sparse_gradients(optimizer: Any) -> bool:
+def takes_sparse_gradients(optimizer: optim.Optimizer) -> bool:
     """True if a torch optimizer, as it is set, can be given sparse gradients of tables."""
     if isinstance(optimizer, optim.SparseAdam):
         return True
@@ -106,7 +109,7 @@ def takes_sparse_gradients(optimizer: Any) -> bool:
 
 
 def make_optimizer(
-    optimizer: str | dict[str, Any] | optim.Optimizer | Callable[..., optim.Optimizer],
+    optimizer: OptimizerLike,
     params: Iterable[Any],
     lr: float | None = None,
 ) -> optim.Optimizer:
@@ -124,7 +127,7 @@ def make_optimizer(
         ...
     ValueError: unknown optimizer 'adagard': did you mean 'adagrad'? Known: ...
     """
-    if isinstance(optimizer, (str, dict)):
+    if isinstance(optimizer, (str, Mapping)):
         name, options = parse_optimizer(optimizer)
         options.pop("decay_unseen", None)  # over dense gradients nothing else is possible
         return OPTIMIZERS.get(name)(params, lr=default_lr(name) if lr is None else lr, **options)
@@ -218,19 +221,20 @@ class CombinedOptimizer(optim.Optimizer):
 class OptimizerSpec(NamedTuple):
     """Optimizers and learning rates, as `compile` was given them."""
 
-    optimizer: Any  # a name, a dict of a name and options, a torch optimizer class or instance; None for its own
+    optimizer: OptimizerLike
     rate: float | None = None
-    table_optimizer: Any = None  # for the tables, where they differ
+    table_optimizer: OptimizerLike | None = None  # for the tables, where they differ
     table_rate: float | None = None
 
     @property
     def named(self) -> bool:
-        return isinstance(self.optimizer, (str, dict))
+        return isinstance(self.optimizer, (str, Mapping))
 
     @property
     def _by_row(self) -> bool:
         """One accumulator a row makes sense for tables only."""
-        return self.named and parse_optimizer(self.optimizer)[0] == "rowwise_adagrad"
+        given = self.optimizer
+        return isinstance(given, (str, Mapping)) and parse_optimizer(given)[0] == "rowwise_adagrad"
 
     def torch_optimizer(self, model: nn.Module, tables: Sequence[nn.Parameter], apart: bool) -> Any:
         """Of torch's optimizers: one, or, `apart` or where they differ, one for the tables and one for the rest."""
@@ -258,14 +262,15 @@ class OptimizerSpec(NamedTuple):
 
     def row_rule(self, tables: Sequence[nn.Parameter]) -> SparseOptimizer:
         """The optimizer of rows of the tables."""
-        return make_sparse_optimizer(self.table_optimizer or self.optimizer, tables, self._table_rate)
+        given: Any = self.table_optimizer or self.optimizer  # a name: others move rows by sparse gradients
+        return make_sparse_optimizer(given, tables, self._table_rate)
 
     @property
     def _table_rate(self) -> float | None:
         return self.rate if self.table_rate is None and self.table_optimizer is None else self.table_rate
 
-    def _of_rest(self, rest: Sequence[nn.Parameter]) -> Any:
-        optimizer = self.optimizer
+    def _of_rest(self, rest: Sequence[nn.Parameter]) -> optim.Optimizer:
+        optimizer: Any = self.optimizer
         if self._by_row:
             optimizer = "adagrad" if isinstance(optimizer, str) else {**optimizer, "name": "adagrad"}
         return make_optimizer(optimizer, rest, self.rate)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, optim
@@ -35,7 +34,9 @@ class DenseStep:
         self._tables: list[FusedTable] = []
         self._fused: FusedParameters | None = None
 
-    def prepare(self, named: bool, optimizer: Any, penalty: Regularizer, tables: Sequence[FusedTable]) -> None:
+    def prepare(
+        self, named: bool, optimizer: optim.Optimizer, penalty: Regularizer, tables: Sequence[FusedTable]
+    ) -> None:
         """Before the first step of a fit.
 
         Args:
@@ -54,7 +55,7 @@ class DenseStep:
             self._fused = FusedParameters(optimizer, tables, penalty, named=named)
 
     @torch.no_grad()
-    def __call__(self, optimizer: Any, grads: Sequence[SparseGrad], clip: float | None) -> Tensor | float:
+    def __call__(self, optimizer: optim.Optimizer, grads: Sequence[SparseGrad], clip: float | None) -> Tensor | float:
         """Step; returns the penalty before it."""
         fused = self._fused
         if fused is not None and (not fused.is_current() or self._is_followed(optimizer) or _are_read(fused.tables)):
@@ -69,7 +70,7 @@ class DenseStep:
 
     def _step_with(
         self,
-        optimizer: Any,
+        optimizer: optim.Optimizer,
         grads: Sequence[SparseGrad],
         clip: float | None,
         penalty: Regularizer,
@@ -99,7 +100,7 @@ class DenseStep:
                 weight.grad = None
         return value
 
-    def _is_followed(self, optimizer: Any) -> bool:
+    def _is_followed(self, optimizer: optim.Optimizer) -> bool:
         """True if somebody counts steps, of which there must then be one a batch."""
         return has_step_hooks(optimizer) or any(map(has_step_hooks, getattr(optimizer, "members", ())))
 
@@ -117,7 +118,7 @@ class DenseStep:
             if weight.requires_grad:
                 weight.grad = part if weight.grad is None else weight.grad + part
 
-    def _step_by_decay(self, optimizer: Any, penalty: Regularizer) -> None:
+    def _step_by_decay(self, optimizer: optim.Optimizer, penalty: Regularizer) -> None:
         """One step of the optimizer for each strength of the penalty, over the parameters that have it."""
         groups = optimizer.param_groups
         given = [(p, p.grad) for group in groups for p in group["params"] if p.requires_grad]
@@ -167,7 +168,7 @@ def clip_gradients(
         gradient.mul_(scale)
 
 
-def zero_grads(optimizer: Any) -> None:
+def zero_grads(optimizer: optim.Optimizer) -> None:
     """Drop the gradients of all parameters; torch's `zero_grad` does the same and takes ten times as long about it."""
     for group in optimizer.param_groups:
         for parameter in group["params"]:

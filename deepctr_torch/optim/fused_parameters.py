@@ -53,7 +53,7 @@ class FusedParameters:
 
     def __init__(
         self,
-        optimizer: Any,
+        optimizer: optim.Optimizer,
         tables: Iterable[FusedTable],
         penalty: Regularizer,
         *,
@@ -122,7 +122,7 @@ class FusedParameters:
                 group["fused"] = kernel
 
 
-def _kernel(optimizer: Any, parameters: Sequence[nn.Parameter]) -> bool | None:
+def _kernel(optimizer: optim.Optimizer, parameters: Sequence[nn.Parameter]) -> bool | None:
     """True where a named optimizer would have torch's fused kernel, had it been made of these parameters.
 
     It does not have it if a table is some columns of a wide one: the kernel takes memory to be contiguous.
@@ -141,7 +141,7 @@ def _replaced(parameters: Sequence[nn.Parameter], tables: Sequence[FusedTable]) 
 class _FusedState:
     """The state that one optimizer has of one fused table."""
 
-    def __init__(self, optimizer: Any, table: FusedTable, whole: State) -> None:
+    def __init__(self, optimizer: optim.Optimizer, table: FusedTable, whole: State) -> None:
         self.optimizer, self.table, self.whole = optimizer, table, whole
         self.parameter, self.weights = table.parameter, table.weights
         self._trained = [weight.requires_grad for weight in self.weights]
@@ -151,7 +151,7 @@ class _FusedState:
         self._spread()
 
     @classmethod
-    def of(cls, optimizer: Any, table: FusedTable) -> _FusedState | None:
+    def of(cls, optimizer: optim.Optimizer, table: FusedTable) -> _FusedState | None:
         """The states of the tables side by side; None where they cannot be."""
         states: list[State | None] = [optimizer.state.get(weight) or None for weight in table.weights]
         known = [state for state in states if state is not None]

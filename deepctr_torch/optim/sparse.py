@@ -41,7 +41,7 @@ GRAIN = 32_768  # elements from which torch spreads a copy over threads
 
 
 class RowOptimizer:
-    """What moves given rows of given weights: `update`, by a rule, with the rate and options of a group."""
+    """Moves given rows of given weights: `update`, by a rule, with the rate and options of a group."""
 
     rule: SparseOptimizer  # whose formula it is
 
@@ -196,7 +196,7 @@ def scatter_rows(table: Tensor, rows: Tensor, values: Tensor) -> None:
 
 
 def _divides(kind: torch.dtype, tensor: Tensor) -> bool:
-    """Whether rows of whole `kind`s can be seen as such: they lie close together, and whole from the start."""
+    """True if rows can be seen as whole `kind`s: they lie close together, and whole from the start."""
     ratio = kind.itemsize // tensor.element_size()
     whole = tensor.storage_offset() % ratio == 0 and tensor.stride(0) % ratio == 0  # a single row has any stride
     return tensor.is_contiguous() and whole

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn, optim
@@ -39,7 +38,7 @@ class SparseStep:
     def prepare(
         self,
         rows: RowOptimizer | None,
-        optimizer: Any,
+        optimizer: optim.Optimizer,
         penalty: Regularizer,
         tables: Sequence[FusedTable],
         weights: Iterable[nn.Parameter],
@@ -58,7 +57,7 @@ class SparseStep:
             rows.prepare()
         self._fuse(optimizer)
 
-    def _fuse(self, optimizer: Any) -> None:
+    def _fuse(self, optimizer: optim.Optimizer) -> None:
         self._fused = None
         apart = self._tables
         if self._rows is not None:
@@ -66,13 +65,13 @@ class SparseStep:
             apart = self._fused.apart
         self.parts = {table: table.split() for table in apart}
 
-    def refresh(self, optimizer: Any) -> None:
+    def refresh(self, optimizer: optim.Optimizer) -> None:
         """Follow what happened to tables, groups and states since the last step."""
         if self._fused is not None and not self._fused.is_current():
             self._fuse(optimizer)
 
     @torch.no_grad()
-    def __call__(self, optimizer: Any, grads: Sequence[SparseGrad], clip: float | None) -> Tensor | float:
+    def __call__(self, optimizer: optim.Optimizer, grads: Sequence[SparseGrad], clip: float | None) -> Tensor | float:
         """Step; returns the penalty before it."""
         value = self._rest.value()
         self._rest.add_gradients()
@@ -132,7 +131,7 @@ def _penalize(penalty: Regularizer, grads: Sequence[SparseGrad]) -> Tensor | flo
     return total
 
 
-def _give_sparse(optimizer: Any, grads: Sequence[SparseGrad]) -> None:
+def _give_sparse(optimizer: optim.Optimizer, grads: Sequence[SparseGrad]) -> None:
     """Set the tables' gradients as sparse tensors; SparseAdam takes no others."""
     for each in grads:
         values = each.distinct(each.gradient)

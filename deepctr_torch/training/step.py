@@ -22,6 +22,7 @@ from ..features import input_width
 from ..optim.combined import (
     OPTIMIZERS,
     CombinedOptimizer,
+    OptimizerLike,
     OptimizerSpec,
     merge_state,
     needs_sparse_gradients,
@@ -64,9 +65,9 @@ class TrainStep:
     def __init__(
         self,
         model: nn.Module,
-        optimizer: Any,
+        optimizer: OptimizerLike,
         learning_rate: float | None = None,
-        embedding_optimizer: Any = None,
+        embedding_optimizer: OptimizerLike | None = None,
         embedding_lr: float | None = None,
         mode: str = "auto",
         large_batch: CowClip | None = None,
@@ -87,7 +88,7 @@ class TrainStep:
         self._score: Callable[..., Any] | None = None
         self._dense_step, self._sparse_step = DenseStep(), SparseStep()
         self.span: Span = contextlib.nullcontext
-        self.optimizer: Any = self._build_optimizer(model, mode)
+        self.optimizer: Optimizer = self._build_optimizer(model, mode)
         self._load_other_layouts()
         self.set_mode(mode)
 
@@ -272,9 +273,9 @@ class TrainStep:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave, before `prepare`."""
-        self.optimizer.load_state_dict(state)
+        self.optimizer.load_state_dict(dict(state))
 
-    def replace(self, optimizer: Any) -> None:
+    def replace(self, optimizer: Optimizer) -> None:
         """Go on with another torch optimizer, over dense gradients if it takes them."""
         self.spec, self.optimizer, self.named, self._rates = OptimizerSpec(optimizer), optimizer, False, []
         self.set_mode("sparse" if needs_sparse_gradients(optimizer) else "dense")
@@ -399,7 +400,7 @@ def resolve_embedding_update(model: Any, batch_size: int) -> str:
     return "dense" if 3 * ids >= 4 * rows else "sparse"
 
 
-def warn_of_all_rows(optimizer: Any, rows: int) -> None:
+def warn_of_all_rows(optimizer: Optimizer, rows: int) -> None:
     """Say that an optimizer of the user's moves all rows of large tables, and which ones would not."""
     name = type(optimizer).__name__
     known = f"compile({name.lower()!r}, ...), the optimizer by name, updates"
