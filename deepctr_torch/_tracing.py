@@ -1,4 +1,4 @@
-"""Whether a tracer looks on, which takes every size of a tensor for a value that the batch decides."""
+"""Tracers, which take every size of a tensor for a value that the batch decides, and whether one looks on."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def fit(
 
 
 def _earlier(config: Path | None, init_from: str | None) -> Run:
-    """What holds where options say nothing: another run's settings; of one to go on from all but its rows."""
+    """Settings that hold where options say nothing: another run's; of one to go on from all but its rows."""
     if config is not None:
         return read_run(config)
     old = None if init_from is None else run_of(Path(init_from))
@@ -135,7 +135,7 @@ def _looks_continuous(found: InputFiles, label: Sequence[str]) -> bool:
 
 
 def _features(run: Run) -> FeaturesLike:
-    """What the estimator is told of the features."""
+    """Return what the estimator is told of the features."""
     kinds = {name: kind for name, kind in run.settings.features.items() if kind is not None}
     if run.infer:
         return {**kinds, REST: INFER} if kinds else INFER
@@ -178,7 +178,7 @@ def _train(
 
 
 def _time(run: Run, found: InputFiles) -> dict[str, Any] | None:
-    """How the estimator is to split by time; None if it is not."""
+    """Return the estimator's split by time; None if there is none."""
     if run.split_by is None and run.valid_from is None:
         return None
     column = run.split_by or _only_time(run, found)

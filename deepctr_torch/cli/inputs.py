@@ -24,7 +24,7 @@ _SAMPLE = 1 << 20
 
 
 class Reading(NamedTuple):
-    """How files are read: `--format` ("auto" is the same as None), `--header`, `--null` and `--on-bad-rows`."""
+    """The way files are read: `--format` ("auto" is the same as None), `--header`, `--null` and `--on-bad-rows`."""
 
     layout: str | None = None
     header: Sequence[str] | None = None

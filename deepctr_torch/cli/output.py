@@ -1,4 +1,4 @@
-"""What a command writes: never in the place of what it reads, and by one process at a time."""
+"""The outputs of a command: never in the place of what it reads, and by one process at a time."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Target(NamedTuple):
         return file if self.resume and file.is_file() else None
 
     def is_done(self) -> bool:
-        """Whether the run to go on with has come to its end."""
+        """Tell whether the run to go on with has come to its end."""
         return self.resume and not self.checkpoints.exists() and (self.out / FILE).is_file()
 
     def check(self, held: bool = False) -> None:

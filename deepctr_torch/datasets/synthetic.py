@@ -47,7 +47,7 @@ class CriteoLike(NamedTuple):
 
 
 class _Scale(NamedTuple):
-    """What makes the shares of the logit comparable, whatever the vocabulary."""
+    """Divisors that make the shares of the logit comparable, whatever the vocabulary."""
 
     mean: tuple[float, ...]
     factor: tuple[float, ...]

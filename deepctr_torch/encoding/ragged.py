@@ -134,7 +134,7 @@ class RaggedEncoder(CategoricalEncoder):
 
     @property
     def nested(self) -> bool | None:
-        """Whether steps are lists; None before there was a value."""
+        """True if steps are lists; None before there was a value."""
         return self.widest > 0 if self.elements else None
 
     @property

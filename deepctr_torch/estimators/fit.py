@@ -231,7 +231,7 @@ def _new_encoder(
 
 
 class _KeptEncoder(NamedTuple):
-    """What a training that is gone on with has beside its checkpoints."""
+    """The encoder and seed that a training keeps beside its checkpoints."""
 
     encoder: FeatureEncoder
     seed: int
@@ -281,7 +281,7 @@ def _fit_encoder(
 
 
 def _members(estimator: CTREstimator, rows: int, previous: CTREstimator | None) -> int:
-    """How many models are trained as one; those of `previous` with "auto"."""
+    """Number of models that are trained as one; that of `previous` with "auto"."""
     if previous is not None and estimator.ensemble == "auto":
         return 1 + len(getattr(previous.model_, "further_members", ()))
     return ensemble_size(rows, estimator.ensemble)
@@ -342,7 +342,7 @@ def _carry_optimizer(estimator: CTREstimator, model: BaseModel, previous: CTREst
 
 
 def _update_mode(model: BaseModel) -> str | None:
-    """How the tables are updated, "sparse" or "dense"; None before `compile`."""
+    """The update of the tables, "sparse" or "dense"; None before `compile`."""
     step = train_step_of(model)
     return None if step is None else step.mode
 
@@ -366,7 +366,7 @@ def _callbacks(
 
 
 class _Trained(NamedTuple):
-    """How a training went."""
+    """The course of a training."""
 
     batch_size: int
     history: History
@@ -431,7 +431,7 @@ def _validation_metrics(
 def _report(
     estimator: CTREstimator, model: BaseModel, counts: Mapping[str, int], seed: int, seconds: float, trained: _Trained
 ) -> dict[str, Any]:
-    """What `training_` tells; says at WARNING that the cap of epochs ended a training which still got better."""
+    """Return what `training_` tells; say at WARNING that the cap of epochs ended a training which still got better."""
     logs = trained.history.history
     evaluations = len(logs.get("val_loss") or [])
     best = _best_evaluation(trained.callbacks, evaluations)

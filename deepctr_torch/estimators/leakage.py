@@ -88,7 +88,7 @@ def find_leaks(x: dict[str, Array], y: Array, labels: LabelEncoder) -> Iterator[
 
 
 def _targets(y: Array, labels: LabelEncoder) -> list[Array]:
-    """What is to be decided: one class or each of several (bool [N]), or the ranks of numbers ([N] in (0, 1))."""
+    """The target: one class or each of several (bool [N]), or the ranks of numbers ([N] in (0, 1))."""
     if not isinstance(labels, ClassLabelEncoder):
         values, index, counts = np.unique(y, return_inverse=True, return_counts=True)
         ranks = (np.cumsum(counts) - counts / 2) / len(y)

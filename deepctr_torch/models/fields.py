@@ -87,7 +87,7 @@ class Fields:
         return next(c for c in self._embedding.parts[part].sequences if c.name == name)
 
     def steps(self, name: str) -> int:
-        """How many steps of a sequence the batch holds: T of `sequence` and `mask`."""
+        """Number of steps of a sequence that the batch holds: T of `sequence` and `mask`."""
         position = self.schema.sequence_position[name]
         return self._batch.widths[position] // self.schema.sequences[position].step_width
 

@@ -239,7 +239,7 @@ def _array(name: str, values: ColumnLike, kind: pa.DataType | None, keep_nan: bo
 
 
 def _depths(value: object) -> set[int]:
-    """How many lists are around each single value in `value`, missing ones apart.
+    """Numbers of lists around each single value in `value`, missing ones apart.
 
     >>> _depths([[1, 2], [], 3]), _depths([[]]), _depths(4)
     ({1, 2}, set(), {0})

@@ -74,7 +74,7 @@ class Checkpoints:
         resume: bool,
         about: Mapping[str, Any] | None,
     ) -> Checkpoints | None:
-        """What `fit` was asked for: None without a `directory`; that of a caller who holds the folder already."""
+        """The checkpoints that `fit` asks for: None without a `directory`; those of a caller who holds the folder."""
         if isinstance(directory, Checkpoints):
             directory.tell(about or {})
             return directory
@@ -121,7 +121,7 @@ class Checkpoints:
 
     @property
     def begun(self) -> bool:
-        """Whether there is any checkpoint."""
+        """True if there is a checkpoint."""
         return bool(self._all())
 
     def _all(self) -> list[Path]:
@@ -130,7 +130,7 @@ class Checkpoints:
         return sorted(found, key=_step_of)
 
     def is_due(self, step: int) -> bool:
-        """Whether it is time for a checkpoint after step number `step`."""
+        """Tell whether it is time for a checkpoint after step number `step`."""
         if self.steps is not None:
             return step % self.steps == 0
         return time.monotonic() - self._last >= self.seconds
@@ -330,7 +330,7 @@ def _coded(values: npt.NDArray[Any], tensors: dict[str, Tensor], path: str) -> l
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value can be written, and holds no tensors."""
+    """Tell whether a value can be written, and holds no tensors."""
     tensors: dict[str, Tensor] = {}
     with contextlib.suppress(TypeError):
         flatten(value, tensors)

@@ -191,7 +191,7 @@ class Trainer:
             checkpoints.tell(self._about(source))
 
     def _about(self, source: DataSource) -> dict[str, Any]:
-        """What a checkpoint must agree on to be one of this training."""
+        """The facts that a checkpoint must agree on to be one of this training."""
         names = ("batch_size", "initial_epoch", "shuffle", "steps_per_epoch", "eval_every")
         labels = source.y if isinstance(source, ArraySource) else None
         return {
