@@ -3,9 +3,9 @@
     python benchmarks/latency.py [--before CHECKOUT] [--rounds 5]
 
 A DeepFM is fitted once on rows of `encoding.py` (13 numbers, 26 columns of strings, with gaps) and saved. In each round
-a fresh process of each checkout loads it, and calls it for 1 and 500 rows of a pandas frame, a polars frame and a list
-of dicts, one kind after the other. A round gives the median of the calls' processor and wall times; what counts is the
-median of the rounds. Writes `benchmarks/results/latency.json` and `.md`.
+a fresh process of each checkout, which must know what this one saves, loads it, and calls it for 1 and 500 rows of a
+pandas frame, a polars frame and a list of dicts, one kind after the other. A round gives the median of the calls'
+processor and wall times; what counts is the median of the rounds. Writes `benchmarks/results/latency.json` and `.md`.
 """
 
 from __future__ import annotations

@@ -40,11 +40,7 @@ class TextFormat(NamedTuple):
 
 
 def _open(
-    path: Path,
-    written: TextFormat,
-    block: int,
-    columns: list[str] | None = None,
-    types: Mapping[str, TypeLike] | None = None,
+    path: Path, columns: Sequence[str], types: Mapping[str, TypeLike], written: TextFormat
 ) -> csv.CSVStreamingReader:
     """A streaming reader; every error names the file."""
     import pyarrow as pa
@@ -54,7 +50,7 @@ def _open(
     try:
         return csv.open_csv(
             str(path) if bad is None else pa.PythonFile(WithoutLines(path, bad), mode="r"),
-            **_options(path, written.header, written, columns, types, block_size=block),
+            **_options(path, written.header, written, columns, types, block_size=_BLOCK),
         )
     except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
         raise _problem(path, error, lambda: _bad_lines(path, columns, types, written)) from error
@@ -180,7 +176,7 @@ def text_tables(
     """
     import pyarrow as pa
 
-    reader = _open(path, written, _BLOCK, columns=list(columns), types=types)
+    reader = _open(path, columns, types, written)
     try:
         for batch in reader:
             yield pa.Table.from_batches([_without_null(batch, written.null)])
